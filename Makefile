@@ -1,0 +1,39 @@
+# Thin names for plain commands; the README shows what stands behind them.
+VENV ?= .venv
+BIN := $(VENV)/bin
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.DEFAULT_GOAL := help
+.PHONY: help env repro report test lint types lock clean
+
+help: ## this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+env: $(VENV)/lock.txt ## make or update the environment in .venv
+
+$(VENV)/lock.txt: requirements/lock.txt
+	@echo "Installing the environment into $(VENV) (about a minute) ..."
+	requirements/install.sh $(VENV)
+
+repro: env ## run the pipeline of the chosen profile; the results are in reports/
+	dvc repro
+	python -m stages.report --readme README.md
+
+report: env ## rebuild the report alone
+	dvc repro --single-item report
+
+test: lint types ## lint, types and the whole test suite
+	pytest
+
+lint: env
+	ruff check .
+	ruff format --check .
+
+types: env
+	mypy
+
+lock: env ## resolve the requirements anew
+	python requirements/lock.py
+
+clean: ## remove what the pipeline wrote, but not its cache
+	rm -rf data models maps scores
