@@ -1,0 +1,401 @@
+"""Every setting of `params.yaml`: its type, its range, and what it means."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, model_validator
+
+ROWS = {
+    # The rows of the ablation (slide 31); (iv) is ours, for completeness (METHODS 2.8).
+    "i": {"aea": True, "sbn": False},
+    "ii": {"aea": False, "sbn": True},
+    "iii": {"aea": True, "sbn": True},
+    "iv": {"aea": False, "sbn": False},
+}
+
+
+def _number(value: Any) -> Any:
+    """`dvc exp run -S lr=1e-5` writes the text '1e-05'; any other text is left for pydantic to refuse."""
+    if isinstance(value, bool):
+        raise ValueError("a number is needed, not true or false")
+    if isinstance(value, str):
+        try:
+            return float(value)
+        except ValueError:
+            raise ValueError("a number is needed") from None
+    return value
+
+
+Number = Annotated[float, BeforeValidator(_number), Field(allow_inf_nan=False)]
+Fraction = Annotated[Number, Field(ge=0, le=1)]
+Positive = Annotated[Number, Field(gt=0)]
+NotNegative = Annotated[Number, Field(ge=0)]
+Count = Annotated[int, Field(strict=True, ge=1)]
+Natural = Annotated[int, Field(strict=True, ge=0)]
+
+
+class Section(BaseModel):
+    """A block of settings: unknown keys are refused and nothing changes after loading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True)
+
+
+class Birdlets(Section):
+    """The drawn miniature (ARCHITECTURE, "Birdlets")."""
+
+    species: Annotated[int, Field(strict=True, ge=2, le=40)]
+    train_per_species: Count  # official-train photos of each species, later split into train and val
+    test_per_species: Count
+    seed: Natural
+
+
+class Archive(Section):
+    """A file to download, verified before it is used."""
+
+    name: str
+    urls: Annotated[list[str], Field(min_length=1)]  # tried in this order
+    bytes: Count
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class Data(Section):
+    """Which photos, and how they are split (METHODS 1)."""
+
+    source: Literal["birdlets", "folder", "download"]
+    birdlets: Birdlets | None = None
+    root: str | None = None  # source: folder. A data set in CUB-200-2011 layout
+    archives: list[Archive] | None = None  # source: download
+    split_seed: Natural
+    train_per_class: Count
+    mask_threshold: Annotated[int, Field(strict=True, ge=0, le=254)]  # foreground where grey > threshold
+    input_size: Annotated[int, Field(strict=True, ge=16)]  # side S of ALA's input and of the evaluation
+
+    @model_validator(mode="after")
+    def _source_is_given(self) -> Data:
+        needed = {"birdlets": "birdlets", "folder": "root", "download": "archives"}[self.source]
+        if getattr(self, needed) is None:
+            raise ValueError(f"source {self.source} needs {needed}; set it or choose another source")
+        return self
+
+
+class Pretrain(Section):
+    """Contrastive pre-training of a small CLIP on captioned drawings (encoder stage, miniature only)."""
+
+    pairs: Count  # drawings with captions
+    epochs: Count
+    batch: Count
+    lr: Positive
+    weight_decay: NotNegative
+    seed: Natural
+
+
+class Encoder(Section):
+    """The frozen image encoder (METHODS 2.2)."""
+
+    kind: Literal["open_clip", "timm"]
+    name: str  # open_clip's or timm's model name, or a configuration file of ours in ala/encoder/configs
+    pretrained: str | None = None  # open_clip's tag, e.g. openai; downloaded where the network allows
+    checkpoint: str | None = None  # a local weight file instead
+    options: dict[str, StrictBool | int | float | str] = Field(default_factory=dict)  # passed to timm, e.g. pad_type
+    norm: Literal["clip", "imagenet", "half"]
+    pretrain: Pretrain | None = None
+
+    @model_validator(mode="after")
+    def _weights_come_from_one_place(self) -> Encoder:
+        given = [name for name in ("pretrained", "checkpoint", "pretrain") if getattr(self, name) is not None]
+        if len(given) > 1:
+            raise ValueError(f"weights come from one place, not from {' and '.join(given)}; set the others to null")
+        if self.kind == "timm" and self.pretrain is not None:
+            raise ValueError("pretrain is contrastive pre-training of an open_clip model; a timm encoder has no text")
+        return self
+
+
+class SideBranchSettings(Section):
+    """SBN: a narrow ViT beside the encoder (METHODS 2.3)."""
+
+    width: Count
+    heads: Count
+    depth: Count
+    queries: Count
+    mlp_ratio: Positive
+    patch: Count  # input pixels per side of a token
+    decoder_width: Count  # of the query and pixel MLPs
+    fusion_map: Literal["all"] | dict[Natural, Natural]  # encoder tap: side block after which it is added (0 = before)
+
+    @model_validator(mode="after")
+    def _shapes_fit(self) -> SideBranchSettings:
+        if self.width % self.heads:
+            raise ValueError(f"heads ({self.heads}) must divide width ({self.width})")
+        if isinstance(self.fusion_map, dict):
+            late = {tap: block for tap, block in self.fusion_map.items() if block > self.depth}
+            if late:
+                raise ValueError(f"fusion_map names side blocks beyond depth ({self.depth}): {late}")
+            if not self.fusion_map:
+                raise ValueError("fusion_map is empty; an SBN without taps is no SBN, set sbn to false instead")
+        return self
+
+
+class AttentionSettings(Section):
+    """AB: from the SBN's mask logits to the map and a second classification (METHODS 2.4)."""
+
+    kind: Literal["minmax", "sigmoid"]  # minmax: Conv1x1 and per-image min-max; sigmoid: the ABN trunk and sigmoid
+    map_dropout: Fraction
+    hidden: Count  # channels of the class head (author preset)
+
+
+class PerceptionSettings(Section):
+    """PB: classifies the attended features (METHODS 2.5)."""
+
+    combine: Literal["alpha", "one_plus_alpha"]  # alpha * h, or (1 + alpha) * h
+    inputs: Literal["clip", "clip+sbn"]  # clip+sbn adds projected SBN features (slide 9: "both are used")
+    feature_layer: Natural  # the tap h that PB reads
+    norm: Literal["batch", "group"]
+    channels: Annotated[list[Count], Field(min_length=1)]  # of the 3x3 convolutions, each followed by a 2x2 pooling
+    hidden: Annotated[list[Count], Field(min_length=1)]  # of the MLP after global average pooling
+    dropout: Fraction
+
+
+class Lora(Section):
+    """Low-rank update of one executed encoder block with copied weights (METHODS 8)."""
+
+    block: Natural
+    rank: Count
+    alpha: Positive
+
+
+class Schedule(Section):
+    """AEA as a repeating pattern of epochs; `sbn` and `aea` switches at the top level choose whether it applies."""
+
+    off: Count = 1  # epochs in which SBN and AB rest and alpha is 1
+    on: Count = 1  # epochs in which everything trains
+    first: Literal["off", "on"] = "off"
+
+
+class Ala(Section):
+    """The adapter's architecture (METHODS 2)."""
+
+    sbn: SideBranchSettings
+    attention: AttentionSettings
+    perception: PerceptionSettings
+    single_layer: Natural  # the one tap that feeds AB where sbn is false
+    predict: Literal["pb", "pb_plus_ab"]
+    lambda_ab: NotNegative  # weight of CE(AB)
+    schedule: Schedule
+    lora: Lora | None = None
+
+
+class Augment(Section):
+    """Training-time changes of a photo (METHODS 1.5)."""
+
+    resize: Count | None = None  # then a random crop of the input size; null: straight to the input size
+    hflip: Fraction
+    blur: Fraction = 0.0  # probability of a 5x5 Gaussian blur, sigma in [0.1, 5]
+    sharpen: Fraction = 0.0  # probability of sharpness 1.5
+
+
+class Train(Section):
+    """Optimisation of ALA and ABN (METHODS 2.7)."""
+
+    epochs: Count
+    batch: Annotated[int, Field(strict=True, ge=2)]
+    lr: Positive
+    weight_decay: NotNegative
+    clip_norm: Positive | None  # global gradient norm; null: no clipping
+    poly_power: NotNegative  # lr * (1 - epoch/epochs)^power; 0: constant
+    patience: Count | None  # evaluated epochs without a better criterion before stopping; null: never
+    criterion: Literal["val_loss", "val_accuracy", "last"]
+    augment: Augment
+
+
+class Rise(Section):
+    """RISE (METHODS 3)."""
+
+    n_masks: Annotated[int, Field(strict=True, ge=2)]
+    grid: Count
+    p1: Annotated[Number, Field(gt=0, le=1)]
+    seed: Natural
+    output: Literal["probabilities", "logits"]
+    batch: Count
+
+
+class FcamStage(Section):
+    """SGD of one stage of F-CAM."""
+
+    epochs: Count
+    lr: Positive
+    head_lr_factor: Positive = 1.0  # classifier stage: head and last block train this much faster
+    step_epochs: Count | None = None  # lr * 0.1 after each so many epochs; null: constant
+    momentum: Fraction = 0.9
+    weight_decay: NotNegative = 1e-4
+    batch: Annotated[int, Field(strict=True, ge=2)]
+
+
+class FcamSeeds(Section):
+    """Seeds drawn at every step from the true class's CAM (METHODS 4.3)."""
+
+    foreground: Count
+    background: Count
+    background_share: Annotated[Number, Field(gt=0, lt=1)]
+    dilate: Count
+    erode: Count
+
+    @model_validator(mode="after")
+    def _squares_have_a_centre(self) -> FcamSeeds:
+        for name in ("dilate", "erode"):
+            side = getattr(self, name)
+            if side % 2 == 0:
+                raise ValueError(f"{name} ({side}) must be odd, so that its square has a centre pixel")
+        return self
+
+
+class FcamCrf(Section):
+    """The exact-kernel CRF loss on down-scaled maps (METHODS 4.5)."""
+
+    weight: NotNegative  # at full resolution; multiplied by scale^-4
+    sigma_rgb: Positive
+    sigma_xy: Positive
+    scale: Annotated[Number, Field(gt=0, le=1)]
+    chunk: Count  # images whose kernels are held at once
+
+
+class Fcam(Section):
+    """F-CAM (METHODS 4)."""
+
+    backbone: str  # a timm model name
+    pretrained: StrictBool  # ImageNet weights from timm's source
+    checkpoint: str | None = None  # a local timm weight file instead
+    options: dict[str, StrictBool | int | float | str] = Field(default_factory=dict)  # passed to timm
+    freeze_norms: StrictBool = False  # BatchNorms keep the statistics they were loaded with (their scale and shift train)
+    output_stride: Literal[4, 8, 16, 32]
+    norm: Literal["clip", "imagenet", "half"]
+    resize: Count | None  # training: then a random crop of input_size
+    input_size: Annotated[int, Field(strict=True, ge=16)]
+    decoder_channels: Annotated[list[Count], Field(min_length=1)]
+    select: Literal["val_accuracy", "val_box_accuracy"]  # classifier checkpoint
+    classifier: FcamStage
+    decoder: FcamStage
+    seeds: FcamSeeds
+    size_weight: NotNegative
+    barrier_t: Positive
+    barrier_growth: Annotated[Number, Field(ge=1)]
+    barrier_max: Positive
+    crf: FcamCrf
+
+
+class Abn(Section):
+    """Related work: an attention branch on one chosen encoder layer, (1 + a) * h, no SBN, no AEA (METHODS 8)."""
+
+    layer: Natural
+    attention: AttentionSettings
+    perception: PerceptionSettings
+    lambda_ab: NotNegative
+
+
+class Metrics(Section):
+    """What is scored, on how many photos (METHODS 5)."""
+
+    images_per_class: Count | None  # test photos for RISE, insertion and deletion; null: all
+    val_images_per_class: Count | None  # validation photos on which RISE is run for the val-best threshold
+    subset_seed: Natural
+    step: Count  # pixels per insertion/deletion step
+    blur_kernel: Annotated[int, Field(strict=True, ge=3)]
+    blur_sigma: Positive
+    batch: Count  # images per forward pass of the probed model
+
+    @model_validator(mode="after")
+    def _kernel_is_odd(self) -> Metrics:
+        if self.blur_kernel % 2 == 0:
+            raise ValueError(f"blur_kernel ({self.blur_kernel}) must be odd")
+        return self
+
+
+class Profile(Section):
+    """One complete experiment."""
+
+    data: Data
+    encoder: Encoder
+    ala: Ala
+    train: Train
+    rise: Rise
+    fcam: Fcam
+    abn: Abn
+    metrics: Metrics
+
+    @model_validator(mode="after")
+    def _parts_fit(self) -> Profile:
+        size = self.data.input_size
+        problems = []
+        if size % self.ala.sbn.patch:
+            problems.append(f"ala.sbn.patch ({self.ala.sbn.patch}) must divide data.input_size ({size})")
+        if self.train.augment.resize is not None and self.train.augment.resize < size:
+            problems.append(f"train.augment.resize ({self.train.augment.resize}) is below data.input_size ({size})")
+        if self.fcam.resize is not None and self.fcam.resize < self.fcam.input_size:
+            problems.append(f"fcam.resize ({self.fcam.resize}) is below fcam.input_size ({self.fcam.input_size})")
+        if self.metrics.step > size * size:
+            problems.append(f"metrics.step ({self.metrics.step}) exceeds the {size * size} pixels of a photo")
+        birdlets = self.data.birdlets
+        if self.data.source == "birdlets" and birdlets and birdlets.train_per_species <= self.data.train_per_class:
+            problems.append(
+                f"data.birdlets.train_per_species ({birdlets.train_per_species}) must exceed data.train_per_class"
+                f" ({self.data.train_per_class}), else validation is empty"
+            )
+        if problems:
+            raise ValueError("; ".join(problems))
+        return self
+
+
+class Row(Section):
+    """Which parts a row of the ablation has."""
+
+    aea: StrictBool
+    sbn: StrictBool
+
+
+def unknown_profile(name: object, profiles: Iterable[object]) -> list[str]:
+    """What to say of a profile that does not exist; nothing if it does."""
+    names = [str(profile) for profile in profiles]
+    return [] if name in names else [f"profile {name!r} does not exist; choose one of {', '.join(names)}"]
+
+
+class Settings(Section):
+    """The whole of `params.yaml`."""
+
+    profile: str
+    aea: StrictBool
+    sbn: StrictBool
+    seeds: Annotated[list[Natural], Field(min_length=1)]
+    ablations: dict[str, Row]
+    profiles: dict[str, Profile]
+
+    @model_validator(mode="after")
+    def _names_exist(self) -> Settings:
+        problems = unknown_profile(self.profile, self.profiles)
+        if len(set(self.seeds)) != len(self.seeds):
+            problems.append(f"seeds {self.seeds} name a seed twice; a repeated run is no second sample")
+        for name, row in self.ablations.items():
+            if ROWS.get(name) != row.model_dump():
+                rows = "; ".join(f"{key}: aea {value['aea']}, sbn {value['sbn']}" for key, value in ROWS.items())
+                problems.append(f"ablations.{name} is not a row of the slides ({rows.lower()})")
+        if problems:
+            raise ValueError("; ".join(problems))
+        return self
+
+    @property
+    def active(self) -> Profile:
+        """The profile that `profile` names."""
+        return self.profiles[self.profile]
+
+    @property
+    def main_variant(self) -> str:
+        """The variant that the top-level switches choose; see :func:`variant_name`."""
+        return variant_name(self.aea, self.sbn)
+
+
+def variant_name(aea: bool, sbn: bool) -> str:
+    """The name of an ALA variant in folders and DVC cells, e.g. `aea-true-sbn-false`.
+
+    It spells the switches out because `dvc.yaml` builds the main model's path from `${aea}` and `${sbn}`.
+    """
+    return f"aea-{str(aea).lower()}-sbn-{str(sbn).lower()}"

@@ -1,0 +1,1 @@
+"""The three contracts that carry everything: Classifier, Maps, Scores."""

@@ -1,0 +1,134 @@
+"""Settings: what is accepted, what is refused, and in which words."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ala.config import load
+from ala.config.schema import ROWS, variant_name
+from ala.runtime.errors import UserError
+
+PARAMS = Path(__file__).resolve().parents[2] / "params.yaml"
+
+
+@pytest.fixture
+def changed(tmp_path: Path):
+    """Load params.yaml with one text replaced; the replaced text must be there."""
+
+    def change(*pairs: tuple[str, str]):
+        text = PARAMS.read_text()
+        for old, new in pairs:
+            assert old in text
+            text = text.replace(old, new, 1)
+        path = tmp_path / "params.yaml"
+        path.write_text(text)
+        return load(path)
+
+    return change
+
+
+def test_the_projects_own_file_is_valid_and_complete():
+    settings = load(PARAMS)
+    assert settings.main_variant == "aea-true-sbn-true"
+    assert set(settings.profiles) == {"mini", "photos", "paper"}
+    assert {name: row.model_dump() for name, row in settings.ablations.items()} == ROWS
+    assert len(settings.seeds) >= 3
+
+
+def test_paper_profile_is_what_the_authors_ran():
+    paper = load(PARAMS).profiles["paper"]
+    assert (paper.data.input_size, paper.encoder.norm, paper.encoder.pretrained) == (384, "imagenet", "openai")
+    assert paper.ala.sbn.fusion_map == {0: 0, 3: 1, 6: 2, 9: 3}
+    assert (paper.train.lr, paper.train.batch, paper.train.clip_norm) == (5e-5, 8, 0.01)
+    assert paper.ala.lambda_ab == pytest.approx(1 / 15, abs=1e-6)
+    assert (paper.rise.n_masks, paper.rise.grid, paper.rise.p1) == (4000, 7, 0.5)
+
+
+def test_settings_cannot_be_changed():
+    with pytest.raises(ValueError, match="frozen"):
+        load(PARAMS).aea = False
+
+
+@pytest.mark.parametrize("text", ["1e-05", "'1e-05'", "1.0e-05", "0.00001"])
+def test_small_numbers_are_numbers_however_dvc_writes_them(changed, text):
+    assert changed(("      lr: 1.0e-3", f"      lr: {text}")).active.train.lr == 1e-5
+
+
+@pytest.mark.parametrize("text", ["off", "no", "'false'", "0", "null", "on"])
+def test_only_true_and_false_are_booleans(changed, text):
+    with pytest.raises(UserError, match=r"aea: .*valid boolean"):
+        changed(("aea: true ", f"aea: {text} "))
+
+
+@pytest.mark.parametrize("text", ["true", "'fast'", ".inf", "-1", ".nan", "[1]", "1e999"])
+def test_a_learning_rate_is_a_positive_finite_number(changed, text):
+    with pytest.raises(UserError, match=r"profiles\.mini\.train\.lr"):
+        changed(("      lr: 1.0e-3", f"      lr: {text}"))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("profile: mini", "profile: huge", "profile 'huge' does not exist; choose one of mini, photos, paper"),
+        ("seeds: [0, 1, 2]", "seeds: [0, 1, 1]", "name a seed twice"),
+        ("seeds: [0, 1, 2]", "seeds: []", "at least 1 item"),
+        ("i:   {aea: true,  sbn: false}", "i:   {aea: true,  sbn: true}", "ablations.i is not a row of the slides"),
+        ("        heads: 4", "        heads: 5", "heads (5) must divide width (48)"),
+        ("        patch: 8", "        patch: 7", "ala.sbn.patch (7) must divide data.input_size (80)"),
+        ("0: 0, 1: 1", "0: 0, 1: 9", "fusion_map names side blocks beyond depth (4): {1: 9}"),
+        ("{0: 0, 1: 1, 2: 2, 3: 3}", "{}", "fusion_map is empty"),
+        ("source: birdlets", "source: folder", "source folder needs root"),
+        ("train_per_species: 30", "train_per_species: 25", "must exceed data.train_per_class"),
+        ("      blur_kernel: 11", "      blur_kernel: 10", "blur_kernel (10) must be odd"),
+        ("      step: 160 ", "      step: 16000 ", "metrics.step (16000) exceeds the 6400 pixels"),
+        ("aea: true ", "aeaa: true ", "aeaa: unknown setting"),
+        ("    rise: {n_masks: 500,", "    rise: {", "profiles.mini.rise.n_masks: is missing"),
+        ("checkpoint: null             # -S prof", "pretrained: x\n      checkpoint: y #", "weights come from one place"),
+    ],
+)  # fmt: skip
+def test_one_sentence_for_each_mistake(changed, old, new, message):
+    with pytest.raises(UserError) as caught:
+        changed((old, new))
+    assert message in str(caught.value)
+
+
+def test_all_mistakes_are_told_at_once(changed):
+    with pytest.raises(UserError) as caught:
+        changed(
+            ("profile: mini", "profile: huge"), ("aea: true ", "aea: off "), ("      lr: 1.0e-3", "      lr: fast"),
+            ("        heads: 4", "        heads: 5"), ("seeds: [0, 1, 2]", "seed: 0\nseeds: [0]"),
+        )  # fmt: skip
+    text = str(caught.value)
+    for part in ("'huge'", "aea: 'off'", "profiles.mini.train.lr: 'fast'", "heads (5)", "seed: unknown setting"):
+        assert part in text
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("profile: mini\nprofile: mini\n", "key 'profile' stands twice (again in line 2)"),
+        ("profile: [", "not readable as YAML"),
+        ("\tprofile: mini", "not readable as YAML"),
+        ("- a\n- b\n", "must hold settings by name"),
+        ("", "must hold settings by name"),
+        ("a: !!python/object/apply:os.system ['true']", "not readable as YAML"),
+    ],
+)
+def test_files_that_are_no_settings(tmp_path, text, message):
+    path = tmp_path / "params.yaml"
+    path.write_text(text)
+    with pytest.raises(UserError) as caught:
+        load(path)
+    assert message in str(caught.value)
+    assert str(path) in str(caught.value)
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(UserError, match="does not exist"):
+        load(tmp_path / "params.yaml")
+
+
+def test_variant_names_spell_the_switches():
+    assert variant_name(True, False) == "aea-true-sbn-false"

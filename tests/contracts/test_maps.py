@@ -1,0 +1,128 @@
+"""Maps: what is written is read again, and what breaks the contract is refused in one sentence."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ala.contracts.maps import Maps, resize
+from ala.runtime.errors import UserError
+
+
+def maps(**changes: Any) -> Maps:
+    importance = np.random.default_rng(0).random((3, 4, 5), np.float32)
+    parts: dict[str, Any] = {
+        "image_ids": np.array([5, 2, 9]), "importance": importance, "method": "rise", "model": "aea-true-sbn-true",
+        "targets": np.array([0, 3, -1]), **changes,
+    }  # fmt: skip
+    return Maps(**parts)
+
+
+def test_save_and_load(tmp_path: Path) -> None:
+    one = maps(calibrated=True)
+    one.save(tmp_path / "a" / "maps.npz")
+    two = Maps.load(tmp_path / "a" / "maps.npz")
+    np.testing.assert_array_equal(two.importance, one.importance)
+    np.testing.assert_array_equal(two.image_ids, one.image_ids)
+    np.testing.assert_array_equal(two.targets, one.targets)
+    assert (two.method, two.model, two.calibrated, two.binary) == ("rise", "aea-true-sbn-true", True, False)
+    assert two.importance.dtype == np.float32
+    assert two.image_ids.dtype == np.int64
+    one.save(tmp_path / "again.npz")
+    assert (tmp_path / "again.npz").read_bytes() == (tmp_path / "a" / "maps.npz").read_bytes()
+    assert sorted(file.name for file in tmp_path.rglob("*.npz")) == ["again.npz", "maps.npz"]  # no temporary left
+
+
+def test_one_map_for_all_is_stored_once(tmp_path: Path) -> None:
+    one = maps(importance=np.ones((1, 64, 64), np.float32), binary=True)
+    assert one.importance.shape == (3, 64, 64)
+    one.save(tmp_path / "maps.npz")
+    with np.load(tmp_path / "maps.npz") as archive:
+        assert archive["importance"].shape == (1, 64, 64)
+    two = Maps.load(tmp_path / "maps.npz")
+    assert two.binary
+    np.testing.assert_array_equal(two.select(np.array([9, 5])), np.ones((2, 64, 64)))
+
+
+def test_select_follows_the_ids() -> None:
+    one = maps()
+    np.testing.assert_array_equal(one.select(np.array([9, 5])), one.importance[[2, 0]])
+    with pytest.raises(UserError, match=r"maps of rise lack image 7 \(2 in all\)"):
+        one.select(np.array([5, 7, 8]))
+
+
+def spoiled(value: float) -> np.ndarray:
+    importance = np.zeros((3, 4, 5), np.float32)
+    importance[1, 0, 0] = value
+    return importance
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"importance": np.zeros((2, 4, 5))}, r"importance must be \(3, h, w\), got \(2, 4, 5\)"),
+        ({"importance": np.zeros((3, 20))}, r"importance must be \(3, h, w\), got \(3, 20\)"),
+        ({"targets": np.zeros(2, int)}, r"targets must be \(3,\), got \(2,\)"),
+        ({"image_ids": np.array([5, 2, 5])}, "an image id stands twice"),
+        ({"importance": spoiled(np.nan)}, r"the map of image 2 \(1 in all\) holds NaN"),
+        ({"importance": spoiled(np.inf)}, r"the map of image 2 \(1 in all\) holds NaN"),
+        ({"importance": np.full((1, 4, 5), np.nan)}, "the map of image 5"),
+        ({"importance": spoiled(1.5), "calibrated": True}, "called calibrated but reach from 0.0 to 1.5"),
+        ({"importance": spoiled(0.5), "binary": True}, "called binary but hold values other than 0 and 1"),
+    ],
+)
+def test_what_breaks_the_contract_is_refused(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        maps(**changes)
+
+
+def test_unreadable_files_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="does not exist; run the explain stage"):
+        Maps.load(tmp_path / "none.npz")
+    maps(importance=np.random.default_rng(0).random((3, 40, 50), np.float32)).save(tmp_path / "good.npz")
+    whole = (tmp_path / "good.npz").read_bytes()
+    flipped = bytearray(whole)
+    flipped[len(whole) // 2] ^= 255
+    for name, content in {
+        "empty": b"", "text": b"no archive at all", "cut": whole[: len(whole) // 2], "flipped": bytes(flipped),
+    }.items():  # fmt: skip
+        (tmp_path / f"{name}.npz").write_bytes(content)
+        with pytest.raises(UserError, match=f"{name}.npz is no Maps file"):
+            Maps.load(tmp_path / f"{name}.npz")
+    with (tmp_path / "other.npz").open("wb") as file:
+        np.savez(file, image_ids=np.arange(3))
+    with pytest.raises(UserError, match="other.npz is no Maps file"):
+        Maps.load(tmp_path / "other.npz")
+    with (tmp_path / "array.npz").open("wb") as file:
+        np.save(file, np.arange(3))
+    with pytest.raises(UserError, match="array.npz is no Maps file"):
+        Maps.load(tmp_path / "array.npz")
+    with pytest.raises(UserError, match="is no Maps file"):
+        Maps.load(tmp_path)
+
+
+def test_a_file_that_breaks_the_contract_is_named(tmp_path: Path) -> None:
+    about = {"method": "mine", "model": "", "calibrated": False, "binary": False}
+    with (tmp_path / "mine.npz").open("wb") as file:
+        np.savez(file, image_ids=np.arange(3), importance=np.zeros((2, 4, 4)), targets=np.zeros(3, int),
+                 about=np.array(json.dumps(about)))  # fmt: skip
+    with pytest.raises(UserError, match=r"mine.npz: maps of mine: importance must be \(3, h, w\)"):
+        Maps.load(tmp_path / "mine.npz")
+
+
+def test_resize_is_bilinear_without_aligned_corners() -> None:
+    found = resize(np.array([[[0.0, 4.0], [8.0, 12.0]]]), 4)[0]
+    # Output pixel centres lie at -0.25, 0.25, 0.75 and 1.25 of the input's; beyond the border the edge goes on.
+    along = np.array([0, 1, 3, 4])
+    np.testing.assert_allclose(found, 2 * along[:, None] + along[None, :], atol=1e-6)
+    same = np.random.default_rng(0).random((2, 5, 5), np.float32)
+    np.testing.assert_array_equal(resize(same, 5), same)
+
+
+@pytest.mark.parametrize("side", [12, 80, 100])
+def test_resize_keeps_equal_values_equal(side: int) -> None:
+    assert (resize(np.full((1, 3, 3), 0.1, np.float32), side) == np.float32(0.1)).all()
