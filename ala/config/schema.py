@@ -168,8 +168,8 @@ class Lora(Section):
 class Schedule(Section):
     """AEA as a repeating pattern of epochs; `sbn` and `aea` switches at the top level choose whether it applies."""
 
-    off: Count = 1  # epochs in which SBN and AB rest and alpha is 1
-    on: Count = 1  # epochs in which everything trains
+    off_epochs: Count = 1  # in which SBN and AB rest and alpha is 1
+    on_epochs: Count = 1  # in which everything trains
     first: Literal["off", "on"] = "off"
 
 
@@ -267,7 +267,7 @@ class Fcam(Section):
     pretrained: StrictBool  # ImageNet weights from timm's source
     checkpoint: str | None = None  # a local timm weight file instead
     options: dict[str, StrictBool | int | float | str] = Field(default_factory=dict)  # passed to timm
-    freeze_norms: StrictBool = False  # BatchNorms keep the statistics they were loaded with (their scale and shift train)
+    freeze_norms: StrictBool = False  # BatchNorms keep the statistics they came with
     output_stride: Literal[4, 8, 16, 32]
     norm: Literal["clip", "imagenet", "half"]
     resize: Count | None  # training: then a random crop of input_size

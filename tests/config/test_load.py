@@ -85,7 +85,7 @@ def test_a_learning_rate_is_a_positive_finite_number(changed, text):
         ("      step: 160 ", "      step: 16000 ", "metrics.step (16000) exceeds the 6400 pixels"),
         ("aea: true ", "aeaa: true ", "aeaa: unknown setting"),
         ("    rise: {n_masks: 500,", "    rise: {", "profiles.mini.rise.n_masks: is missing"),
-        ("checkpoint: null             # -S prof", "pretrained: x\n      checkpoint: y #", "weights come from one place"),
+        ("checkpoint: null   ", "pretrained: x\n      checkpoint: y #", "weights come from one place"),
     ],
 )  # fmt: skip
 def test_one_sentence_for_each_mistake(changed, old, new, message):

@@ -95,11 +95,11 @@ def test_unreadable_files_are_refused(tmp_path: Path) -> None:
             Maps.load(tmp_path / f"{name}.npz")
     with (tmp_path / "other.npz").open("wb") as file:
         np.savez(file, image_ids=np.arange(3))
-    with pytest.raises(UserError, match="other.npz is no Maps file"):
+    with pytest.raises(UserError, match=r"other\.npz is no Maps file"):
         Maps.load(tmp_path / "other.npz")
     with (tmp_path / "array.npz").open("wb") as file:
         np.save(file, np.arange(3))
-    with pytest.raises(UserError, match="array.npz is no Maps file"):
+    with pytest.raises(UserError, match=r"array\.npz is no Maps file"):
         Maps.load(tmp_path / "array.npz")
     with pytest.raises(UserError, match="is no Maps file"):
         Maps.load(tmp_path)

@@ -1,0 +1,1 @@
+"""Photos, masks and labels: readers, splits, stores, and the drawn miniature."""

@@ -1,0 +1,101 @@
+"""Where the photos come from: drawn, a folder, or downloaded; always to one checked folder in CUB's layout."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from ala.config.schema import Data
+from ala.data.archives import fetch, unpack
+from ala.data.cub import LISTS, OPTIONAL_LISTS, CubIndex, read_cub
+from ala.data.disk import need_room
+from ala.data.parallel import each
+from ala.data.verify import Facts, verify
+from ala.runtime.errors import UserError
+from ala.runtime.files import atomic_folder
+
+
+def prepare(data: Data, out: Path, profile: str, downloads: Path = Path("downloads")) -> Facts:
+    """Make the data set of `data` in `out`, which is replaced as a whole when everything has been checked.
+
+    Args:
+        data: the profile's `data` settings; `source` says where the photos come from.
+        out: e.g. `data/dataset`. Holds the lists, `images/` and `segmentations/`, of which only what the lists name.
+        profile: its name, for messages.
+        downloads: where archives are looked for first and kept (source `download`).
+
+    Raises:
+        UserError: the source is missing, damaged or inconsistent; `out` is then as it was before.
+    """
+    if data.source == "birdlets":
+        from ala.data.birdlets import draw_dataset
+
+        if data.birdlets is None:
+            raise UserError(f"profiles.{profile}.data.birdlets is not set; source birdlets needs it")
+        with atomic_folder(out) as temporary:
+            draw_dataset(temporary, data.birdlets)
+            return verify(read_cub(temporary), data.mask_threshold)
+    if data.source == "folder":
+        return _from_folder(_root(data, out, profile), out, data.mask_threshold)
+    archives = fetch(data.archives or [], downloads)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    # Unpacked beside `out` under a name that no later run looks at, then moved, so that the photos exist only once.
+    with tempfile.TemporaryDirectory(dir=out.parent, prefix=".unpacked-") as unpacked:
+        for archive in archives:
+            unpack(archive, Path(unpacked))
+        return _from_folder(Path(unpacked), out, data.mask_threshold, transfer=_move)
+
+
+def _root(data: Data, out: Path, profile: str) -> Path:
+    setting = f"profiles.{profile}.data.root"
+    root = Path(data.root or "").expanduser()
+    if not data.root or not root.is_dir():
+        raise UserError(f"data root {str(data.root)!r} is no folder; set {setting} (e.g. -S {setting}=DIR)")
+    here, there = root.resolve(), out.resolve()
+    if here == there or there in here.parents:
+        raise UserError(f"data root {root} lies in {out}, which this stage writes; move it and set {setting}")
+    if not (root / "images.txt").exists() and not (root / "CUB_200_2011" / "images.txt").exists():
+        raise UserError(f"data root {root} holds no images.txt, so it is not in CUB-200-2011 layout; set {setting}")
+    return root
+
+
+def _copy(source: Path, target: Path) -> None:
+    shutil.copyfile(source, target)
+
+
+def _move(source: Path, target: Path) -> None:
+    source.replace(target)
+
+
+def _from_folder(root: Path, out: Path, threshold: int, transfer: Callable[[Path, Path], None] = _copy) -> Facts:
+    """Check `root` wholly, then bring the lists and the files that they name to `out`."""
+    index = read_cub(root)
+    facts = verify(index, threshold)
+    with atomic_folder(out) as temporary:
+        pairs = _pairs(index, temporary)
+        if transfer is _copy:
+            need_room(out, sum(source.stat().st_size for source, _ in pairs), f"a copy of {root}")
+        for folder in {target.parent for _, target in pairs}:
+            folder.mkdir(parents=True, exist_ok=True)
+
+        def bring(pair: tuple[Path, Path]) -> None:
+            try:
+                transfer(*pair)
+            except OSError as error:
+                raise UserError(f"{pair[0]} cannot be copied to {out} ({error.strerror}); check the disk") from None
+
+        each(bring, pairs, "copying photos", unit="file")
+    return facts
+
+
+def _pairs(index: CubIndex, target: Path) -> list[tuple[Path, Path]]:
+    """(source, target) of each list, photo and mask."""
+    lists = [name for name in LISTS + OPTIONAL_LISTS if (index.root / name).is_file()]
+    photos, masks = index.frame["path"], index.frame["mask_path"]
+    return (
+        [(index.root / name, target / name) for name in lists]
+        + [(index.image_file(path), target / "images" / path) for path in photos]
+        + [(index.mask_file(path), target / "segmentations" / path) for path in masks]
+    )

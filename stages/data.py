@@ -1,0 +1,45 @@
+"""Stage `data`: the photos and masks of the active profile, checked, in CUB-200-2011 layout."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ala.config import load
+from ala.runtime.errors import reported
+from ala.runtime.files import write_json
+
+Params = Annotated[Path, typer.Option(help="The settings; the profile they name is used.")]
+Out = Annotated[Path, typer.Option(help="The data set: images.txt and the other lists, images/, segmentations/.")]
+Metrics = Annotated[Path, typer.Option(help="Numbers of photos and classes, box areas, grey levels of the masks.")]
+Downloads = Annotated[Path, typer.Option(help="Archives are looked for here first, and kept (source: download).")]
+
+
+def main(
+    params: Params = Path("params.yaml"),
+    out: Out = Path("data/dataset"),
+    metrics: Metrics = Path("data/metrics.json"),
+    downloads: Downloads = Path("downloads"),
+) -> None:
+    """Draw, copy or download the photos of the active profile, open every one, and write one checked folder.
+
+    Reads profiles.PROFILE.data of the settings. Its `source` decides: `birdlets` draws the miniature, `folder` copies
+    a data set in CUB-200-2011 layout from `root`, `download` fetches CUB-200-2011 (1.2 GB, verified by sha256).
+
+    Writes the data set and its metrics, or, if anything is wrong, one sentence and nothing else (exit code 2).
+
+    Example: python -m stages.data --out data/dataset
+    """
+    with reported():
+        from ala.data.prepare import prepare
+
+        settings = load(params)
+        facts = prepare(settings.active.data, out, settings.profile, downloads)
+        write_json(metrics, facts.metrics())
+        print(f"{facts.photos:,} photos of {facts.classes} classes in {out}")
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,42 @@
+"""Stage `split`: which photos train, validate and test."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ala.config import load
+from ala.runtime.errors import reported
+
+Params = Annotated[Path, typer.Option(help="The settings; the profile they name is used.")]
+Dataset = Annotated[Path, typer.Option(help="The data set that the stage `data` wrote; only its lists are read.")]
+Out = Annotated[Path, typer.Option(help="train.csv, val.csv, test.csv and summary.json (counts and sha256).")]
+
+
+def main(
+    params: Params = Path("params.yaml"),
+    dataset: Dataset = Path("data/dataset"),
+    out: Out = Path("data/splits"),
+) -> None:
+    """Divide the official training photos into train and val: a fixed number per class is train, the rest val.
+
+    Reads data.split_seed and data.train_per_class of the active profile and the lists of the data set. The official
+    test photos stay the test split. The split depends on its own seed only, never on the seeds of the training.
+
+    Writes one CSV per split (image_id, path, label, mask_path, x, y, width, height) and summary.json.
+
+    Example: python -m stages.split --dataset data/dataset --out data/splits
+    """
+    with reported():
+        from ala.data.cub import read_cub
+        from ala.data.split import split, write_splits
+
+        data = load(params).active.data
+        summary = write_splits(out, split(read_cub(dataset), data.split_seed, data.train_per_class))
+        print(" / ".join(f"{name} {summary[name]['photos']:,}" for name in ("train", "val", "test")))
+
+
+if __name__ == "__main__":
+    typer.run(main)

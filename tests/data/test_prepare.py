@@ -1,0 +1,173 @@
+from __future__ import annotations
+
+import hashlib
+import shutil
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from ala.config.schema import Archive, Data
+from ala.data import archives, disk
+from ala.data import prepare as module
+from ala.data.cub import LISTS, read_cub
+from ala.data.prepare import prepare
+from ala.data.verify import verify
+from ala.runtime.errors import UserError
+
+COMMON: dict[str, Any] = {"split_seed": 0, "train_per_class": 2, "mask_threshold": 127, "input_size": 24}
+
+
+def folder(root: Path | str) -> Data:
+    return Data(source="folder", root=str(root), **COMMON)
+
+
+def tree(path: Path) -> dict[str, bytes]:
+    return {str(file.relative_to(path)): file.read_bytes() for file in path.rglob("*") if file.is_file()}
+
+
+def test_copies_what_the_lists_name(cub: Path, tmp_path: Path) -> None:
+    (cub / "reflections.txt").write_text("3\n")
+    (cub / "README.md").write_text("not part of the layout")
+    out = tmp_path / "data" / "dataset"
+    facts = prepare(folder(cub), out, "photos")
+    assert facts == verify(read_cub(cub)) == verify(read_cub(out))
+    left_out = {"README.md", "images/001.Wren/bird_0001_rgb.jpg"}
+    assert tree(out) == {name: content for name, content in tree(cub).items() if name not in left_out}
+    assert [file.name for file in out.parent.iterdir()] == ["dataset"]
+
+
+@pytest.mark.parametrize("point_at", ["top", "nested"])
+def test_brings_the_archives_layout_to_one_folder(cub: Path, tmp_path: Path, point_at: str) -> None:
+    top = tmp_path / "unpacked"
+    top.mkdir()
+    shutil.copytree(cub, top / "CUB_200_2011")
+    (top / "CUB_200_2011" / "segmentations").rename(top / "segmentations")
+    prepare(folder(top if point_at == "top" else top / "CUB_200_2011"), tmp_path / "out", "photos")
+    expected = tree(cub)
+    del expected["images/001.Wren/bird_0001_rgb.jpg"]
+    assert tree(tmp_path / "out") == expected
+
+
+def _cut(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[:300])
+
+
+def _swap(first: str, second: str) -> Callable[[Path], object]:
+    return lambda root: shutil.copyfile(root / first, root / second)
+
+
+DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
+    "half-copied": (lambda root: shutil.rmtree(root / "images/003.Gull"), r"bird_0011\.jpg is missing.*5 such files"),
+    "no photos": (lambda root: shutil.rmtree(root / "images"), "images does not exist"),
+    "no masks": (lambda root: shutil.rmtree(root / "segmentations"), "segmentations does not exist"),
+    "no labels": (lambda root: (root / LISTS[2]).unlink(), "image_class_labels.txt does not exist"),
+    "id without photo": (lambda root: (root / "images/001.Wren/bird_0002.jpg").unlink(), r"bird_0002\.jpg is missing"),
+    "mask of another size": (
+        _swap("segmentations/001.Wren/bird_0001.png", "segmentations/001.Wren/bird_0002.png"),
+        r"bird_0002\.png has 45 x 36 pixels, its photo .* 46 x 37",
+    ),
+    "class without images": (lambda root: (root / "classes.txt").open("a").write("4 004.Owl\n"), "004.Owl"),
+    "truncated photo": (lambda root: _cut(root / "images/002.Blue_Jay/bird_0008.jpg"), r"0008\.jpg does not decode"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("before", [True, False])
+@pytest.mark.parametrize("case", DAMAGE)
+def test_bad_folders_leave_nothing(cub: Path, tmp_path: Path, case: str, before: bool) -> None:
+    """Without an earlier data set there is none afterwards; an earlier one stays as it was."""
+    out = tmp_path / "data" / "dataset"
+    if before:
+        prepare(folder(cub), out, "photos")
+    was = tree(out)
+    damage, message = DAMAGE[case]
+    damage(cub)
+    with pytest.raises(UserError, match=message) as caught:
+        prepare(folder(cub), out, "photos")
+    assert "\n" not in str(caught.value)
+    assert tree(out) == was
+    assert out.exists() == before
+    assert not out.parent.exists() or [file.name for file in out.parent.iterdir()] == ["dataset"] * before
+
+
+def test_missing_root_names_the_setting(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"nowhere' is no folder; set profiles\.photos\.data\.root"):
+        prepare(folder(tmp_path / "nowhere"), tmp_path / "out", "photos")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match=r"holds no images\.txt.* set profiles\.photos\.data\.root"):
+        prepare(folder(tmp_path / "empty"), tmp_path / "out", "photos")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("inside", ["", "sub"])
+def test_root_inside_the_output_is_refused(cub: Path, tmp_path: Path, inside: str) -> None:
+    """Otherwise the source would be deleted by its copy."""
+    out = tmp_path / "out"
+    out.mkdir()
+    cub.rename(out / "sub")
+    root = out / inside
+    with pytest.raises(UserError, match=r"lies in .*, which this stage writes"):
+        prepare(folder(root), out, "photos")
+    assert (out / "sub" / "images.txt").exists()
+
+
+def test_small_disk(cub: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(disk.shutil, "disk_usage", lambda _: SimpleNamespace(free=1000))
+    with pytest.raises(UserError, match=r"1,000 bytes free, a copy of .*cub needs"):
+        prepare(folder(cub), tmp_path / "out", "photos")
+    assert not (tmp_path / "out").exists()
+
+
+def test_disk_full_while_copying(cub: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    copyfile = shutil.copyfile
+
+    def full(source: Path, target: Path) -> None:
+        if source.name == "bird_0009.jpg":
+            raise OSError(28, "No space left on device")
+        copyfile(source, target)
+
+    monkeypatch.setattr(module.shutil, "copyfile", full)
+    with pytest.raises(UserError, match=r"bird_0009\.jpg cannot be copied .*No space left"):
+        prepare(folder(cub), tmp_path / "data" / "out", "photos")
+    assert list((tmp_path / "data").iterdir()) == []
+
+
+def _archived(path: Path, *members: tuple[Path, str]) -> Archive:
+    path.parent.mkdir(exist_ok=True)
+    with tarfile.open(path, "w:gz") as tar:
+        for source, name in members:
+            tar.add(source, name)
+    content = path.read_bytes()
+    sha256 = hashlib.sha256(content).hexdigest()
+    return Archive(name=path.name, urls=["http://127.0.0.1:9/"], bytes=len(content), sha256=sha256)
+
+
+@pytest.fixture
+def packed(cub: Path, tmp_path: Path) -> Data:
+    """The tiny data set in two archives of CUB's inner layout, in `downloads/`."""
+    masks = cub / "segmentations"
+    first = [(cub / name, f"CUB_200_2011/{name}") for name in (*LISTS, "images")]
+    downloads = tmp_path / "downloads"
+    both = [
+        _archived(downloads / "birds.tgz", *first, (cub / "classes.txt", "attributes.txt")),
+        _archived(downloads / "masks.tgz", (masks, "segmentations")),
+    ]
+    return Data(source="download", archives=both, **COMMON)
+
+
+def test_archives_give_the_same_data_set_as_the_folder(packed: Data, cub: Path, tmp_path: Path) -> None:
+    facts = prepare(packed, tmp_path / "data" / "dataset", "paper", tmp_path / "downloads")
+    assert facts == prepare(folder(cub), tmp_path / "copy", "photos")
+    assert tree(tmp_path / "data" / "dataset") == tree(tmp_path / "copy")
+    assert [file.name for file in (tmp_path / "data").iterdir()] == ["dataset"]  # nothing unpacked is left
+    assert sorted(file.name for file in (tmp_path / "downloads").iterdir()) == ["birds.tgz", "masks.tgz"]
+
+
+def test_a_failed_unpack_leaves_nothing(packed: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(archives, "MAX_FILES", 12)
+    with pytest.raises(UserError, match="unpacks to more than 12 files"):
+        prepare(packed, tmp_path / "data" / "dataset", "paper", tmp_path / "downloads")
+    assert list((tmp_path / "data").iterdir()) == []
