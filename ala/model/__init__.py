@@ -1,0 +1,1 @@
+"""The adapter beside the frozen encoder: side branch, attention branch, perception branch (METHODS 2)."""

@@ -1,0 +1,84 @@
+"""The adapter: what is trained beside the frozen encoder, and nothing of the encoder itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from torch import Tensor, nn
+
+from ala.model.attention_branch import AttentionBranch
+from ala.model.blueprint import Blueprint
+from ala.model.perception_branch import PerceptionBranch
+from ala.model.side_branch import DirectTap, SideBranch, SingleTap
+from ala.runtime.seeds import seed_everything
+
+
+class AdapterOutput(NamedTuple):
+    """`alpha` `(B, 1, g, g)` in [0, 1] and `ab_logits` `(B, K)`, None where attention is off; `pb_logits` `(B, K)`."""
+
+    alpha: Tensor | None
+    ab_logits: Tensor | None
+    pb_logits: Tensor
+
+
+class Adapter(nn.Module):
+    """Side branch, attention branch and perception branch, composed as `blueprint` says.
+
+    `side` and `attention` are the *resting* parts: AEA's off epochs neither call nor train them.
+
+    Args:
+        blueprint: the architecture.
+        seed: of the initial weights. Each branch has its own stream, so that variants with a branch in common start
+            from the same weights there; None leaves torch's global generator as it is.
+    """
+
+    def __init__(self, blueprint: Blueprint, seed: int | None = None) -> None:
+        super().__init__()
+        self.blueprint = blueprint
+        channels, classes, features = blueprint.channels, blueprint.classes, blueprint.perception.feature_layer
+        self._seed(seed, "side")
+        self.side: SideBranch | SingleTap | DirectTap
+        if blueprint.side is not None:
+            self.side = SideBranch(blueprint.side, channels, blueprint.input_size // blueprint.side.patch)
+        elif blueprint.layer is None:
+            raise ValueError("a blueprint without SBN names the layer that feeds the attention branch")
+        elif blueprint.feed == "single":
+            self.side = SingleTap(blueprint.layer, channels[blueprint.layer], blueprint.queries)
+        else:
+            self.side = DirectTap(blueprint.layer)
+        masks = channels[blueprint.layer or 0] if blueprint.feed == "direct" else blueprint.queries
+        self._seed(seed, "attention")
+        self.attention = AttentionBranch(masks, classes, blueprint.attention)
+        self._seed(seed, "perception")
+        width = blueprint.side.width if blueprint.side is not None else None
+        self.perception = PerceptionBranch(channels[features], classes, blueprint.perception, width)
+
+    def forward(self, images: Tensor | None, taps: Mapping[int, Tensor], attention_on: bool = True) -> AdapterOutput:
+        """Normalised `images` `(B, 3, S, S)` and their encoder taps `{tap: (B, C, h, w)}` to maps and logits.
+
+        With `attention_on` false only the perception branch is called, on the features as they are (alpha = 1);
+        `images` may be None and `taps` hold just the feature layer then.
+        """
+        features = taps[self.blueprint.perception.feature_layer]  # (B, C, h, w)
+        if not attention_on:
+            return AdapterOutput(None, None, self.perception(features, None))
+        masks, pixels = self.side(images, taps)  # (B, Q, g, g), (B, D, g, g) or None
+        alpha, ab_logits = self.attention(masks)  # (B, 1, g, g), (B, K)
+        return AdapterOutput(alpha, ab_logits, self.perception(features, alpha, pixels))
+
+    def taps(self, attention_on: bool) -> list[int]:
+        """The encoder taps that :meth:`forward` reads."""
+        return self.blueprint.taps if attention_on else [self.blueprint.perception.feature_layer]
+
+    def train_phase(self, attention_on: bool) -> Adapter:
+        """Training mode for an on epoch; for an off epoch the same, but the resting parts are in eval."""
+        self.train()
+        self.side.train(attention_on)
+        self.attention.train(attention_on)
+        return self
+
+    @staticmethod
+    def _seed(seed: int | None, part: str) -> None:
+        if seed is not None:
+            seed_everything(seed, "weights", part)

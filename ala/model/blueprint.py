@@ -1,0 +1,118 @@
+"""What an adapter is made of: decided from the settings once, kept beside the weights, enough to build it again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+from ala.config.schema import (
+    Abn,
+    Ala,
+    AttentionSettings,
+    Count,
+    Lora,
+    Natural,
+    PerceptionSettings,
+    Section,
+    SideBranchSettings,
+    variant_name,
+)
+from ala.runtime.errors import UserError
+
+#: Variant: (AEA, what feeds the attention branch). `single` are the rows without SBN; `abn` is the related work,
+#: whose attention branch reads one encoder layer as it is (METHODS 8).
+VARIANTS: dict[str, tuple[bool, Literal["side", "single", "direct"]]] = {
+    **{variant_name(aea, sbn): (aea, "side" if sbn else "single") for aea in (True, False) for sbn in (True, False)},
+    "abn": (False, "direct"),
+}
+
+
+class Blueprint(Section):
+    """The architecture of one adapter, fit for JSON.
+
+    Attributes:
+        variant: a key of :data:`VARIANTS`.
+        feed: what the attention branch reads: the SBN (`side`), one normalised and projected encoder tap (`single`),
+            or one tap as it is (`direct`).
+        side: the SBN's settings, `fusion_map` written out; None without SBN.
+        layer: the one tap read where there is no SBN.
+        queries: channels Q of the mask logits M that `side` and `single` make.
+        attention, perception: settings of the two branches.
+        predict: which logits are the model's answer.
+        lora: low-rank update of an encoder block, or None.
+        channels: channels C of each encoder tap that is read.
+        grid: side g of the encoder's taps, in cells, at `input_size`.
+        input_size: side S of the photos, in pixels.
+        classes: K.
+    """
+
+    variant: str
+    feed: Literal["side", "single", "direct"]
+    side: SideBranchSettings | None
+    layer: Natural | None
+    queries: Count
+    attention: AttentionSettings
+    perception: PerceptionSettings
+    predict: Literal["pb", "pb_plus_ab"]
+    lora: Lora | None
+    channels: dict[Natural, Count]
+    grid: Count
+    input_size: Count
+    classes: Count
+
+    @property
+    def taps(self) -> list[int]:
+        """The encoder taps that are read, ascending."""
+        return sorted(self.channels)
+
+
+def plan(
+    variant: str, ala: Ala, abn: Abn, *, tap_channels: Mapping[int, int], grid: int, input_size: int, classes: int
+) -> Blueprint:
+    """The blueprint of `variant` beside an encoder with the taps `tap_channels` (tap: channels).
+
+    Raises:
+        UserError: there is no such variant, or a setting names a tap that the encoder does not have.
+    """
+    if variant not in VARIANTS:
+        raise UserError(f"variant {variant!r} does not exist; choose one of {', '.join(VARIANTS)}")
+    feed = VARIANTS[variant][1]
+    settings: Ala | Abn = abn if feed == "direct" else ala
+    side, layer, where = None, None, {}
+    if feed == "side":
+        fusion = written_out(ala.sbn.fusion_map, list(tap_channels), ala.sbn.depth)
+        side = ala.sbn.model_copy(update={"fusion_map": fusion})
+        where = dict.fromkeys(fusion, "ala.sbn.fusion_map")
+    else:
+        layer = abn.layer if feed == "direct" else ala.single_layer
+        where = {layer: "abn.layer" if feed == "direct" else "ala.single_layer"}
+    name = "abn" if feed == "direct" else "ala"
+    where[settings.perception.feature_layer] = f"{name}.perception.feature_layer"
+    for tap, setting in where.items():
+        if tap not in tap_channels:
+            has = ", ".join(map(str, sorted(tap_channels)))
+            raise UserError(f"{setting} names tap {tap}, but the encoder has the taps {has}; choose among these")
+    if input_size % ala.sbn.patch:
+        raise UserError(f"ala.sbn.patch ({ala.sbn.patch}) does not divide the input size {input_size}; change either")
+    return Blueprint(
+        variant=variant,
+        feed=feed,
+        side=side,
+        layer=layer,
+        queries=ala.sbn.queries,
+        attention=settings.attention,
+        perception=settings.perception,
+        predict=ala.predict,
+        lora=None if feed == "direct" else ala.lora,
+        channels={tap: tap_channels[tap] for tap in sorted(where)},
+        grid=grid,
+        input_size=input_size,
+        classes=classes,
+    )
+
+
+def written_out(fusion_map: Literal["all"] | dict[int, int], taps: list[int], depth: int) -> dict[int, int]:
+    """`fusion_map` as tap: side block. `all` is i: i for every tap i up to the SBN's `depth`; 0 is before block 1."""
+    if fusion_map == "all":
+        return {tap: tap for tap in sorted(taps) if tap <= depth}
+    return dict(fusion_map)

@@ -1,0 +1,121 @@
+"""Batches for the adapter: normalised photos and their encoder taps, from memory or made as they are needed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ala.config.schema import Augment
+from ala.model.explained import TapEncoder
+from ala.runtime.progress import track
+from ala.training.augment import augmented
+
+
+class Photos(Protocol):
+    """What training needs of a store (:class:`ala.data.store.Store`): photos of side `size`, ids and labels `(n,)`."""
+
+    @property
+    def size(self) -> int: ...
+    @property
+    def image_ids(self) -> np.ndarray: ...
+    @property
+    def labels(self) -> np.ndarray: ...
+
+    def pixels(self, rows: np.ndarray) -> Tensor: ...  # uint8 (B, 3, size, size)
+
+
+class Batch(NamedTuple):
+    """Normalised `images` `(B, 3, S, S)`, `taps` `{i: (B, C, g, g)}` and `labels` int64 `(B,)`, on one device."""
+
+    images: Tensor
+    taps: Mapping[int, Tensor]
+    labels: Tensor
+
+
+class Source(Protocol):
+    """Where batches come from. `generator` draws the augmentation; None means the photos as they are."""
+
+    photos: Photos
+
+    def batch(self, rows: np.ndarray, wanted: Collection[int], generator: torch.Generator | None) -> Batch: ...
+
+
+class LiveSource:
+    """Photos are read, augmented and encoded for each batch; with a LoraEncoder the taps carry a gradient."""
+
+    def __init__(self, encoder: TapEncoder, photos: Photos, augment: Augment | None, device: torch.device) -> None:
+        self.encoder, self.photos, self.augment, self.device = encoder, photos, augment, device
+        self.labels = torch.as_tensor(np.asarray(photos.labels, np.int64)).to(device)
+
+    def batch(self, rows: np.ndarray, wanted: Collection[int], generator: torch.Generator | None) -> Batch:
+        pixels = self.photos.pixels(rows).to(self.device, non_blocking=True)
+        preprocessing = self.encoder.preprocessing
+        if self.augment is not None and generator is not None:
+            pixels = augmented(pixels, preprocessing.size, self.augment, generator)
+        images = preprocessing.normalise(pixels)  # (B, 3, S, S)
+        return Batch(images, self.encoder.taps(images, wanted), self.labels[torch.as_tensor(rows).to(self.device)])
+
+
+class CachedSource:
+    """Photos and taps, and with `hflip` those of the mirrored photos, computed once and kept on the device.
+
+    The mirrored taps are those of the mirrored photo, not the photo's taps mirrored: an encoder is not symmetric.
+    Taps are kept channels-last `(n, g, g, C)`, so that LayerNorm over channels reads them in order.
+    """
+
+    def __init__(
+        self, encoder: TapEncoder, photos: Photos, wanted: Collection[int], hflip: float, device: torch.device,
+        batch: int = 64,
+    ) -> None:  # fmt: skip
+        self.photos, self.hflip, self.device = photos, hflip, device
+        n, sides, size, grid = len(photos.labels), 2 if hflip else 1, photos.size, encoder.grid
+        self.labels = torch.as_tensor(np.asarray(photos.labels, np.int64)).to(device)
+        self.images = torch.empty((sides * n, 3, size, size), device=device)
+        self.kept = {
+            tap: torch.empty((sides * n, grid, grid, encoder.tap_channels[tap]), device=device) for tap in wanted
+        }
+        for start in track(range(0, n, batch), "encoder features", unit="batch"):
+            rows = np.arange(start, min(start + batch, n))
+            images = encoder.preprocessing.normalise(photos.pixels(rows).to(device))
+            for side in range(sides):
+                places = slice(side * n + start, side * n + start + len(rows))
+                self.images[places] = images = images.flip(-1) if side else images
+                for tap, value in encoder.taps(images, wanted).items():
+                    self.kept[tap][places] = value.permute(0, 2, 3, 1)
+
+    def batch(self, rows: np.ndarray, wanted: Collection[int], generator: torch.Generator | None) -> Batch:
+        index = torch.as_tensor(rows)
+        places = index
+        if generator is not None and self.hflip:
+            places = index + len(self.labels) * (torch.rand(len(rows), generator=generator) < self.hflip)
+        index, places = index.to(self.device), places.to(self.device)
+        taps = {tap: self.kept[tap][places].permute(0, 3, 1, 2) for tap in wanted}  # (B, C, g, g)
+        return Batch(self.images[places], taps, self.labels[index])
+
+
+def make_source(
+    encoder: TapEncoder, photos: Photos, wanted: Collection[int], augment: Augment | None, device: torch.device, *,
+    fixed: bool, limit: int, log: Callable[[str], None],
+) -> Source:  # fmt: skip
+    """A :class:`CachedSource` where that gives the same batches and fits `limit` bytes, else a :class:`LiveSource`.
+
+    Args:
+        augment: of training photos; None for photos that are taken as they are.
+        fixed: the encoder does not change during training (no LoRA).
+        log: told why features are not kept.
+    """
+    mirror_only = augment is None or not (augment.resize or augment.blur or augment.sharpen)
+    if not fixed or not mirror_only or photos.size != encoder.preprocessing.size:
+        log("encoder features are made anew for each batch: the augmentation or LoRA changes them")
+        return LiveSource(encoder, photos, augment, device)
+    hflip = augment.hflip if augment is not None else 0.0
+    values = sum(encoder.tap_channels[tap] for tap in wanted) * encoder.grid**2 + 3 * photos.size**2
+    needed = 4 * values * len(photos.labels) * (2 if hflip else 1)
+    if needed > limit:
+        log(f"encoder features would take {needed / 2**30:.1f} GiB (bound {limit / 2**30:.1f}): made for each batch")
+        return LiveSource(encoder, photos, augment, device)
+    return CachedSource(encoder, photos, wanted, hflip, device)

@@ -1,0 +1,250 @@
+"""Training of one variant with one seed, from stores and a frozen encoder to the best adapter (METHODS 2.6, 2.7)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ala.config.schema import Profile, Train
+from ala.model.adapter import Adapter
+from ala.model.blueprint import VARIANTS, plan
+from ala.model.explained import ExplainedModel, TapEncoder
+from ala.model.lora import LoraEncoder
+from ala.runtime.errors import UserError
+from ala.runtime.progress import track
+from ala.runtime.seeds import numpy_generator, seed_everything, torch_generator
+from ala.training.features import Photos, Source, make_source
+from ala.training.loss import objective
+from ala.training.optimiser import Optimiser
+from ala.training.schedule import Epoch, learning_rate, phases
+
+#: Columns of curve.csv. Those after `train_accuracy` (of PB, in training mode) are empty for off epochs.
+CURVE = [
+    "epoch", "phase", "lr", "train_loss", "train_accuracy",
+    "val_loss", "val_accuracy_pb", "val_accuracy_pb_plus_ab", "val_miou", "alpha_mean", "alpha_std",
+]  # fmt: skip
+
+#: alpha float32 `(n, g, g)` of validation photos and their rows in the store, to further numbers (`val_miou`).
+Diagnose = Callable[[np.ndarray, np.ndarray], Mapping[str, float]]
+
+
+@dataclass(frozen=True)
+class Validation:
+    """`loss` is the cross-entropy of PB + AB logits (the author's criterion); `alpha` float32 `(n, g, g)`."""
+
+    loss: float
+    accuracy_pb: float
+    accuracy_pb_plus_ab: float
+    alpha: np.ndarray
+
+
+@dataclass(frozen=True)
+class Trained:
+    """The best state after an on epoch, and how training went.
+
+    Attributes:
+        model: encoder and adapter, ready to answer and explain.
+        curve: one row per epoch that ran, keys :data:`CURVE`.
+        epoch: the epoch whose state was kept, always an on epoch.
+    """
+
+    model: ExplainedModel
+    curve: list[dict[str, Any]]
+    epoch: int
+
+    @property
+    def chosen(self) -> dict[str, Any]:
+        """The curve's row of the kept epoch."""
+        return self.curve[self.epoch]
+
+
+def train_variant(
+    variant: str,
+    profile: Profile,
+    encoder: TapEncoder,
+    train: Photos,
+    val: Photos,
+    classes: int,
+    seed: int,
+    *,
+    device: str | torch.device = "cpu",
+    diagnose: Diagnose | None = None,
+    sources: tuple[Source, Source] | None = None,
+    cache_bytes: int = 2 * 2**30,
+    log: Callable[[str], None] = print,
+) -> Trained:
+    """Train `variant` (a key of :data:`ala.model.blueprint.VARIANTS`).
+
+    Args:
+        profile: its `ala`, `abn` and `train` sections are used; try a setting by `model_copy(update=...)`.
+        encoder: frozen, on `device`; it is not changed.
+        train, val: stores; `train` at `train.augment.resize` pixels if that is set, `val` at the input size.
+        classes: K; labels are 0..K-1.
+        seed: of the initial weights, the order of photos, augmentation and dropout.
+        diagnose: called after each on epoch; its numbers enter the curve and decide nothing.
+        sources: batches of `train` and `val` made before, to share features between trainings.
+        cache_bytes: bound on the features kept of each split.
+        log: receives lines about decisions.
+
+    Raises:
+        UserError: the settings do not fit the encoder or each other, or the loss is not finite any more.
+    """
+    ala, settings, device = profile.ala, profile.train, torch.device(device)
+    size = encoder.preprocessing.size
+    blueprint = plan(
+        variant, ala, profile.abn,
+        tap_channels=encoder.tap_channels, grid=encoder.grid, input_size=size, classes=classes,
+    )  # fmt: skip
+    epochs = phases(settings.epochs, ala.schedule, VARIANTS[variant][0])
+    seed_everything(seed, "weights", "lora")
+    lora = LoraEncoder(encoder, blueprint.lora, blueprint.taps).to(device) if blueprint.lora is not None else None
+    running: TapEncoder = encoder if lora is None else lora
+    adapter = Adapter(blueprint, seed).to(device)
+    wanted_size = settings.augment.resize or size
+    if train.size != wanted_size or val.size != size:
+        raise UserError(
+            f"stores have {train.size} (train) and {val.size} (val) pixels, but the settings need {wanted_size} and"
+            f" {size}; run the split stage again"
+        )
+    if sources is None:
+        sources = (
+            make_source(running, train, blueprint.taps, settings.augment, device,
+                        fixed=lora is None, limit=cache_bytes, log=log),
+            make_source(running, val, blueprint.taps, None, device, fixed=lora is None, limit=cache_bytes, log=log),
+        )  # fmt: skip
+    lambda_ab = profile.abn.lambda_ab if variant == "abn" else ala.lambda_ab
+    optimiser = Optimiser(adapter, lora, settings)
+    best = Best(settings)
+    curve: list[dict[str, Any]] = []
+    for epoch in track(epochs, f"train {variant} seed {seed}", unit="epoch"):
+        lr = learning_rate(settings.lr, epoch.index, settings.epochs, settings.poly_power)
+        optimiser.start_epoch(lr)
+        loss, accuracy = run_epoch(adapter, sources[0], optimiser, epoch, seed, settings.batch, lambda_ab)
+        row = dict.fromkeys(CURVE) | {
+            "epoch": epoch.index, "phase": epoch.phase, "lr": lr, "train_loss": loss, "train_accuracy": accuracy
+        }  # fmt: skip
+        curve.append(row)
+        if not epoch.on:
+            continue
+        validation = validate(adapter, sources[1])
+        if not math.isfinite(validation.loss):
+            raise UserError(f"the validation loss is {validation.loss} after epoch {epoch.index}; {_remedy(lr)}")
+        row |= {
+            "val_loss": validation.loss,
+            "val_accuracy_pb": validation.accuracy_pb,
+            "val_accuracy_pb_plus_ab": validation.accuracy_pb_plus_ab,
+            "alpha_mean": float(validation.alpha.mean()),
+            "alpha_std": float(validation.alpha.std()),
+        }
+        if diagnose is not None:
+            row |= diagnose(validation.alpha, np.arange(len(validation.alpha)))
+        if best.offer(epoch, validation, adapter, lora):
+            break
+    best.restore(adapter, lora)
+    return Trained(ExplainedModel(running, adapter).to(device), curve, best.epoch)
+
+
+def run_epoch(
+    adapter: Adapter, source: Source, optimiser: Optimiser, epoch: Epoch, seed: int, batch: int, lambda_ab: float
+) -> tuple[float, float]:
+    """One pass over the photos; mean loss and PB's accuracy over them.
+
+    Raises:
+        UserError: the loss of a batch is NaN or infinite; it names epoch, batch and photos.
+    """
+    adapter.train_phase(epoch.on)
+    seed_everything(seed, "dropout", epoch.index)
+    generator = torch_generator(seed, "augment", epoch.index)
+    order = numpy_generator(seed, "order", epoch.index).permutation(len(source.photos.labels))
+    total = correct = 0.0
+    for number, rows in enumerate(batches(order, batch)):
+        with torch.set_grad_enabled(epoch.on):  # with LoRA the taps carry a gradient, but not in off epochs
+            images, taps, labels = source.batch(rows, adapter.taps(epoch.on), generator)
+        output = adapter(images, taps, epoch.on)
+        loss = objective(output, labels, lambda_ab)
+        value = loss.item()
+        if not math.isfinite(value):
+            ids = ", ".join(str(image) for image in source.photos.image_ids[rows])
+            lr = optimiser.perception.param_groups[0]["lr"]
+            raise UserError(f"the loss is {value} in epoch {epoch.index}, batch {number} (images {ids}); {_remedy(lr)}")
+        optimiser.step(loss, epoch.on)
+        total += value * len(rows)
+        correct += (output.pb_logits.argmax(1) == labels).sum().item()
+    return total / len(order), correct / len(order)
+
+
+def batches(order: np.ndarray, batch: int) -> list[np.ndarray]:
+    """`order` in pieces of `batch`; a single photo left over joins the last piece (batch norm needs two)."""
+    cuts = list(range(batch, len(order), batch))
+    if cuts and len(order) - cuts[-1] == 1:
+        cuts.pop()
+    return np.split(order, cuts)
+
+
+@torch.no_grad()
+def validate(adapter: Adapter, source: Source, batch: int = 64) -> Validation:
+    """The adapter in eval mode, attention active, on every photo of `source`."""
+    adapter.eval()
+    rows = np.arange(len(source.photos.labels))
+    alphas: list[Tensor] = []
+    loss = pb = both = 0.0
+    for part in np.split(rows, range(batch, len(rows), batch)):
+        images, taps, labels = source.batch(part, adapter.taps(True), None)
+        alpha, ab_logits, pb_logits = adapter(images, taps, True)
+        assert alpha is not None
+        assert ab_logits is not None
+        summed = pb_logits + ab_logits  # (B, K)
+        loss += F.cross_entropy(summed, labels, reduction="sum").item()
+        pb += (pb_logits.argmax(1) == labels).sum().item()
+        both += (summed.argmax(1) == labels).sum().item()
+        alphas.append(alpha[:, 0].float().cpu())
+    n = len(rows)
+    return Validation(loss / n, pb / n, both / n, torch.cat(alphas).numpy())
+
+
+class Best:
+    """The best state so far, by `train.criterion`, among those offered (after on epochs only).
+
+    `val_loss`: lowest cross-entropy of PB + AB. `val_accuracy`: highest accuracy of PB + AB, ties by lower loss.
+    `last`: the latest, and `train.patience` has no meaning.
+    """
+
+    def __init__(self, settings: Train) -> None:
+        self.settings = settings
+        self.epoch = -1
+        self._score: tuple[float, ...] | None = None
+        self._state: dict[str, Tensor] = {}
+        self._update: dict[str, Tensor] = {}
+        self._since = 0
+
+    def offer(self, epoch: Epoch, validation: Validation, adapter: Adapter, lora: LoraEncoder | None) -> bool:
+        """Keep this state if it is the best; true if `patience` evaluations have brought nothing better."""
+        score = {
+            "val_loss": (-validation.loss,),
+            "val_accuracy": (validation.accuracy_pb_plus_ab, -validation.loss),
+            "last": (float(epoch.index),),
+        }[self.settings.criterion]
+        if self._score is None or score > self._score:
+            self._score, self.epoch, self._since = score, epoch.index, 0
+            self._state = {name: tensor.detach().clone() for name, tensor in adapter.state_dict().items()}
+            self._update = {n: t.detach().clone() for n, t in lora.update().items()} if lora is not None else {}
+        else:
+            self._since += 1
+        return self.settings.patience is not None and self._since >= self.settings.patience
+
+    def restore(self, adapter: Adapter, lora: LoraEncoder | None) -> None:
+        """Put the kept state back."""
+        adapter.load_state_dict(self._state)
+        if lora is not None:
+            lora.load_update(self._update)
+
+
+def _remedy(lr: float) -> str:
+    return f"lower train.lr (now {lr:.3g}) or train.clip_norm"

@@ -1,0 +1,68 @@
+"""AdamW for the parts that always train and, apart, for those that rest in AEA's off epochs (METHODS 2.6, 2.7)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+from torch import nn
+
+from ala.config.schema import Train
+from ala.model.adapter import Adapter
+from ala.model.lora import LoraEncoder
+
+_NORMS = (nn.LayerNorm, nn.GroupNorm, nn.BatchNorm1d, nn.BatchNorm2d)
+
+
+class Optimiser:
+    """Two AdamW: `perception` steps always, `resting` (SBN, AB, the low-rank update) in on epochs only.
+
+    In an off epoch the resting optimiser is not called and its gradients are None, so neither momentum nor weight
+    decay nor step counts move anything of it. A gradient of zero would not do: AdamW moves such a parameter.
+    Norm layers and position and query embeddings have no weight decay.
+    """
+
+    def __init__(self, adapter: Adapter, lora: LoraEncoder | None, settings: Train) -> None:
+        self.clip_norm = settings.clip_norm
+        always = groups([adapter.perception], settings.weight_decay)
+        resting = groups([adapter.side, adapter.attention], settings.weight_decay)
+        if lora is not None:
+            resting.append({"params": list(lora.update().values()), "weight_decay": settings.weight_decay})
+        self.perception = torch.optim.AdamW(always, lr=settings.lr, fused=True)
+        self.resting = torch.optim.AdamW(resting, lr=settings.lr, fused=True)
+        self.parameters = [
+            parameter for group in (*self.perception.param_groups, *self.resting.param_groups)
+            for parameter in group["params"]
+        ]  # fmt: skip
+
+    def start_epoch(self, lr: float) -> None:
+        """Set the epoch's learning rate; no gradient of another epoch stays behind."""
+        for group in (*self.perception.param_groups, *self.resting.param_groups):
+            group["lr"] = lr
+        self._clear()
+
+    def step(self, loss: torch.Tensor, on: bool) -> None:
+        """Gradients of `loss`, clipped over all parameters together, and a step of what trains in this epoch."""
+        loss.backward()
+        if self.clip_norm is not None:
+            nn.utils.clip_grad_norm_(self.parameters, self.clip_norm)
+        self.perception.step()
+        if on:
+            self.resting.step()
+        self._clear()
+
+    def _clear(self) -> None:
+        self.perception.zero_grad(set_to_none=True)
+        self.resting.zero_grad(set_to_none=True)
+
+
+def groups(modules: Iterable[nn.Module], weight_decay: float) -> list[dict]:
+    """Parameters of `modules` in two groups: with `weight_decay`, and without (norms, a module's `no_decay` names)."""
+    decayed: list[nn.Parameter] = []
+    plain: list[nn.Parameter] = []
+    for module in modules:
+        for part in module.modules():
+            exempt = getattr(part, "no_decay", ())
+            for name, parameter in part.named_parameters(recurse=False):
+                (plain if isinstance(part, _NORMS) or name in exempt else decayed).append(parameter)
+    return [{"params": decayed, "weight_decay": weight_decay}, {"params": plain, "weight_decay": 0.0}]

@@ -1,0 +1,83 @@
+"""Stage `train`: one variant of ALA, or ABN, with one seed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ala.config import load
+from ala.runtime.errors import reported
+
+Variant = Annotated[str, typer.Option(help="aea-{true,false}-sbn-{true,false}, or abn.")]
+Seed = Annotated[int, typer.Option(min=0, help="Seed of initial weights, order of photos, augmentation and dropout.")]
+Params = Annotated[Path, typer.Option(help="The settings; the profile they name is used.")]
+StoreFolder = Annotated[Path, typer.Option(help="Photos by side length, from the stage `store`.")]
+Encoder = Annotated[Path, typer.Option(help="The frozen encoder, from the stage `encoder`.")]
+Out = Annotated[Path, typer.Option(help="The model is written to VARIANT/seed-SEED in this folder.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 ...")]
+
+
+def main(
+    variant: Variant,
+    seed: Seed,
+    params: Params = Path("params.yaml"),
+    store: StoreFolder = Path("data/store"),
+    encoder: Encoder = Path("models/encoder"),
+    out: Out = Path("models"),
+    device: Device = "auto",
+) -> None:
+    """Train an adapter beside the frozen encoder and keep its best state after an *on* epoch.
+
+    Reads the ala, abn and train blocks of the active profile, the train and val photos and the encoder. The masks of
+    val photos are read for the column val_miou alone, which decides nothing.
+
+    Writes OUT/VARIANT/seed-SEED/{weights.safetensors,model.json,curve.csv}, or, if anything is wrong, one sentence
+    and nothing else (exit code 2).
+
+    Example: python -m stages.train --variant aea-true-sbn-true --seed 0
+    """
+    with reported():
+        import pandas as pd
+
+        from ala.contracts.maps import resize
+        from ala.data.store import Store
+        from ala.encoder import load_encoder
+        from ala.metrics.iou import iou, min_max, predict
+        from ala.model.checkpoint import save_model, sha256_of
+        from ala.runtime.device import resolve
+        from ala.runtime.files import atomic_folder
+        from ala.training.loop import CURVE, train_variant
+
+        profile = load(params).active
+        size, target = profile.data.input_size, resolve(device)
+        train = Store.open(store / str(profile.train.augment.resize or size), "train")
+        val = Store.open(store / str(size), "val")
+
+        def diagnose(alpha, rows):  # type: ignore[no-untyped-def]
+            truth = val.foreground(rows, profile.data.mask_threshold)
+            return {"val_miou": float(iou(predict(min_max(resize(alpha, size)), "mean_std"), truth).mean())}
+
+        frozen = load_encoder(encoder, target)
+        trained = train_variant(
+            variant, profile, frozen, train, val, len(train.names), seed, device=target, diagnose=diagnose
+        )
+        used = {"abn": profile.abn} if variant == "abn" else {"ala": profile.ala}
+        chosen = trained.chosen
+        about = {
+            "variant": variant, "seed": seed, "encoder_sha256": sha256_of(encoder), "classes": train.names,
+            "settings": {name: part.model_dump(mode="json") for name, part in {**used, "train": profile.train}.items()},
+            "epoch": trained.epoch, "phase": chosen["phase"], "epochs_run": len(trained.curve),
+            "validation": {name: value for name, value in chosen.items() if name in CURVE[CURVE.index("val_loss"):]},
+        }  # fmt: skip
+        folder = out / variant / f"seed-{seed}"
+        with atomic_folder(folder) as temporary:
+            save_model(temporary, trained.model, about)
+            pd.DataFrame(trained.curve, columns=CURVE).to_csv(temporary / "curve.csv", index=False)
+        print(f"{folder}: epoch {trained.epoch} of {len(trained.curve)}, val accuracy {chosen['val_accuracy_pb']:.3f},"
+              f" val loss {chosen['val_loss']:.3f}, val mean IoU {chosen['val_miou']:.3f}")  # fmt: skip
+
+
+if __name__ == "__main__":
+    typer.run(main)

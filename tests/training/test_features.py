@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from ala.config.schema import Augment
+from ala.runtime.seeds import torch_generator
+from ala.training.features import CachedSource, LiveSource, Source, make_source
+
+CPU = torch.device("cpu")
+MIRROR = Augment(hflip=0.5)
+
+
+def made(encoder: Any, photos: Any, augment: Augment | None = MIRROR, **changes: Any) -> tuple[Source, list[str]]:
+    log: list[str] = []
+    options = {"fixed": True, "limit": 2**30} | changes
+    return make_source(encoder, photos, [0, 3], augment, CPU, log=log.append, **options), log
+
+
+def test_kept_features_are_those_of_the_photos(encoder: Any, train: Any) -> None:
+    kept, _ = made(encoder, train)
+    live = LiveSource(encoder, train, None, CPU)
+    rows = np.array([5, 0, 40])
+    a, b = kept.batch(rows, [3], None), live.batch(rows, [3], None)
+    assert isinstance(kept, CachedSource)
+    assert list(a.taps) == [3]
+    torch.testing.assert_close(a.images, b.images)
+    torch.testing.assert_close(a.taps[3], b.taps[3])
+    assert a.labels.tolist() == b.labels.tolist() == [2, 0, 1]
+
+
+def test_mirrored_features_are_those_of_the_mirrored_photos(encoder: Any, train: Any) -> None:
+    kept, _ = made(encoder, train)
+    rows = np.arange(48)
+    batch = kept.batch(rows, [0], torch_generator(0, "augment", 0))
+    plain = encoder.preprocessing.normalise(train.pixels(rows))
+    mirrored = (batch.images != plain).flatten(1).any(1)
+    assert 10 < mirrored.sum() < 38
+    assert torch.equal(batch.images[mirrored], plain[mirrored].flip(-1))
+    torch.testing.assert_close(batch.taps[0], encoder.taps(batch.images, [0])[0])
+    assert not torch.allclose(batch.taps[0][mirrored], encoder.taps(plain, [0])[0][mirrored].flip(-1))
+
+
+def test_each_photo_is_encoded_once(encoder: Any, train: Any) -> None:
+    kept, _ = made(encoder, train)
+    assert encoder.encoded == 2 * 48
+    for epoch in range(3):
+        kept.batch(np.arange(48), [0, 3], torch_generator(0, "augment", epoch))
+    assert encoder.encoded == 2 * 48
+    encoder.encoded = 0
+    made(encoder, train, None)
+    assert encoder.encoded == 48  # photos as they are: one orientation
+
+
+@pytest.mark.parametrize(
+    ("augment", "changes", "message"),
+    [
+        (MIRROR, {"fixed": False}, "the augmentation or LoRA changes them"),
+        (Augment(hflip=0.5, blur=0.1), {}, "the augmentation or LoRA changes them"),
+        (MIRROR, {"limit": 10_000}, r"encoder features would take 0.0 GiB \(bound 0.0\): made for each batch"),
+    ],
+)
+def test_falls_back_and_says_why(encoder: Any, train: Any, augment: Augment, changes: Any, message: str) -> None:
+    import re
+
+    source, log = made(encoder, train, augment, **changes)
+    assert isinstance(source, LiveSource)
+    assert len(log) == 1
+    assert re.search(message, log[0])
+
+
+def test_bound_is_the_memory_that_is_used(encoder: Any, train: Any) -> None:
+    source, _ = made(encoder, train)
+    assert isinstance(source, CachedSource)
+    used = sum(t.numel() * 4 for t in (source.images, *source.kept.values()))
+    assert isinstance(made(encoder, train, limit=used)[0], CachedSource)
+    assert isinstance(made(encoder, train, limit=used - 1)[0], LiveSource)
+
+
+def test_live_photos_are_augmented_with_a_generator_only(encoder: Any, train: Any) -> None:
+    live = LiveSource(encoder, train, Augment(hflip=1.0), CPU)
+    rows = np.arange(4)
+    plain = live.batch(rows, [], None).images
+    assert torch.equal(live.batch(rows, [], torch_generator(0, "a")).images, plain.flip(-1))
