@@ -1,0 +1,1 @@
+"""Explainers: each writes Maps. One file per method."""

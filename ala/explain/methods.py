@@ -1,0 +1,102 @@
+"""Which method explains which model, and how the maps of one method, seed and split are made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ala.config.schema import ROWS, Settings, variant_name
+from ala.contracts.classifier import Classifier
+from ala.contracts.maps import Maps
+from ala.data.store import Store, subset_rows
+from ala.explain import trivial
+from ala.explain.attention import explain_photos
+from ala.explain.rise import rise_maps
+from ala.perturb import predict
+from ala.runtime.errors import UserError
+
+VARIANTS = tuple(variant_name(**row) for row in ROWS.values())
+METHODS = (*VARIANTS, "abn", "fcam", "rise", "trivial")
+
+
+@dataclass(frozen=True)
+class Explained:
+    """A model with its maps.
+
+    Attributes:
+        name: of its folder under models/.
+        classifier: normalised images to probabilities.
+        explain: normalised images `(B, 3, S, S)` to importance `(B, h, w)`.
+        calibrated: whether those values mean a probability (:class:`ala.contracts.maps.Maps`).
+    """
+
+    name: str
+    classifier: Classifier
+    explain: Callable[[Tensor], Tensor]
+    calibrated: bool
+
+
+def check(method: str) -> None:
+    """Raises UserError unless `method` is one of :data:`METHODS`."""
+    if method not in METHODS:
+        raise UserError(f"method {method!r} does not exist; choose one of {', '.join(METHODS)}")
+
+
+def load_explained(method: str, seed: int, settings: Settings, models: Path, device: torch.device) -> Explained:
+    """The model that `method` explains: a model of its own, or the main model for `rise` and `trivial` (METHODS 5.6).
+
+    Args:
+        method: one of :data:`METHODS`.
+        seed: of the run.
+        settings: tell the main model.
+        models: the folder with encoder/ and one folder per model.
+        device: where the model goes.
+    """
+    check(method)
+    name = settings.main_variant if method in ("rise", "trivial") else method
+    folder = models / name / f"seed-{seed}"
+    if method == "fcam":
+        from ala.explain.fcam import load_fcam
+
+        fcam = load_fcam(folder, device)
+        return Explained(name, fcam.classifier, fcam.explain, calibrated=True)
+    from ala.model.checkpoint import load_model
+
+    model = load_model(folder, models / "encoder", device)
+    return Explained(name, model, model.explain, calibrated=False)
+
+
+def own_maps(model: Explained, photos: Store, batch: int, device: torch.device) -> Maps:
+    """Maps that the model gives by itself, of all `photos`; they are class-agnostic."""
+    importance = explain_photos(
+        model.explain, model.classifier.preprocessing, photos, np.arange(len(photos)), batch, device,
+        f"explain {photos.split} photos",
+    )  # fmt: skip
+    no_class = np.full(len(photos), -1)
+    return Maps(photos.image_ids, importance, model.name, model.name, no_class, calibrated=model.calibrated)
+
+
+def rise_maps_of(model: Explained, photos: Store, settings: Settings, device: torch.device) -> Maps:
+    """RISE maps for the predicted class, on the class-balanced subset of a split (METHODS 8: the cost decides)."""
+    metrics, rise = settings.active.metrics, settings.active.rise
+    per_class = {"val": metrics.val_images_per_class, "test": metrics.images_per_class}[photos.split]
+    rows = subset_rows(photos, per_class, metrics.subset_seed)
+    targets = predict(model.classifier, photos, rows, rise.batch, device).argmax(axis=1)
+    importance = rise_maps(model.classifier, photos, rows, targets, rise, device)
+    return Maps(photos.image_ids[rows], importance, "rise", model.name, targets)
+
+
+def trivial_maps(photos: Store, settings: Settings, seed: int) -> list[Maps]:
+    """The four trivial methods on all `photos`; the noise is as coarse as ALA's own map."""
+    grid = photos.size // settings.active.ala.sbn.patch
+    return [
+        trivial.full(photos.image_ids),
+        trivial.center(photos.image_ids, photos.size),
+        trivial.noise(photos.image_ids, grid, seed),
+        trivial.box(photos.image_ids, photos.boxes, photos.size),
+    ]

@@ -1,0 +1,136 @@
+"""RISE: importance as the mean score of the masks that leave a pixel visible (METHODS 3; Petsiuk et al. 2018).
+
+    S_c(u) = 1 / (N p1) * sum_i P(c | m_i * x) m_i(u)
+
+The N masks are the same for all photos. They are kept as they were drawn, a grid of s x s bits and one offset each
+(392 kB for 8,000 masks of 7 x 7, where the masks themselves take 1.6 GB), and are up-sampled when a batch needs them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ala.config.schema import Rise
+from ala.contracts.classifier import Classifier
+from ala.contracts.preprocessing import Preprocessing
+from ala.perturb import Photos, Score, target_scores
+from ala.runtime.errors import UserError
+from ala.runtime.seeds import numpy_generator
+
+MASK_MEMORY = 64 * 2**20  # bytes of up-sampled masks held at once; more masks are taken in turns
+
+
+@dataclass(frozen=True)
+class RiseMasks:
+    """N random masks over images of side `side`, packed.
+
+    Attributes:
+        bits: uint8 `(N, ceil(s * s / 8))`, the grids in row order, eight cells to the byte (`numpy.packbits`).
+        offsets: int64 `(N, 2)`, row and column at which the up-sampled grid is cropped, each in `[0, ceil(S / s))`.
+        grid: s, cells per side.
+        side: S.
+    """
+
+    bits: np.ndarray
+    offsets: np.ndarray
+    grid: int
+    side: int
+
+    @classmethod
+    def draw(cls, n_masks: int, grid: int, p1: float, side: int, seed: int) -> RiseMasks:
+        """Draw masks whose cells are 1 with probability `p1` (uniform, METHODS 3.2); `seed` decides everything."""
+        random = numpy_generator(seed, "rise", "masks")
+        cells = random.random((n_masks, grid * grid)) < p1
+        offsets = random.integers(0, -(-side // grid), (n_masks, 2))
+        return cls(np.packbits(cells, axis=1), offsets, grid, side)
+
+    def __len__(self) -> int:
+        return len(self.bits)
+
+    def render(self, start: int, stop: int, device: torch.device | str = "cpu") -> Tensor:
+        """Masks `start..stop` as float32 `(stop - start, S, S)` in [0, 1].
+
+        Each grid is resized bilinearly (`align_corners=False`) to s + 1 cells' worth of pixels per side, so that
+        every offset within one cell leaves an S x S crop.
+        """
+        cell = -(-self.side // self.grid)
+        cells = np.unpackbits(self.bits[start:stop], axis=1, count=self.grid * self.grid)
+        grids = torch.as_tensor(cells, device=device).float().view(-1, 1, self.grid, self.grid)  # (b, 1, s, s)
+        up = F.interpolate(grids, size=((self.grid + 1) * cell,) * 2, mode="bilinear", align_corners=False)[:, 0]
+        offsets = torch.as_tensor(self.offsets[start:stop], device=device)  # (b, 2)
+        span = torch.arange(self.side, device=device)
+        rows = (offsets[:, :1] + span)[:, :, None]  # (b, S, 1)
+        columns = (offsets[:, 1:] + span)[:, None, :]  # (b, 1, S)
+        return up[torch.arange(len(up), device=device)[:, None, None], rows, columns]  # (b, S, S)
+
+
+class _Masked:
+    """Frame f of a photo is the normalised photo times mask f; a 0 shows the mean colour."""
+
+    def __init__(
+        self, photos: Photos, rows: np.ndarray, masks: Tensor, preprocessing: Preprocessing, device: torch.device
+    ) -> None:
+        self.count, self.side = len(masks), masks.shape[-1]
+        self._photos, self._rows, self._masks = photos, rows, masks
+        self._preprocessing, self._device = preprocessing, device
+        self._current, self._image = -1, masks
+
+    def fill(self, photo: int, start: int, stop: int, out: Tensor) -> None:
+        if photo != self._current:
+            pixels = self._photos.pixels(self._rows[photo : photo + 1]).to(self._device)
+            self._current, self._image = photo, self._preprocessing.normalise(pixels)  # (1, 3, S, S)
+        torch.mul(self._image, self._masks[start:stop, None], out=out)
+
+
+@torch.inference_mode()
+def rise_maps(
+    model: Classifier,
+    photos: Photos,
+    rows: np.ndarray,
+    targets: np.ndarray,
+    settings: Rise,
+    device: torch.device,
+    memory: int = MASK_MEMORY,
+) -> np.ndarray:
+    """RISE maps of photos `rows` for one class each (METHODS 3.3).
+
+    The result depends on `settings.seed`, and neither on `settings.batch` nor on `memory` beyond rounding (1e-6).
+
+    Args:
+        model: any Classifier; with `settings.output` "logits" it has a method `logits`, too.
+        photos: at the side of `model.preprocessing`.
+        rows: int `(n,)`.
+        targets: int `(n,)`, usually the predicted classes.
+        settings: the `rise` block.
+        device: where the model lives.
+        memory: bytes of up-sampled masks to hold at once (at least one batch).
+
+    Returns:
+        float32 `(n, S, S)`.
+
+    Raises:
+        UserError: logits are asked of a model without them.
+    """
+    score: Score = model
+    if settings.output == "logits":
+        if not hasattr(model, "logits"):
+            raise UserError("rise.output logits needs a model with logits; set rise.output to probabilities")
+        score = model.logits
+    side = model.preprocessing.size
+    masks = RiseMasks.draw(settings.n_masks, settings.grid, settings.p1, side, settings.seed)
+    per_turn = max(1, memory // (4 * side * side * settings.batch)) * settings.batch
+    turns = range(0, len(masks), per_turn)
+    importance = torch.zeros(len(rows), side * side, device=device)
+    for turn, start in enumerate(turns, 1):
+        shown = masks.render(start, min(len(masks), start + per_turn), device)  # (m, S, S)
+        frames = _Masked(photos, rows, shown, model.preprocessing, device)
+        what = "rise" if len(turns) == 1 else f"rise, masks {turn}/{len(turns)}"
+        weights = torch.as_tensor(target_scores(score, targets, frames, settings.batch, device, what), device=device)
+        importance += weights @ shown.flatten(1)  # (n, m) @ (m, S * S)
+    importance /= settings.n_masks * settings.p1
+    return importance.view(len(rows), side, side).cpu().numpy()

@@ -1,0 +1,168 @@
+"""Insertion and deletion by the official protocol of RISE (METHODS 5.1; Petsiuk et al. 2018).
+
+Pixels are ranked by decreasing importance. Insertion starts from the blurred photo and puts original pixels back;
+deletion starts from the photo and sets pixels to 0 in normalised space, the mean colour. After each step the model
+says how likely it holds the class that it predicted on the whole photo. The score is the area under that curve.
+
+Equal values are common (a 10 x 10 map at 80 x 80 pixels, a constant one), and `argsort` would order them by
+position, top left first. Here they are ordered at random, by a permutation that hangs on the photo and a seed only:
+all methods share it (METHODS 7, pitfall 10).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ala.contracts.classifier import Classifier
+from ala.contracts.maps import resize
+from ala.metrics.curves import Curves
+from ala.perturb import Photos, target_scores
+from ala.runtime.seeds import numpy_generator
+
+
+def shown_pixels(side: int, step: int, reference_side: int | None = None) -> np.ndarray:
+    """How many pixels are changed after 0, 1, ..., T steps: int64 `(T + 1,)`, from 0 to side * side.
+
+    `step` counts pixels of a photo of side `reference_side` (default `side`), T = ceil(reference_side^2 / step). A
+    model with another input side changes the same shares of its own pixels, so that all curves have T + 1 points.
+    """
+    reference = (reference_side or side) ** 2
+    steps = -(-reference // step)
+    changed = np.minimum(np.arange(steps + 1) * step, reference)
+    return np.rint(changed * (side * side / reference)).astype(np.int64)
+
+
+def order(importance: np.ndarray, image_id: int, seed: int) -> np.ndarray:
+    """Pixels of one map `(S, S)` from the most to the least important: int64 `(S * S,)` of flat positions.
+
+    Equal values stand in the order of a permutation drawn from `seed` and `image_id` alone.
+    """
+    values = importance.reshape(-1)
+    shuffled = numpy_generator(seed, "ties", image_id).permutation(values.size)
+    return shuffled[np.argsort(-values[shuffled], kind="stable")]
+
+
+def tie_share(importance: np.ndarray) -> float:
+    """The share of a map's pixels whose value another pixel has, too."""
+    _, counts = np.unique(importance, return_counts=True)
+    return float(counts[counts > 1].sum() / importance.size)
+
+
+def blur_kernel(size: int, sigma: float) -> Tensor:
+    """A Dirac in a `size` x `size` frame after a Gaussian filter with mirrored borders: `(size, size)`, sum 1.
+
+    The official code builds its kernel so. With size 11 and sigma 5 the mirrored tails make it nearly flat (largest
+    over smallest value 1.14), a box filter rather than a bell.
+    """
+    radius = int(4 * sigma + 0.5)
+    bell = np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma) ** 2)
+    dirac = np.zeros(size)
+    dirac[size // 2] = 1
+    profile = np.convolve(np.pad(dirac, radius, mode="symmetric"), bell / bell.sum(), mode="valid")  # (size,)
+    return torch.as_tensor(np.outer(profile, profile), dtype=torch.float32)
+
+
+def blurred(images: Tensor, kernel: Tensor) -> Tensor:
+    """Images `(B, 3, S, S)` with each channel convolved by `kernel` `(k, k)`, zeros beyond the border."""
+    size = kernel.shape[-1]
+    return F.conv2d(images, kernel.expand(3, 1, size, size), padding=size // 2, groups=3)
+
+
+class _Steps:
+    """The frames of one photo: insertion after 0..T-1 steps, then deletion after 1..T-1 steps.
+
+    The two curves share what is missing: the whole photo (insertion's end, deletion's start) and the empty one
+    (deletion's end, the same for all photos).
+    """
+
+    def __init__(
+        self, model: Classifier, photos: Photos, rows: np.ndarray, maps: np.ndarray, changed: np.ndarray,
+        kernel: Tensor, seed: int, device: torch.device,
+    ) -> None:  # fmt: skip
+        self.side, self.steps = model.preprocessing.size, len(changed) - 1
+        self.count = 2 * self.steps - 1
+        self.ties = np.zeros(len(rows))
+        self._model, self._photos, self._rows, self._maps = model, photos, rows, maps
+        self._kernel, self._seed, self._device = kernel.to(device), seed, device
+        self._changed = torch.as_tensor(changed, dtype=torch.int32, device=device).view(-1, 1, 1, 1)
+        self._current = -1
+        self._image = self._blurred = self._rank = torch.empty(0)
+        self._empty = torch.zeros((), device=device)
+
+    def _prepare(self, photo: int) -> None:
+        row = self._rows[photo : photo + 1]
+        importance = resize(self._maps[photo : photo + 1], self.side)[0]  # (S, S)
+        self.ties[photo] = tie_share(importance)
+        rank = np.empty(importance.size, np.int32)
+        rank[order(importance, int(self._photos.image_ids[row[0]]), self._seed)] = np.arange(rank.size, dtype=np.int32)
+        self._rank = torch.as_tensor(rank, device=self._device).view(self.side, self.side)
+        self._image = self._model.preprocessing.normalise(self._photos.pixels(row).to(self._device))  # (1, 3, S, S)
+        self._blurred = blurred(self._image, self._kernel)  # (1, 3, S, S)
+        self._current = photo
+
+    def fill(self, photo: int, start: int, stop: int, out: Tensor) -> None:
+        if photo != self._current:
+            self._prepare(photo)
+        middle = min(max(start, self.steps), stop)  # insertion before, deletion from here on
+        if start < middle:
+            reached = self._rank < self._changed[start:middle]  # (b, 1, S, S)
+            torch.where(reached, self._image, self._blurred, out=out[: middle - start])
+        if middle < stop:
+            first = middle - self.steps + 1
+            reached = self._rank < self._changed[first : first + stop - middle]
+            torch.where(reached, self._empty, self._image, out=out[middle - start :])
+
+
+@torch.inference_mode()
+def insertion_deletion(
+    model: Classifier,
+    photos: Photos,
+    rows: np.ndarray,
+    maps: np.ndarray,
+    full: np.ndarray,
+    *,
+    method: str,
+    step: int,
+    kernel: Tensor,
+    seed: int,
+    batch: int,
+    device: torch.device,
+    reference_side: int | None = None,
+) -> Curves:
+    """Insertion and deletion curves of `maps` on the model.
+
+    Frames of several photos share a forward pass; the curves do not depend on `batch` beyond rounding (1e-6).
+
+    Args:
+        model: the probed model.
+        photos: at the side of `model.preprocessing`.
+        rows: int `(n,)`.
+        maps: `(n, h, w)`, of any resolution.
+        full: `(n, K)`, the model's probabilities on the whole photos (:func:`ala.perturb.predict`); the target class
+            of each photo is their argmax.
+        method: whose maps they are, kept in the result.
+        step: pixels per step, of a photo of side `reference_side` (:func:`shown_pixels`).
+        kernel: of the blur (:func:`blur_kernel`).
+        seed: of the order of equal values.
+        batch: images per forward pass.
+        device: where the model lives.
+        reference_side: default: the side of the model's input.
+    """
+    targets = full.argmax(axis=1)
+    changed = shown_pixels(model.preprocessing.size, step, reference_side)
+    frames = _Steps(model, photos, rows, maps, changed, kernel, seed, device)
+    inner = target_scores(model, targets, frames, batch, device, f"insertion and deletion, {method}")  # (n, 2T - 1)
+    empty = model(torch.zeros(1, 3, frames.side, frames.side, device=device))[0].float().cpu().numpy()  # (K,)
+    whole = np.take_along_axis(full, targets[:, None], axis=1)  # (n, 1)
+    return Curves(
+        methods=np.full(len(rows), method),
+        image_ids=np.asarray(photos.image_ids)[rows],
+        targets=targets,
+        insertion=np.concatenate([inner[:, : frames.steps], whole], axis=1).astype(np.float32),
+        deletion=np.concatenate([whole, inner[:, frames.steps :], empty[targets, None]], axis=1).astype(np.float32),
+        tie_shares=frames.ties,
+        forwards=inner.size + 1,
+    )

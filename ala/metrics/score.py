@@ -1,0 +1,147 @@
+"""Scores of one method: IoU of every map, insertion and deletion on the class-balanced subset, one row per photo."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from ala.config.schema import Metrics
+from ala.contracts.classifier import Classifier
+from ala.contracts.maps import Maps
+from ala.contracts.scores import COLUMNS
+from ala.data.store import Store, subset_rows
+from ala.metrics import iou
+from ala.metrics.curves import Curves, area
+from ala.metrics.insertion_deletion import blur_kernel, insertion_deletion
+from ala.perturb import predict
+from ala.runtime.errors import UserError
+
+_PIXELS_AT_ONCE = 2**22  # of maps and masks, so that CUB at 384 x 384 never lies in memory as a whole
+
+
+@dataclass(frozen=True)
+class Truth:
+    """Test and validation photos with their masks at the side of the evaluation, S = data.input_size."""
+
+    val: Store
+    test: Store
+    mask_threshold: int  # foreground where grey > threshold
+
+
+@dataclass(frozen=True)
+class Probe:
+    """A model whose answers are followed, and what it says about the whole test photos.
+
+    Attributes:
+        model: the model that the maps explain (METHODS 5.6).
+        photos: test photos at the side of the model's input.
+        full: float32 `(n, K)`, probabilities of all test photos.
+        device: where the model lives.
+    """
+
+    model: Classifier
+    photos: Store
+    full: np.ndarray
+    device: torch.device
+
+    @classmethod
+    def of(cls, model: Classifier, photos: Store, batch: int, device: torch.device) -> Probe:
+        """Ask `model` about all of `photos`."""
+        full = predict(model, photos, np.arange(len(photos)), batch, device, "predict test photos")
+        return cls(model, photos, full, device)
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What one method earned: rows of Scores, curves of the subset, and their summary (numbers and texts only)."""
+
+    rows: pd.DataFrame
+    curves: Curves
+    summary: dict[str, Any]
+
+
+def score(val_maps: Maps, test_maps: Maps, truth: Truth, probe: Probe, settings: Metrics, seed: int) -> Scored:
+    """Score one method.
+
+    IoU is measured on all test photos that have a map, insertion and deletion on `images_per_class` photos of each
+    class, and the threshold of the rule `val` is chosen on all validation photos that have a map.
+
+    Args:
+        val_maps: of validation photos.
+        test_maps: of test photos, at least of the subset.
+        truth: photos and masks.
+        probe: the model that the maps explain.
+        settings: the `metrics` block.
+        seed: of the run, kept in the rows.
+
+    Raises:
+        UserError: a photo of the subset has no map, a map belongs to no photo, or a mask is empty.
+    """
+    tau = None if test_maps.binary else _tau(val_maps, truth)
+    test = truth.test
+    targets = probe.full.argmax(axis=1)
+    columns: dict[str, Any] = {
+        "method": test_maps.method, "seed": seed, "image_id": test.image_ids, "label": test.labels,
+        "target": targets, "correct": targets == test.labels,
+    }  # fmt: skip
+
+    mapped = test.rows_of(test_maps.image_ids)
+    for rule in iou.RULES:
+        columns[f"iou_{rule}"] = np.full(len(test), np.nan)
+        columns[f"empty_{rule}"] = pd.array([pd.NA] * len(test), dtype="boolean")
+    for rows, maps, masks in _chunks(test_maps, test, truth.mask_threshold):
+        for rule in iou.RULES:
+            predictions = maps > 0.5 if test_maps.binary else iou.predict(maps, rule, tau)
+            columns[f"iou_{rule}"][rows] = iou.iou(predictions, masks)
+            columns[f"empty_{rule}"][rows] = ~predictions.any(axis=(1, 2))
+
+    subset = subset_rows(test, settings.images_per_class, settings.subset_seed)
+    chosen = probe.photos.rows_of(test.image_ids[subset])
+    curves = insertion_deletion(
+        probe.model, probe.photos, chosen, test_maps.select(test.image_ids[subset]), probe.full[chosen],
+        method=test_maps.method, step=settings.step, kernel=blur_kernel(settings.blur_kernel, settings.blur_sigma),
+        seed=settings.subset_seed, batch=settings.batch, device=probe.device, reference_side=test.size,
+    )  # fmt: skip
+    for name, values in {"insertion": area(curves.insertion), "deletion": area(curves.deletion)}.items():
+        columns[name] = np.full(len(test), np.nan)
+        columns[name][subset] = values
+    columns["id"] = columns["insertion"] - columns["deletion"]  # METHODS 5.3
+
+    table = pd.DataFrame(columns)[COLUMNS]
+    summary = {
+        "method": test_maps.method, "model": test_maps.model, "seed": seed,
+        "n_images": len(test), "n_maps": len(mapped), "n_val_maps": len(val_maps.image_ids), "n_perturbed": len(subset),
+        "accuracy": float(table["correct"].mean()),
+        **{f"miou_{rule}": float(table[f"iou_{rule}"].mean()) for rule in iou.RULES},
+        **{name: float(table[name].mean()) for name in ("insertion", "deletion", "id")},
+        **{f"empty_{rule}": int(table[f"empty_{rule}"].sum()) for rule in iou.RULES},
+        "tau_val": tau, "steps": curves.insertion.shape[1] - 1, "tie_share": float(curves.tie_shares.mean()),
+        "forwards": curves.forwards,
+    }  # fmt: skip
+    return Scored(table, curves, summary)
+
+
+def _tau(maps: Maps, truth: Truth) -> float:
+    chunks = _chunks(maps, truth.val, truth.mask_threshold)
+    return iou.best_tau(np.concatenate([iou.iou_by_tau(values, masks) for _, values, masks in chunks]))
+
+
+def _chunks(maps: Maps, store: Store, threshold: int) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Rows of the store, their maps `(b, S, S)` in [0, 1] and their masks, boolean `(b, S, S)`, a few at a time."""
+    all_rows = np.sort(store.rows_of(maps.image_ids))
+    at_once = max(1, _PIXELS_AT_ONCE // store.size**2)
+    for start in range(0, len(all_rows), at_once):
+        rows = all_rows[start : start + at_once]
+        masks = store.foreground(rows, threshold)
+        empty = ~masks.any(axis=(1, 2))
+        if empty.any():
+            raise UserError(
+                f"the mask of photo {store.image_ids[rows[empty]][0]} has no foreground at {store.size} x {store.size}"
+                f" pixels and data.mask_threshold {threshold}; remove the photo or change one of the two"
+            )
+        yield rows, iou.at_size(maps, store.image_ids[rows], store.size), masks

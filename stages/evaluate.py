@@ -1,0 +1,83 @@
+"""Stage `evaluate`: the scores of one method and seed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ala.config import load
+from ala.runtime.errors import reported
+from ala.runtime.files import atomic_folder, write_json
+
+Method = Annotated[
+    str, typer.Option(help="aea-{true,false}-sbn-{true,false}, abn, fcam, rise or trivial (all four at once).")
+]
+Seed = Annotated[int, typer.Option(help="The seed of the trained model.")]
+Params = Annotated[Path, typer.Option(help="The settings; the profile they name is used.")]
+StoreFolder = Annotated[Path, typer.Option(help="Photos and masks by side length, from the stage `store`.")]
+ModelsFolder = Annotated[Path, typer.Option(help="encoder/ and one folder per trained model.")]
+MapsFolder = Annotated[Path, typer.Option(help="What the stage `explain` wrote.")]
+ScoresFolder = Annotated[Path, typer.Option(help="Scores are written to METHOD/seed-SEED in this folder.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 ...")]
+
+
+def main(
+    method: Method,
+    seed: Seed,
+    params: Params = Path("params.yaml"),
+    store: StoreFolder = Path("data/store"),
+    models: ModelsFolder = Path("models"),
+    maps: MapsFolder = Path("maps"),
+    scores: ScoresFolder = Path("scores"),
+    device: Device = "auto",
+) -> None:
+    """Score maps: IoU with the masks under four threshold rules, insertion and deletion on the model they explain.
+
+    Reads maps, photos, masks and the model (`rise` and `trivial` are probed on the main model). IoU is taken on all
+    test photos that have a map, insertion and deletion on metrics.images_per_class photos of each class.
+
+    Writes SCORES/METHOD/seed-SEED/scores.csv (one row per photo and method), curves.npz (insertion and deletion step
+    by step) and summary.json (means, counts and the threshold found on validation, by method).
+
+    Example: python -m stages.evaluate --method rise --seed 0
+    """
+    with reported():
+        import pandas as pd
+
+        from ala.contracts import scores as table
+        from ala.contracts.maps import Maps
+        from ala.data.store import Store
+        from ala.explain.methods import check, load_explained
+        from ala.explain.trivial import METHODS as TRIVIAL
+        from ala.metrics.curves import Curves
+        from ala.metrics.score import Probe, Truth, score
+        from ala.runtime.device import resolve
+
+        check(method)
+        settings, where = load(params), resolve(device)
+        data, metrics = settings.active.data, settings.active.metrics
+        folder = maps / method / f"seed-{seed}"
+        prefixes = [f"{name}-" for name in TRIVIAL] if method == "trivial" else [""]
+        pairs = [(Maps.load(folder / f"{p}val.npz"), Maps.load(folder / f"{p}test.npz")) for p in prefixes]
+
+        model = load_explained(method, seed, settings, models, where).classifier
+        at_size = store / str(data.input_size)
+        truth = Truth(Store.open(at_size, "val"), Store.open(at_size, "test"), data.mask_threshold)
+        photos = Store.open(store / str(model.preprocessing.size), "test")
+        probe = Probe.of(model, photos, metrics.batch, where)
+        scored = [score(val, test, truth, probe, metrics, seed) for val, test in pairs]
+
+        out = scores / method / f"seed-{seed}"
+        with atomic_folder(out) as temporary:
+            table.save(pd.concat([one.rows for one in scored], ignore_index=True), temporary / "scores.csv")
+            Curves.join([one.curves for one in scored]).save(temporary / "curves.npz")
+            write_json(temporary / "summary.json", {one.summary["method"]: one.summary for one in scored})
+        for one in scored:
+            print("{method}: accuracy {accuracy:.3f}, mIoU {miou_mean_std:.3f}, insertion {insertion:.3f}, "
+                  "deletion {deletion:.3f}, ID {id:.3f}".format(**one.summary))  # fmt: skip
+
+
+if __name__ == "__main__":
+    typer.run(main)

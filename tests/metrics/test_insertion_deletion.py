@@ -1,0 +1,230 @@
+"""Insertion and deletion: by hand, against a slow loop over the protocol, ties, packing."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.ndimage import gaussian_filter
+
+from ala.contracts.preprocessing import Preprocessing
+from ala.metrics.curves import Curves, area
+from ala.metrics.insertion_deletion import (
+    blur_kernel,
+    blurred,
+    insertion_deletion,
+    order,
+    shown_pixels,
+    tie_share,
+)
+from ala.perturb import predict
+from ala.runtime.errors import UserError
+
+CPU = torch.device("cpu")
+
+
+def measure(model: Any, photos: Any, rows: np.ndarray, maps: np.ndarray, **changes: Any) -> Curves:
+    full = predict(model, photos, rows, 8, CPU)
+    options = {"method": "toy", "step": 5, "kernel": blur_kernel(3, 1.0), "seed": 0, "batch": 16, "device": CPU}
+    return insertion_deletion(model, photos, rows, maps, full, **(options | changes))
+
+
+@pytest.mark.parametrize(("size", "sigma"), [(11, 5.0), (5, 1.0), (3, 8.0)])
+def test_blur_kernel_is_a_filtered_dirac(size: int, sigma: float) -> None:
+    dirac = np.zeros((size, size))
+    dirac[size // 2, size // 2] = 1
+    kernel = blur_kernel(size, sigma).numpy()
+    np.testing.assert_allclose(kernel, gaussian_filter(dirac, sigma), atol=1e-7)
+    assert kernel.sum() == pytest.approx(1)
+
+
+def test_the_official_kernel_is_nearly_flat() -> None:
+    kernel = blur_kernel(11, 5.0)
+    assert (kernel.max() / kernel.min()).item() == pytest.approx(1.14, abs=0.005)  # METHODS 5.1
+
+
+def test_blur_treats_channels_apart_and_pads_with_zeros() -> None:
+    images = torch.zeros(1, 3, 5, 5)
+    images[0, 1] = 9.0
+    found = blurred(images, torch.full((3, 3), 1 / 9))
+    assert (found[0, [0, 2]] == 0).all()
+    np.testing.assert_allclose(found[0, 1, 2].numpy(), [6, 9, 9, 9, 6], atol=1e-5)
+    np.testing.assert_allclose(found[0, 1, 0].numpy(), [4, 6, 6, 6, 4], atol=1e-5)
+
+
+def test_shown_pixels() -> None:
+    np.testing.assert_array_equal(shown_pixels(2, 1), [0, 1, 2, 3, 4])
+    np.testing.assert_array_equal(shown_pixels(2, 3), [0, 3, 4])  # the last step is short
+    np.testing.assert_array_equal(shown_pixels(2, 4), [0, 4])
+    assert len(shown_pixels(384, 384)) == 385
+    # A model that sees 4 x 4 pixels, in as many steps as an 8 x 8 photo in steps of 10 needs: 7.
+    np.testing.assert_array_equal(shown_pixels(4, 10, 8), [0, 2, 5, 8, 10, 12, 15, 16])
+
+
+@given(side=st.integers(2, 20), reference=st.integers(2, 20), step=st.integers(1, 50))
+def test_shown_pixels_go_from_none_to_all(side: int, reference: int, step: int) -> None:
+    shown = shown_pixels(side, step, reference)
+    assert shown[0] == 0
+    assert shown[-1] == side * side
+    assert (np.diff(shown) >= 0).all()
+    assert len(shown) == math.ceil(reference * reference / step) + 1
+
+
+def test_order_is_descending_and_ties_are_shared_by_methods() -> None:
+    random = np.random.default_rng(0)
+    distinct = random.permutation(36).reshape(6, 6).astype(np.float32)
+    np.testing.assert_array_equal(order(distinct, 1, 0), np.argsort(-distinct.ravel()))
+    flat = order(np.zeros((6, 6), np.float32), 1, 0)
+    np.testing.assert_array_equal(np.sort(flat), np.arange(36))
+    assert (flat != np.arange(36)).any()  # not by position
+    np.testing.assert_array_equal(flat, order(np.full((6, 6), 7, np.float32), 1, 0))  # the same for another method
+    assert (flat != order(np.zeros((6, 6), np.float32), 2, 0)).any()  # another photo
+    assert (flat != order(np.zeros((6, 6), np.float32), 1, 1)).any()  # another seed
+    # Two levels: the upper level first, each in the shared order.
+    two = np.zeros((6, 6), np.float32)
+    two[:3] = 1
+    found = order(two, 1, 0)
+    np.testing.assert_array_equal(found, np.concatenate([flat[flat < 18], flat[flat >= 18]]))
+
+
+def test_tie_share() -> None:
+    assert tie_share(np.array([[1.0, 2.0], [3.0, 4.0]])) == 0
+    assert tie_share(np.array([[1.0, 1.0], [3.0, 4.0]])) == 0.5
+    assert tie_share(np.zeros((4, 4))) == 1
+
+
+def test_a_two_by_two_photo_by_hand(toy_photos: Any, linear: Any) -> None:
+    """Pixels 255, 204, 153, 0 are 1, .6, .2, -1 normalised; probability of class 1 is (mean + 1) / 2 = .6."""
+    levels = torch.tensor([[255, 204], [153, 0]], dtype=torch.uint8)
+    photos, model = toy_photos(levels.expand(1, 3, 2, 2)), linear(2)
+    maps = np.array([[[4.0, 1.0], [3.0, 2.0]]])  # order: 1, .2, -1, .6
+    half = torch.zeros(3, 3)
+    half[1, 1] = 0.5  # "blurred" is the photo at half strength: .5, .3, .1, -.5
+    found = measure(model, photos, np.array([0]), maps, step=1, kernel=half)
+
+    sums_deletion = np.array([0.8, -0.2, -0.4, 0.6, 0.0])  # 1, .2, -1 and .6 leave one after another
+    sums_insertion = np.array([0.4, 0.9, 1.0, 0.5, 0.8])  # each step doubles one pixel
+    np.testing.assert_allclose(found.deletion[0], (sums_deletion / 4 + 1) / 2, atol=1e-6)
+    np.testing.assert_allclose(found.insertion[0], (sums_insertion / 4 + 1) / 2, atol=1e-6)
+    assert found.targets.tolist() == [1]
+    assert found.image_ids.tolist() == [101]
+    assert found.tie_shares.tolist() == [0]
+    assert found.forwards == 2 * 4 - 1 + 1
+    # Trapezoids: ends half.
+    assert area(found.deletion)[0] == pytest.approx(((0.8 + 0.0) / 2 - 0.2 - 0.4 + 0.6) / 4 / 4 / 2 + 0.5)
+    assert area(found.insertion)[0] == pytest.approx(((0.4 + 0.8) / 2 + 0.9 + 1.0 + 0.5) / 4 / 4 / 2 + 0.5)
+
+
+def test_a_constant_model_has_flat_curves(toy_photos: Any) -> None:
+    class Constant:
+        preprocessing = Preprocessing.named(6, "clip")
+
+        def __call__(self, images: torch.Tensor) -> torch.Tensor:
+            return torch.tensor([[0.2, 0.5, 0.3]]).expand(len(images), 3)
+
+    found = measure(Constant(), toy_photos((2, 6)), np.arange(2), np.random.default_rng(0).random((2, 6, 6)))
+    assert found.targets.tolist() == [1, 1]
+    np.testing.assert_allclose(area(found.insertion), 0.5, atol=1e-7)
+    np.testing.assert_allclose(area(found.deletion), 0.5, atol=1e-7)
+
+
+def slow_reference(
+    model: Any, image: torch.Tensor, importance: np.ndarray, image_id: int, step: int, kernel: torch.Tensor
+) -> tuple[list[float], list[float]]:
+    """METHODS 5.1, one pixel group and one forward pass after another; ties by the shared permutation."""
+    side = image.shape[-1]
+    with torch.no_grad():
+        target = int(model(image[None])[0].argmax())
+        curves = []
+        padded = torch.nn.functional.pad(image, [kernel.shape[0] // 2] * 4)
+        soft = torch.zeros_like(image)
+        for y in range(side):
+            for x in range(side):
+                window = padded[:, y : y + kernel.shape[0], x : x + kernel.shape[1]]
+                soft[:, y, x] = (window * kernel).sum(dim=(1, 2))
+        positions = order(importance, image_id, 0)
+        for start, finish in ((soft, image), (image, torch.zeros_like(image))):
+            current, scores = start.clone().reshape(3, -1), []
+            for k in range(math.ceil(side * side / step) + 1):
+                scores.append(model(current.reshape(1, 3, side, side))[0, target].item())
+                changed = positions[k * step : (k + 1) * step]
+                current[:, changed] = finish.reshape(3, -1)[:, changed]
+            curves.append(scores)
+    return curves[0], curves[1]
+
+
+@pytest.mark.parametrize(("step", "grid"), [(1, 12), (7, 12), (12, 3), (144, 3)])
+def test_curves_equal_the_slow_reference(toy_photos: Any, small_net: Any, step: int, grid: int) -> None:
+    photos, model, kernel = toy_photos((4, 12)), small_net(12), blur_kernel(5, 2.0)
+    rows = np.array([2, 0, 3])
+    maps = np.random.default_rng(1).random((3, grid, grid)).astype(np.float32)
+    found = measure(model, photos, rows, maps, step=step, kernel=kernel, batch=10)
+    for position, row in enumerate(rows):
+        image = model.preprocessing.normalise(photos.images[row : row + 1])[0]
+        large = torch.nn.functional.interpolate(
+            torch.as_tensor(maps[position])[None, None], size=(12, 12), mode="bilinear", align_corners=False
+        )[0, 0].numpy()
+        insertion, deletion = slow_reference(model, image, large, photos.image_ids[row], step, kernel)
+        np.testing.assert_allclose(found.insertion[position], insertion, atol=2e-6)
+        np.testing.assert_allclose(found.deletion[position], deletion, atol=2e-6)
+
+
+def test_packing_changes_nothing(toy_photos: Any, small_net: Any) -> None:
+    photos, model, rows = toy_photos((3, 12)), small_net(12), np.arange(3)
+    maps = np.random.default_rng(1).random((3, 4, 4)).astype(np.float32)
+    one = measure(model, photos, rows, maps, batch=1)
+    for batch in (2, 7, 64, 1000):
+        other = measure(model, photos, rows, maps, batch=batch)
+        np.testing.assert_allclose(other.insertion, one.insertion, atol=1e-6)
+        np.testing.assert_allclose(other.deletion, one.deletion, atol=1e-6)
+        np.testing.assert_array_equal(other.tie_shares, one.tie_shares)
+    alone = measure(model, photos, rows[2:], maps[2:], batch=7)  # a photo's curve does not hang on its neighbours
+    np.testing.assert_allclose(alone.insertion[0], one.insertion[2], atol=1e-6)
+
+
+def test_a_better_map_scores_better(toy_photos: Any, linear: Any) -> None:
+    """Where the model counts bright pixels, ranking by brightness cannot be beaten in insertion or deletion."""
+    photos, model = toy_photos((1, 10)), linear(10)
+    photos.images[:] = 128 + photos.images // 2  # bright: the target is class 1
+    brightness = photos.images[:, 0].float().numpy()
+    best, worst = (measure(model, photos, np.array([0]), sign * brightness) for sign in (1, -1))
+    assert area(best.deletion)[0] < area(worst.deletion)[0] - 0.02
+    still = blur_kernel(3, 1.0) * 0  # insertion from an empty photo
+    best, worst = (measure(model, photos, np.array([0]), sign * brightness, kernel=still) for sign in (1, -1))
+    assert area(best.insertion)[0] > area(worst.insertion)[0] + 0.02
+
+
+def test_another_input_size_has_curves_of_the_same_length(toy_photos: Any, small_net: Any) -> None:
+    maps = np.random.default_rng(1).random((2, 4, 4))
+    found = measure(small_net(8), toy_photos((2, 8)), np.arange(2), maps, step=10, reference_side=12)
+    assert found.insertion.shape == (2, math.ceil(144 / 10) + 1)
+
+
+def test_curves_are_saved_whole(tmp_path: Path, toy_photos: Any, small_net: Any) -> None:
+    photos, maps = toy_photos((2, 12)), np.random.default_rng(1).random((2, 4, 4))
+    parts = [measure(small_net(12), photos, np.arange(2), maps, method=name) for name in ("full", "center")]
+    joined = Curves.join(parts)
+    assert joined.methods.tolist() == ["full", "full", "center", "center"]
+    assert joined.forwards == sum(part.forwards for part in parts)
+    joined.save(tmp_path / "curves.npz")
+    found = Curves.load(tmp_path / "curves.npz")
+    assert found.forwards == joined.forwards
+    for name in ("methods", "image_ids", "targets", "insertion", "deletion", "tie_shares"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(joined, name))
+    (tmp_path / "bad.npz").write_bytes(b"")
+    with pytest.raises(UserError, match=r"bad.npz holds no curves"):
+        Curves.load(tmp_path / "bad.npz")
+    with pytest.raises(UserError, match=r"none.npz does not exist"):
+        Curves.load(tmp_path / "none.npz")
+
+
+@given(st.lists(st.floats(0, 1), min_size=2, max_size=20))
+def test_area_is_the_trapezoid_rule(values: list[float]) -> None:
+    curve = np.array(values)
+    assert area(curve[None])[0] == pytest.approx(np.trapezoid(curve, np.linspace(0, 1, len(curve))), abs=1e-12)

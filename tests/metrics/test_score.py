@@ -1,0 +1,162 @@
+"""The table of scores: which photos get which number, and the same numbers as the parts give."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from ala.config.schema import Metrics
+from ala.contracts.maps import Maps
+from ala.contracts.scores import COLUMNS
+from ala.data.store import Store, subset_rows
+from ala.metrics import iou
+from ala.metrics.curves import area
+from ala.metrics.score import Probe, Truth, score
+from ala.runtime.errors import UserError
+
+CPU = torch.device("cpu")
+SIDE = 12
+SETTINGS = Metrics(
+    images_per_class=2, val_images_per_class=1, subset_seed=0, step=20, blur_kernel=3, blur_sigma=1.0, batch=16
+)
+
+
+def store(split: str, per_class: int, first_id: int, size: int = SIDE) -> Store:
+    """Two classes of bright squares on noise; the square is the object."""
+    random = np.random.default_rng(first_id)
+    n = 2 * per_class
+    images = random.integers(0, 160, (n, SIDE, SIDE, 3)).astype(np.uint8)
+    masks = np.zeros((n, SIDE, SIDE), np.uint8)
+    for row in range(n):
+        y, x = random.integers(0, 7, 2)
+        masks[row, y : y + 5, x : x + 5] = 255
+        images[row, y : y + 5, x : x + 5, row % 2] = 250
+    images, masks = images[:, :size, :size], masks[:, :size, :size]
+    return Store(size, split, ["a", "b"], np.arange(first_id, first_id + n), np.arange(n) % 2, images, masks,
+                 np.zeros((n, 4), np.float32))  # fmt: skip
+
+
+def good_maps(photos: Store, rows: np.ndarray | None = None, **changes: Any) -> Maps:
+    """The mask, blurred by noise."""
+    rows = np.arange(len(photos)) if rows is None else rows
+    noise = np.random.default_rng(0).random((len(photos), SIDE, SIDE))[rows]
+    values = (photos.foreground(rows) + noise).astype(np.float32)
+    parts = {"method": "rise", "model": "toy", "targets": np.full(len(rows), -1), **changes}
+    return Maps(photos.image_ids[rows], values, **parts)
+
+
+@pytest.fixture(scope="module")
+def truth() -> Truth:
+    return Truth(store("val", 3, 1), store("test", 4, 101), 127)
+
+
+@pytest.fixture
+def probe(truth: Truth, small_net: Any) -> Probe:
+    return Probe.of(small_net(SIDE, 2), truth.test, 4, CPU)
+
+
+def test_rows_hold_what_the_parts_say(truth: Truth, probe: Probe) -> None:
+    val, test = good_maps(truth.val), good_maps(truth.test)
+    found = score(val, test, truth, probe, SETTINGS, seed=7)
+    rows = found.rows
+    assert list(rows.columns) == COLUMNS
+    assert len(rows) == 8
+    assert set(rows["method"]) == {"rise"}
+    assert set(rows["seed"]) == {7}
+    np.testing.assert_array_equal(rows["image_id"], truth.test.image_ids)
+    np.testing.assert_array_equal(rows["label"], truth.test.labels)
+    np.testing.assert_array_equal(rows["target"], probe.full.argmax(1))
+    np.testing.assert_array_equal(rows["correct"], probe.full.argmax(1) == truth.test.labels)
+
+    masks, shown = truth.test.foreground(slice(None)), iou.min_max(test.importance)
+    val_masks, val_shown = truth.val.foreground(slice(None)), iou.min_max(val.importance)
+    tau = max(iou.TAUS, key=lambda t: (iou.iou(val_shown > np.float32(t), val_masks).mean(), -t))
+    assert found.summary["tau_val"] == tau
+    for rule in iou.RULES:
+        np.testing.assert_allclose(rows[f"iou_{rule}"], iou.iou(iou.predict(shown, rule, tau), masks))
+        assert found.summary[f"miou_{rule}"] == pytest.approx(rows[f"iou_{rule}"].mean())
+        assert not rows[f"empty_{rule}"].any()
+
+    subset = subset_rows(truth.test, 2, 0)
+    np.testing.assert_array_equal(np.flatnonzero(rows["insertion"].notna()), subset)
+    np.testing.assert_allclose(rows["insertion"][subset], area(found.curves.insertion))
+    np.testing.assert_allclose(rows["deletion"][subset], area(found.curves.deletion))
+    np.testing.assert_allclose(rows["id"][subset], (rows["insertion"] - rows["deletion"])[subset])
+    np.testing.assert_array_equal(found.curves.image_ids, truth.test.image_ids[subset])
+    summary = found.summary
+    assert summary["id"] == pytest.approx(summary["insertion"] - summary["deletion"])
+    assert (summary["n_images"], summary["n_maps"], summary["n_val_maps"], summary["n_perturbed"]) == (8, 8, 6, 4)
+    assert summary["steps"] == 8
+    assert summary["forwards"] == 4 * 15 + 1
+    json.dumps(summary)
+
+
+def test_photos_without_a_map_have_no_iou(truth: Truth, probe: Probe) -> None:
+    subset = subset_rows(truth.test, 2, 0)
+    found = score(good_maps(truth.val), good_maps(truth.test, subset), truth, probe, SETTINGS, seed=0)
+    rows, others = found.rows, np.setdiff1d(np.arange(8), subset)
+    assert rows["iou_otsu"][subset].notna().all()
+    assert rows.loc[others, ["iou_mean_std", "iou_val", "empty_val", "insertion", "id"]].isna().all(axis=None)
+    assert rows["correct"].notna().all()  # accuracy is over all test photos
+    everywhere = score(good_maps(truth.val), good_maps(truth.test), truth, probe, SETTINGS, seed=0).rows
+    pd.testing.assert_frame_equal(rows.loc[subset], everywhere.loc[subset])
+
+
+def test_order_of_maps_does_not_matter(truth: Truth, probe: Probe) -> None:
+    backwards = good_maps(truth.test, np.arange(8)[::-1])
+    one = score(good_maps(truth.val), good_maps(truth.test), truth, probe, SETTINGS, seed=0)
+    two = score(good_maps(truth.val), backwards, truth, probe, SETTINGS, seed=0)
+    pd.testing.assert_frame_equal(one.rows, two.rows)
+
+
+def test_binary_maps_are_the_prediction_under_every_rule(truth: Truth, probe: Probe) -> None:
+    test = truth.test
+    full = Maps(test.image_ids, np.ones((1, 1, 1), np.float32), "full", "", np.full(8, -1), binary=True)
+    found = score(full, full, truth, probe, SETTINGS, seed=0)
+    for rule in iou.RULES:
+        np.testing.assert_allclose(found.rows[f"iou_{rule}"], test.foreground(slice(None)).mean(axis=(1, 2)))
+        assert found.summary[f"empty_{rule}"] == 0
+    assert found.summary["tau_val"] is None
+    assert found.summary["tie_share"] == 1
+
+
+def test_empty_predictions_are_counted_and_score_zero(truth: Truth, probe: Probe) -> None:
+    values = good_maps(truth.test).importance.copy()
+    values[3] = 0.25
+    maps = Maps(truth.test.image_ids, values, "rise", "toy", np.full(8, -1))
+    found = score(good_maps(truth.val), maps, truth, probe, SETTINGS, seed=0)
+    for rule in ("mean_std", "fixed", "otsu"):
+        assert found.rows[f"iou_{rule}"][3] == 0
+        assert found.rows[f"empty_{rule}"].tolist() == [False] * 3 + [True] + [False] * 4
+        assert found.summary[f"empty_{rule}"] == 1
+
+
+def test_a_model_of_another_input_side_is_probed_at_its_own(truth: Truth, small_net: Any) -> None:
+    small = store("test", 4, 101, size=8)
+    probe = Probe.of(small_net(8, 2), small, 4, CPU)
+    found = score(good_maps(truth.val), good_maps(truth.test), truth, probe, SETTINGS, seed=0)
+    assert found.summary["steps"] == 8  # as many as at the evaluation's side
+    np.testing.assert_array_equal(found.rows["target"], probe.full.argmax(1))
+
+
+def test_what_cannot_be_scored_is_refused(truth: Truth, probe: Probe) -> None:
+    val, test = good_maps(truth.val), good_maps(truth.test)
+    outside = np.setdiff1d(np.arange(8), subset_rows(truth.test, 2, 0))
+    with pytest.raises(UserError, match="maps of rise lack image"):
+        score(val, good_maps(truth.test, outside), truth, probe, SETTINGS, seed=0)
+    with pytest.raises(UserError, match="photo 1 is not in the test split"):
+        score(val, val, truth, probe, SETTINGS, seed=0)
+    with pytest.raises(UserError, match=r"the mask of photo 101 has no foreground at 12 x 12 .*mask_threshold 127"):
+        score(val, test, Truth(truth.val, blank(truth.test), 127), probe, SETTINGS, seed=0)
+
+
+def blank(photos: Store) -> Store:
+    masks = photos.masks.copy()
+    masks[0] = 0
+    return Store(photos.size, photos.split, photos.names, photos.image_ids, photos.labels, photos.images, masks,
+                 photos.boxes)  # fmt: skip

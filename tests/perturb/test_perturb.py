@@ -1,0 +1,69 @@
+"""The engine: every frame is scored once, in its place, whatever the batch."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from ala.contracts.preprocessing import Preprocessing
+from ala.perturb import predict, target_scores
+
+CPU = torch.device("cpu")
+
+
+class Numbered:
+    """Frame f of photo p is an image filled with 100 p + f."""
+
+    side = 2
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+
+    def fill(self, photo: int, start: int, stop: int, out: Tensor) -> None:
+        assert out.shape == (stop - start, 3, 2, 2)
+        out.copy_((100 * photo + torch.arange(start, stop)).float().view(-1, 1, 1, 1).expand_as(out))
+
+
+class Columns:
+    """The score of class k is the image's value + 1000 k; keeps the sizes of its batches."""
+
+    def __init__(self) -> None:
+        self.sizes: list[int] = []
+
+    def __call__(self, images: Tensor) -> Tensor:
+        self.sizes.append(len(images))
+        return images.mean(dim=(1, 2, 3))[:, None] + 1000 * torch.arange(3.0)
+
+
+@given(photos=st.integers(1, 5), count=st.integers(1, 9), batch=st.integers(1, 12))
+@settings(max_examples=60, deadline=None)
+def test_every_frame_is_scored_in_its_place(photos: int, count: int, batch: int) -> None:
+    targets = np.arange(photos) % 3
+    model = Columns()
+    found = target_scores(model, targets, Numbered(count), batch, CPU, "test")
+    expected = 100 * np.arange(photos)[:, None] + np.arange(count) + 1000 * targets[:, None]
+    np.testing.assert_array_equal(found, expected)
+    full, rest = divmod(photos * count, batch)
+    assert model.sizes == [batch] * full + [rest] * (rest > 0)  # packed: only the last forward may be short
+
+
+def test_predict_keeps_the_order_of_rows() -> None:
+    class Photos:
+        image_ids = np.arange(4)
+
+        def pixels(self, rows: np.ndarray) -> Tensor:
+            return torch.as_tensor(rows, dtype=torch.uint8).view(-1, 1, 1, 1).expand(-1, 3, 2, 2) * 51
+
+    class Share:
+        preprocessing = Preprocessing(2, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
+
+        def __call__(self, images: Tensor) -> Tensor:
+            share = images.mean(dim=(1, 2, 3))
+            return torch.stack([share, 1 - share], 1)
+
+    found = predict(Share(), Photos(), np.array([3, 0, 2]), 2, CPU)
+    assert found == pytest.approx(np.array([[0.6, 0.4], [0.0, 1.0], [0.4, 0.6]]), abs=1e-6)
