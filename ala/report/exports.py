@@ -1,0 +1,67 @@
+"""Plain files for DVC: a few numbers for `dvc metrics`, curves for `dvc plots`.
+
+DVC's line templates tell lines apart by column, not by the content of a column: hence one column per method.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+from ala.report import rows
+from ala.report.figures import perturbation_curves, training_table
+from ala.report.run import Run
+
+KEYS = ("miou", "insertion", "deletion", "id", "accuracy")
+
+
+def metrics(run: Run, main: pd.DataFrame, ablation: pd.DataFrame) -> dict[str, Any]:
+    """The means that `dvc metrics show` and `dvc exp show` print, by row; what was not run is left out."""
+    found: dict[str, Any] = {}
+    for _, line in main[main["method"].isin(rows.EXPLAINERS)].iterrows():
+        found[line["method"]] = {key: line[f"{key}_mean"] for key in KEYS if _number(line[f"{key}_mean"])}
+    found["ablation"] = {
+        line["row"]: {"miou": line["miou_mean"]} for _, line in ablation.iterrows() if _number(line["miou_mean"])
+    }
+    if run.encoder.get("zero_shot_accuracy") is not None:
+        found["encoder"] = {"zero_shot_accuracy": run.encoder["zero_shot_accuracy"]}
+    return {name: values for name, values in found.items() if values}
+
+
+def _number(value: object) -> bool:
+    return isinstance(value, float) and not pd.isna(value)
+
+
+def perturbation(run: Run, kind: str) -> pd.DataFrame:
+    """Curve `kind` (`insertion` or `deletion`): `share` and the mean probability per method, over photos and seeds.
+
+    A method that was not run keeps its column, empty: `dvc plots` refuses a column that is not there.
+    """
+    table = perturbation_curves(run)
+    table = table[table["kind"] == kind]
+    wide = table.pivot_table(index="share", columns="method", values="probability", aggfunc="mean")
+    return wide.reindex(columns=list(rows.MAIN)).rename_axis(columns=None).reset_index()
+
+
+def training(run: Run) -> pd.DataFrame:
+    """All training curves, long: `model, seed` and the columns of curve.csv."""
+    names = dict.fromkeys(name for name, _ in run.training)
+    parts = [training_table(run, name).assign(model=name) for name in names]
+    if not parts:
+        return pd.DataFrame(columns=["model", "seed", "epoch"])
+    table = pd.concat(parts, ignore_index=True)
+    return table[["model", "seed", *table.columns.difference(["model", "seed"], sort=False)]]
+
+
+def validation_miou(run: Run) -> pd.DataFrame:
+    """`epoch` and each model's mean IoU on validation, averaged over seeds: the latest one up to that epoch.
+
+    *Off* epochs validate nothing and repeat the value before them, because a gap would break the drawn line.
+    """
+    models = [*dict.fromkeys(rows.scored_as(row, run.settings) for row in run.settings.ablations), "abn"]
+    table = training(run)
+    if "val_miou" not in table:
+        return pd.DataFrame(columns=["epoch", *models])
+    wide = table.pivot_table(index="epoch", columns="model", values="val_miou", aggfunc="mean", dropna=False)
+    return wide.reindex(columns=models).ffill().rename_axis(columns=None).reset_index()

@@ -1,0 +1,108 @@
+"""Read everything that a run left behind; what is missing or odd is kept as a note, never averaged away."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ala.config.schema import Settings
+from ala.contracts import scores as contract
+from ala.metrics.curves import Curves
+from ala.report import rows
+from ala.report.notes import oddities
+from ala.report.run import Cell, Run, share
+from ala.runtime.errors import UserError
+
+
+def gather(settings: Settings, scores: Path, models: Path, data: Path) -> Run:
+    """Read the folders `scores`, `models` and `data` of a run.
+
+    Raises:
+        UserError: a file is there but broken, or belongs to another method or seed than its folder says.
+    """
+    cells: dict[tuple[str, int], Cell] = {}
+    for method in rows.methods(settings):
+        for seed in settings.seeds:
+            cell = _cell(scores / rows.folder(method) / f"seed-{seed}", method, seed, settings)
+            if cell is not None:
+                cells[method, seed] = cell
+    training, kept = {}, {}
+    for seed in settings.seeds:
+        for path in sorted(models.glob(f"*/seed-{seed}/curve.csv")):
+            training[path.parts[-3], seed] = _table(path)
+            epoch = _json(path.parent / "model.json").get("epoch")
+            if epoch is not None:
+                kept[path.parts[-3], seed] = int(epoch)
+    run = Run(
+        settings,
+        cells,
+        training,
+        kept,
+        _json(data / "metrics.json"),
+        _json(data / "splits" / "summary.json"),
+        _json(models / "encoder" / "metrics.json"),
+    )
+    run.notes.extend(oddities(run))
+    return run
+
+
+def _cell(where: Path, method: str, seed: int, settings: Settings) -> Cell | None:
+    path = where / "scores.csv"
+    if not path.exists():
+        return None
+    frame = contract.load(path)
+    if method in rows.TRIVIAL:
+        frame = frame[frame["method"] == method]
+        if frame.empty:
+            return None
+    found = frame["seed"].unique().tolist(), frame["method"].nunique()
+    if found != ([seed], 1):
+        raise UserError(
+            f"{path} holds seeds {found[0]} and {found[1]} methods; delete the folder and evaluate it again"
+        )
+    summaries = _json(where / "summary.json")  # by method
+    return Cell(
+        method,
+        seed,
+        frame.sort_values("image_id").reset_index(drop=True),
+        _curves(where / "curves.npz", method, settings),
+        summaries.get(method, {}),
+    )
+
+
+def _curves(path: Path, method: str, settings: Settings) -> dict[str, np.ndarray]:
+    if not path.exists():
+        return {}
+    curves = Curves.load(path)
+    mine = curves.methods == method if method in rows.TRIVIAL else np.ones(len(curves.methods), bool)
+    if not mine.any():
+        return {}
+    points = len(share(settings))
+    if curves.insertion.shape[1] != points:
+        raise UserError(
+            f"{path} has {curves.insertion.shape[1]} points per curve, the settings ask for {points}; evaluate it again"
+        )
+    return {kind: getattr(curves, kind)[mine].mean(axis=0, dtype=np.float64) for kind in ("insertion", "deletion")}
+
+
+def _json(path: Path) -> dict[str, Any]:
+    if not path.exists():
+        return {}
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is no JSON ({error}); delete it and run the stage that writes it again") from None
+    if not isinstance(value, dict):
+        raise UserError(f"{path} holds {type(value).__name__}, not named values; run the stage that writes it again")
+    return value
+
+
+def _table(path: Path) -> pd.DataFrame:
+    try:
+        return pd.read_csv(path)
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is no training curve ({error}); delete it and train again") from None

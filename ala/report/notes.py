@@ -1,0 +1,49 @@
+"""What a reader of the means must know: what was not run, and scores that are not what the settings promise."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ala.report import rows
+from ala.report.run import Cell, Run
+
+IOU_RULES = ("iou_mean_std", "iou_fixed", "iou_otsu", "iou_val")
+PERTURBED = ("insertion", "deletion", "id")
+
+
+def oddities(run: Run) -> Iterator[str]:
+    """One sentence for each method or seed that was not run, and for each cell that is not whole."""
+    settings = run.settings
+    for method in rows.methods(settings):
+        cells = {seed: run.cells[method, seed] for seed in settings.seeds if (method, seed) in run.cells}
+        missing = [seed for seed in settings.seeds if seed not in cells]
+        if missing:
+            what = "was not run" if not cells else f"lacks seed {', '.join(map(str, missing))}"
+            yield f"`{method}` {what}; run `{rows.command(method, missing)}`"
+        if len({tuple(cell.mapped["image_id"]) for cell in cells.values()}) > 1:
+            yield f"`{method}` was scored on different photos for different seeds; its means mix them"
+        for seed, cell in cells.items():
+            for sentence in _of_cell(cell, settings.main_variant):
+                yield f"`{method}`, seed {seed}: {sentence}"
+
+
+def _of_cell(cell: Cell, main_variant: str) -> Iterator[str]:
+    explained = cell.summary.get("model")
+    if cell.method == "rise" and explained not in (None, main_variant):
+        yield f"it explains `{explained}`, not the main model; run `{rows.command(cell.method, [cell.seed])}`"
+
+    has_iou = cell.scores[list(IOU_RULES)].notna()
+    partly, wholly = has_iou.any(axis=1), has_iou.all(axis=1)
+    if not partly.any():
+        yield "no photo has an IoU; its cells stay empty"
+    elif (uneven := int((partly & ~wholly).sum())) > 0:
+        yield f"{uneven} photos have an IoU by some threshold rules only; each mean is over its own photos"
+    elif cell.method != "rise" and not wholly.all():  # RISE explains a subset, all others every photo
+        yield f"{int((~wholly).sum())} of {len(wholly)} photos have no map; the means of IoU are over the others"
+
+    followed = cell.scores[list(PERTURBED)].notna()
+    partly, wholly = followed.any(axis=1), followed.all(axis=1)
+    if not partly.any():
+        yield "no photo has insertion, deletion and ID; their cells stay empty"
+    elif (uneven := int((partly & ~wholly).sum())) > 0:
+        yield f"{uneven} photos have only some of insertion, deletion and ID"

@@ -1,0 +1,202 @@
+"""Everything in `reports/`, made in one go: tables, figures, curves for DVC, `metrics.json` and `report.md`."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from ala.data.store import Store
+from ala.report import captions, claims, exports, figures, gallery, markdown, provenance, rows, style, tables
+from ala.report.run import Run
+from ala.runtime.files import write_json, write_text
+from ala.runtime.progress import track
+
+#: What is made, and replaced as a whole; anything else in the folder is left alone.
+PARTS = ("tables", "curves", "figures", "metrics.json", "report.md")
+
+
+@dataclass(frozen=True)
+class Folders:
+    """Where a run lies: the data set, its store by side length, models, maps, scores."""
+
+    data: Path
+    models: Path
+    maps: Path
+    scores: Path
+
+
+def build(run: Run, folders: Folders, out: Path) -> None:
+    """Write :data:`PARTS` into `out`. They are made aside first: an error leaves what was there.
+
+    Raises:
+        UserError: photos or maps that the scores tell of are missing or broken.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    for abandoned in out.glob(".new-*"):  # of a run that was killed
+        shutil.rmtree(abandoned)
+    with tempfile.TemporaryDirectory(dir=out, prefix=".new-") as name:
+        fresh = Path(name)
+        _make(run, folders, fresh)
+        for part in PARTS:
+            old = out / part
+            if old.is_dir():
+                shutil.rmtree(old)
+            (fresh / part).replace(old)
+
+
+def _make(run: Run, folders: Folders, out: Path) -> None:
+    main, ablation, tested = tables.main(run), tables.ablation(run), claims.table(run)
+    drawn: dict[str, str] = {}
+    chosen: list[gallery.Case] = []
+
+    def write_tables() -> None:
+        for frame, name in (
+            (main, "main"),
+            (ablation, "ablation"),
+            (tested, "claims"),
+            (tables.per_seed(run), "per_seed"),
+        ):
+            _csv(frame, out / "tables" / f"{name}.csv")
+        write_text(out / "tables" / "main.md", markdown.document("Main table", run, main, "method"))
+        write_text(out / "tables" / "ablation.md", markdown.document("Ablation", run, ablation, "row"))
+        text = f"# Claims\n\n{markdown.verdicts(tested)}\n\n{captions.CLAIMS}\n"
+        write_text(out / "tables" / "claims.md", text)
+        for kind in ("insertion", "deletion"):
+            _csv(exports.perturbation(run, kind), out / "curves" / f"{kind}.csv")
+        _csv(exports.training(run), out / "curves" / "training.csv")
+        _csv(exports.validation_miou(run), out / "curves" / "validation_miou.csv")
+        write_json(out / "metrics.json", exports.metrics(run, main, ablation))
+
+    def write_figures() -> None:
+        folder = out / "figures"
+        folder.mkdir()
+        style.use()
+        for name, made in (
+            ("curves", figures.curves(run, folder / "curves.png")),
+            ("ablation", figures.ablation(run, ablation, folder / "ablation.png")),
+            ("training", figures.training(run, folder / "training.png")),
+        ):
+            if made:
+                drawn[name] = f"figures/{name}.png"
+
+    def write_pictures() -> None:
+        data = run.settings.active.data
+        store = Store.open(folders.data / "store" / str(data.input_size), "test")
+        gallery.contact_sheet(store, data.mask_threshold, out / "figures" / "data.png")
+        drawn["data"] = "figures/data.png"
+        seed = gallery.gallery_seed(run)
+        if seed is None:
+            return
+        chosen.extend(gallery.cases(run, seed, gallery.reflections(folders.data / "dataset" / "reflections.txt")))
+        if chosen:
+            gallery.draw(run, chosen, seed, store, folders.maps, out / "figures" / "gallery.png")
+            drawn["gallery"] = "figures/gallery.png"
+
+    steps: list[Callable[[], None]] = [write_tables, write_figures, write_pictures]
+    for step in track(steps, "report", unit="part"):
+        step()
+    footer = provenance.footer(run, folders.models, folders.scores)
+    write_text(out / "report.md", page(run, main, ablation, tested, drawn, chosen, footer))
+
+
+def _csv(frame: pd.DataFrame, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    frame.to_csv(path, index=False, lineterminator="\n")
+
+
+def page(
+    run: Run,
+    main: pd.DataFrame,
+    ablation: pd.DataFrame,
+    tested: pd.DataFrame,
+    drawn: dict[str, str],
+    chosen: list[gallery.Case],
+    footer: str,
+) -> str:
+    """`report.md`: what was run, then results, claims, pictures, what is missing, and where it all came from.
+
+    `drawn` names the figures that exist, by what they show; `chosen` are the cases of the gallery.
+    """
+    sections = [
+        "# Report",
+        captions.what_was_run(run),
+        "## Main table",
+        markdown.results(main, "method", "main"),
+        captions.protocol(run),
+        "### Mean IoU by threshold rule",
+        markdown.threshold_rules(main, "method"),
+        "The rule decides some comparisons: mean + std selects about the same share of any smooth map, and nothing of a"
+        " two-valued map that covers half the photo or more. Photos without any predicted pixel are counted in"
+        " [per_seed.csv](tables/per_seed.csv).",
+        _links("main"),
+        "## Claims",
+        markdown.verdicts(tested),
+        captions.CLAIMS + " What was tried where a claim does not hold is in `docs/deviations.md`.",
+        "CSV: [claims.csv](tables/claims.csv).",
+        "## Ablation",
+        markdown.results(ablation, "row", "ablation"),
+        '(i) to (iii) as on slide 31; (iv) is added. The slides print (iii) again as "Ours", with other spreads.',
+        _picture("ablation", drawn, "Each seed as a dot, mean ± spread beside the slides' value as an open marker."),
+        _links("ablation"),
+        "## Gallery",
+        _gallery(run, drawn, chosen),
+        "## Insertion and deletion",
+        _picture(
+            "curves", drawn, "Mean over photos, line: mean over seeds, band: ± sample standard deviation over seeds."
+        ),
+        "CSV: [insertion.csv](curves/insertion.csv), [deletion.csv](curves/deletion.csv).",
+        "## Training",
+        _picture(
+            "training",
+            drawn,
+            "Line: mean over seeds, band: ± sample standard deviation. Shaded: AEA's *off* epochs;"
+            " triangles: the epoch that each seed kept.",
+        ),
+        "Validation mean IoU is a diagnosis; no checkpoint is chosen by it. CSV: [training.csv](curves/training.csv),"
+        " [validation_miou.csv](curves/validation_miou.csv).",
+        "## Data and encoder",
+        captions.data_and_encoder(run),
+        _picture("data", drawn, "Test photos spread evenly over the classes, the object outlined."),
+        "## What was not run",
+        "\n".join(f"- {note}" for note in run.notes) or "Nothing is missing: every method was run with every seed.",
+        "## Where it comes from",
+        "Per-image scores and curves are in `scores/METHOD/seed-SEED/` after `dvc repro`; they are too large to be"
+        " committed. Rows are made again by the commands in [main.md](tables/main.md) and"
+        " [ablation.md](tables/ablation.md).",
+        footer,
+    ]
+    return "\n\n".join(section for section in sections if section) + "\n"
+
+
+def _gallery(run: Run, drawn: dict[str, str], chosen: list[gallery.Case]) -> str:
+    reflected = any(case.name == "reflection" for case in chosen)
+    tail = (
+        " The last row is the median one among photos with a reflection, the failure that slide 25 shows."
+        if reflected
+        else ""
+    )
+    missing = [rows.LABELS[row] for row in gallery.SHOWN if not run.of(row)]
+    tail += f" Not run: {', '.join(missing)}." if missing else ""
+    return _picture(
+        "gallery",
+        drawn,
+        f"ALA's best, median and worst test photo by IoU, seed {gallery.gallery_seed(run)}, among the photos that RISE"
+        f" explains, too.{tail} White: outline of the ground truth; cyan: of the map above its mean + standard"
+        " deviation.",
+    )
+
+
+def _picture(name: str, drawn: dict[str, str], caption: str) -> str:
+    return f"![{caption}]({drawn[name]})\n\n{caption}" if name in drawn else "Not drawn: nothing of it was run."
+
+
+def _links(name: str) -> str:
+    return (
+        f"CSV, full precision: [{name}.csv](tables/{name}.csv); every seed: [per_seed.csv](tables/per_seed.csv);"
+        f" commands: [{name}.md](tables/{name}.md)."
+    )

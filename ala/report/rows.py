@@ -1,0 +1,56 @@
+"""Which rows the tables have, which scores stand behind each, and the command that makes them again."""
+
+from __future__ import annotations
+
+from ala.config.schema import ROWS, Settings, variant_name
+
+#: Maps made without a model; their scores share one folder per seed.
+TRIVIAL = ("full", "center", "noise", "box")
+#: Methods that explain a model; the best of them is set bold.
+EXPLAINERS = ("ala", "fcam", "rise", "abn")
+#: Rows of the main table, in order.
+MAIN = (*EXPLAINERS, *TRIVIAL)
+
+#: Rows of the ablation table, in order.
+ABLATION = tuple(ROWS)
+
+#: How methods and rows are called in tables and figures.
+LABELS = {
+    "ala": "ALA",
+    "fcam": "F-CAM",
+    "rise": "RISE",
+    "abn": "ABN",
+    "full": "full image",
+    "center": "centred Gaussian",
+    "noise": "uniform noise",
+    "box": "box (oracle)",
+    "i": "(i)",
+    "ii": "(ii)",
+    "iii": "(iii)",
+    "iv": "(iv)",
+}
+
+
+def scored_as(row: str, settings: Settings) -> str:
+    """The method whose scores row `row` shows: `ala` is the main variant, an ablation row its own variant."""
+    if row == "ala":
+        return settings.main_variant
+    if row in settings.ablations:
+        return variant_name(settings.ablations[row].aea, settings.ablations[row].sbn)
+    return row
+
+
+def methods(settings: Settings) -> list[str]:
+    """Every method that the settings ask for, each once, in the order of the tables."""
+    return list(dict.fromkeys(scored_as(row, settings) for row in (*MAIN, *settings.ablations)))
+
+
+def folder(method: str) -> str:
+    """The folder below `scores/` that holds `method`."""
+    return "trivial" if method in TRIVIAL else method
+
+
+def command(method: str, seeds: list[int]) -> str:
+    """The command that makes the scores of `method` again, for all `seeds`; DVC adds the stages that it needs."""
+    stage = "evaluate_main" if method in (*TRIVIAL, "rise") else "evaluate"
+    return "dvc repro " + " ".join(f"{stage}@{folder(method)}-{seed}" for seed in seeds)

@@ -1,0 +1,73 @@
+"""A finished run in memory: its cells, one per method and seed, and what the other stages said about themselves."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ala.config.schema import Settings
+from ala.report import rows
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One method at one seed.
+
+    Attributes:
+        scores: one row per photo, in the columns of :data:`ala.contracts.scores.COLUMNS`, ascending ids.
+        curves: mean probability over photos along `insertion` and `deletion`, each `(T + 1,)`; empty if none was kept.
+        summary: what the evaluate stage wrote about it; empty where it wrote nothing.
+    """
+
+    method: str
+    seed: int
+    scores: pd.DataFrame
+    curves: dict[str, np.ndarray]
+    summary: dict[str, Any]
+
+    @property
+    def mapped(self) -> pd.DataFrame:
+        """The photos that have a map: RISE explains a subset only."""
+        return self.scores[self.scores["iou_mean_std"].notna()]
+
+    @property
+    def perturbed(self) -> pd.DataFrame:
+        """The photos on which insertion and deletion were measured."""
+        return self.scores[self.scores["insertion"].notna()]
+
+
+@dataclass(frozen=True)
+class Run:
+    """All that the report is made of.
+
+    Attributes:
+        settings: what was asked for.
+        cells: by (method, seed); a pair that was not run is absent.
+        training: training curves by (model, seed), one row per epoch.
+        kept: the epoch whose state was kept as the model, by (model, seed), where the model says it.
+        data, splits, encoder: what those stages wrote about themselves; empty where they wrote nothing.
+        notes: sentences about what is missing or odd.
+    """
+
+    settings: Settings
+    cells: dict[tuple[str, int], Cell]
+    training: dict[tuple[str, int], pd.DataFrame]
+    kept: dict[tuple[str, int], int]
+    data: dict[str, Any]
+    splits: dict[str, Any]
+    encoder: dict[str, Any]
+    notes: list[str] = field(default_factory=list)
+
+    def of(self, row: str) -> list[Cell]:
+        """The cells behind row `row` of a table (`ala`, `iii`, `fcam` ...), in the order of the seeds."""
+        method = rows.scored_as(row, self.settings)
+        return [self.cells[method, seed] for seed in self.settings.seeds if (method, seed) in self.cells]
+
+
+def share(settings: Settings) -> np.ndarray:
+    """Share of the pixels inserted or deleted at each point of a curve, `(T + 1,)` from 0 to 1."""
+    pixels, step = settings.active.data.input_size**2, settings.active.metrics.step
+    return np.minimum(np.arange(-(-pixels // step) + 1) * step, pixels) / pixels

@@ -1,0 +1,115 @@
+"""Reading a run: what is missing becomes a note, what is broken is refused in one sentence."""
+
+from __future__ import annotations
+
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from ala.contracts import scores as contract
+from ala.report.gather import gather
+from ala.report.run import share
+from ala.runtime.errors import UserError
+
+
+@pytest.fixture
+def copy(fake, tmp_path):
+    """The fake run, free to be damaged."""
+    for name in ("scores", "models", "data"):
+        shutil.copytree(fake.folder / name, tmp_path / name)
+
+    def read():
+        return gather(fake.settings, tmp_path / "scores", tmp_path / "models", tmp_path / "data")
+
+    return tmp_path, read
+
+
+def test_a_whole_run_has_every_cell_and_no_note(fake):
+    run = gather(fake.settings, fake.folder / "scores", fake.folder / "models", fake.folder / "data")
+    assert run.notes == []
+    assert len(run.cells) == (4 + 3 + 4) * 3  # variants; fcam, rise, abn; trivial maps
+    assert {cell.method for row in ("ala", "iii") for cell in run.of(row)} == {"aea-true-sbn-true"}
+    assert run.of("box")[1].scores["method"].unique().tolist() == ["box"]
+    assert run.encoder == {"zero_shot_accuracy": 0.95}
+    assert ("abn", 2) in run.training
+    assert run.kept["abn", 2] == 11
+
+
+def test_curves_belong_to_their_method_and_end_where_the_photo_ends(fake):
+    run = gather(fake.settings, fake.folder / "scores", fake.folder / "models", fake.folder / "data")
+    with np.load(fake.folder / "scores/trivial/seed-0/curves.npz") as archive:
+        box = archive["insertion"][archive["methods"] == "box"].mean(axis=0)
+    assert run.of("box")[0].curves["insertion"] == pytest.approx(box)
+    shares = share(fake.settings)  # 40 x 40 pixels in steps of 300
+    assert shares.tolist() == [0, 300 / 1600, 600 / 1600, 900 / 1600, 1200 / 1600, 1500 / 1600, 1]
+
+
+def test_missing_seed_and_missing_method_are_notes(copy):
+    folder, read = copy
+    shutil.rmtree(folder / "scores/fcam/seed-1")
+    shutil.rmtree(folder / "scores/abn")
+    run = read()
+    assert "`fcam` lacks seed 1; run `dvc repro evaluate@fcam-1`" in run.notes
+    assert any(note.startswith("`abn` was not run; run `dvc repro evaluate@abn-0") for note in run.notes)
+    assert [cell.seed for cell in run.of("fcam")] == [0, 2]
+    assert run.of("abn") == []
+
+
+def test_nan_scores_are_notes(copy):
+    folder, read = copy
+    path = folder / "scores/fcam/seed-0/scores.csv"
+    table = contract.load(path)
+    table.loc[[0, 1], ["iou_mean_std", "iou_fixed", "iou_otsu", "iou_val"]] = np.nan
+    table.loc[2, "iou_otsu"] = np.nan
+    table.loc[table["deletion"].first_valid_index(), "deletion"] = np.nan
+    contract.save(table, path)
+    notes = read().notes
+    assert (
+        "`fcam`, seed 0: 1 photos have an IoU by some threshold rules only; each mean is over its own photos" in notes
+    )
+    assert "`fcam`, seed 0: 1 photos have only some of insertion, deletion and ID" in notes
+    assert "`fcam` was scored on different photos for different seeds; its means mix them" in notes
+
+    table.loc[2, "iou_mean_std":"iou_val"] = np.nan
+    contract.save(table, path)
+    assert "`fcam`, seed 0: 3 of 12 photos have no map; the means of IoU are over the others" in read().notes
+
+
+def test_rise_of_another_main_model_is_a_note(fake):
+    settings = fake.settings.model_copy(update={"aea": False})
+    run = gather(settings, fake.folder / "scores", fake.folder / "models", fake.folder / "data")
+    assert any("`rise`, seed 0: it explains `aea-true-sbn-true`, not the main model" in note for note in run.notes)
+
+
+def test_scores_of_another_seed_are_refused(copy):
+    folder, read = copy
+    shutil.copy(folder / "scores/fcam/seed-1/scores.csv", folder / "scores/fcam/seed-0/scores.csv")
+    with pytest.raises(UserError, match=r"fcam/seed-0/scores\.csv holds seeds \[1\]"):
+        read()
+
+
+def test_scores_with_other_columns_are_refused(copy):
+    folder, read = copy
+    pd.DataFrame({"method": ["fcam"]}).to_csv(folder / "scores/fcam/seed-0/scores.csv", index=False)
+    with pytest.raises(UserError, match=r"scores\.csv has the columns"):
+        read()
+
+
+@pytest.mark.parametrize("name", ["data/metrics.json", "data/splits/summary.json", "models/encoder/metrics.json"])
+def test_broken_json_is_refused(copy, name):
+    folder, read = copy
+    (folder / name).write_text("{half")
+    with pytest.raises(UserError, match=f"{name} is no JSON"):
+        read()
+
+
+def test_curves_of_other_settings_are_refused(copy, fake):
+    folder, _ = copy
+    profile = fake.settings.active.model_copy(
+        update={"metrics": fake.settings.active.metrics.model_copy(update={"step": 100})}
+    )
+    settings = fake.settings.model_copy(update={"profiles": {"mini": profile}})
+    with pytest.raises(UserError, match="has 7 points per curve, the settings ask for 17"):
+        gather(settings, folder / "scores", folder / "models", folder / "data")

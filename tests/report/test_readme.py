@@ -1,0 +1,37 @@
+"""The generated part of a README, and nothing else of it, changes."""
+
+from __future__ import annotations
+
+import pytest
+
+from ala.report.readme import BEGIN, END, main_table, update
+from ala.runtime.errors import UserError
+
+
+def test_only_the_text_between_the_markers_changes(tmp_path):
+    path = tmp_path / "README.md"
+    path.write_text(f"# Title\n\n{BEGIN}\nold | table\n{END}\n\nThe rest.\n")
+    assert update(path, "| new |\n")
+    assert path.read_text() == f"# Title\n\n{BEGIN}\n| new |\n{END}\n\nThe rest.\n"
+    assert not update(path, "| new |\n")
+
+
+@pytest.mark.parametrize("content", ["no markers", BEGIN, f"{END}\n{BEGIN}", f"{BEGIN}{END}{BEGIN}{END}"])
+def test_missing_or_doubled_markers_are_refused_and_nothing_is_written(tmp_path, content):
+    path = tmp_path / "README.md"
+    path.write_text(content)
+    with pytest.raises(UserError, match=r"README\.md needs the lines"):
+        update(path, "table")
+    assert path.read_text() == content
+
+
+def test_a_missing_readme_is_named(tmp_path):
+    with pytest.raises(UserError, match=r"README\.md does not exist"):
+        update(tmp_path / "README.md", "table")
+
+
+def test_table_says_what_it_stands_for(run_of, cell_of):
+    text = main_table(run_of(cell_of("aea-true-sbn-true", 0, [0.5], [0.5])))
+    assert text.startswith("| method | mean IoU ↑ | slides |")
+    assert "stand for nothing but themselves" in text
+    assert "not run" in text

@@ -1,0 +1,121 @@
+"""The tables against means and standard deviations computed by hand."""
+
+from __future__ import annotations
+
+import math
+
+import pandas as pd
+import pytest
+
+from ala.report import slides, tables
+
+MAIN = "aea-true-sbn-true"
+
+
+@pytest.fixture
+def run(run_of, cell_of):
+    return run_of(
+        cell_of(MAIN, 0, [0.2, 0.4], [0.5, 0.7]),  # mean IoU 0.3, insertion 0.6
+        cell_of(MAIN, 1, [0.4, 0.6], [0.7, 0.9]),  # 0.5, 0.8
+        cell_of(MAIN, 2, [0.6, 0.8], [0.9, 1.1]),  # 0.7, 1.0
+        cell_of("fcam", 1, [0.25, 0.0], [0.5, math.nan]),
+    )
+
+
+def test_mean_over_images_then_mean_and_sample_deviation_over_seeds(run):
+    ala = tables.main(run).set_index("method").loc["ala"]
+    assert (ala["n_seeds"], ala["n_images"]) == (3, 2)
+    assert ala["miou_mean"] == pytest.approx(0.5)
+    assert ala["miou_std"] == pytest.approx(0.2)  # sqrt((0.04 + 0 + 0.04) / (3 - 1))
+    assert ala["insertion_mean"] == pytest.approx(0.8)
+    assert ala["insertion_std"] == pytest.approx(0.2)
+    assert ala["deletion_std"] == pytest.approx(0.1)
+    assert ala["id_mean"] == pytest.approx(0.4)
+    assert ala["accuracy_mean"] == 0.5
+    assert ala["accuracy_std"] == 0
+    assert ala["paper_miou"] == slides.printed("main")["ala"]["miou"].mean
+
+
+def test_spread_is_of_seed_means_not_of_pooled_images(run_of, cell_of):
+    """With seeds of unequal size the mean of means differs from the pooled mean: 0.4, not 0.3."""
+    run = run_of(cell_of(MAIN, 0, [0.2, 0.2, 0.2]), cell_of(MAIN, 1, [0.6]))
+    ala = tables.main(run).set_index("method").loc["ala"]
+    assert ala["miou_mean"] == pytest.approx(0.4)
+    assert ala["n_images"] == 1  # the smaller one; the note says that seeds differ
+
+
+def test_one_seed_has_no_spread_and_says_so_by_n_seeds(run):
+    fcam = tables.main(run).set_index("method").loc["fcam"]
+    assert fcam["n_seeds"] == 1
+    assert fcam["miou_mean"] == pytest.approx(0.125)
+    assert math.isnan(fcam["miou_std"])
+    assert fcam["insertion_mean"] == 0.5
+
+
+def test_what_was_not_run_says_so(run):
+    rise = tables.main(run).set_index("method").loc["rise"]
+    assert rise["n_seeds"] == 0
+    assert set(rise[tables.COLUMNS[1:15]]) == {"not run"}
+    assert rise["paper_miou"] == 0.39
+    assert rise["command"] == "dvc repro evaluate_main@rise-0 evaluate_main@rise-1 evaluate_main@rise-2"
+
+
+def test_rows_columns_and_commands_are_the_contract(run):
+    main, ablation = tables.main(run), tables.ablation(run)
+    assert list(main["method"]) == ["ala", "fcam", "rise", "abn", "full", "center", "noise", "box"]
+    assert list(main.columns) == ["method", *tables.COLUMNS]
+    assert list(ablation.columns) == ["row", "aea", "sbn", *tables.COLUMNS]
+    assert ablation[["row", "aea", "sbn"]].to_numpy().tolist() == [
+        ["i", "true", "false"], ["ii", "false", "true"], ["iii", "true", "true"], ["iv", "false", "false"]
+    ]  # fmt: skip
+    command = main.set_index("method")["command"]
+    assert command["ala"] == " ".join(["dvc repro", *(f"evaluate@{MAIN}-{seed}" for seed in (0, 1, 2))])
+    assert command["box"] == "dvc repro evaluate_main@trivial-0 evaluate_main@trivial-1 evaluate_main@trivial-2"
+    assert ablation.loc[2, tables.COLUMNS[:15]].tolist() == main.loc[0, tables.COLUMNS[:15]].tolist()
+
+
+def test_a_seed_without_insertion_is_not_averaged_away(run_of, cell_of):
+    run = run_of(cell_of(MAIN, 0, [0.2], [0.5]), cell_of(MAIN, 1, [0.4]))
+    ala = tables.main(run).set_index("method").loc["ala"]
+    assert math.isnan(ala["insertion_mean"])
+    assert ala["miou_mean"] == pytest.approx(0.3)
+
+
+def test_csv_keeps_full_precision_and_leaves_absent_values_empty(run, tmp_path):
+    tables.main(run).to_csv(tmp_path / "main.csv", index=False)
+    lines = (tmp_path / "main.csv").read_text().splitlines()
+    written = dict(zip(lines[0].split(","), lines[1].split(","), strict=True))
+    assert float(written["miou_mean"]) == tables.main(run).loc[0, "miou_mean"]
+    assert dict(zip(lines[0].split(","), lines[2].split(","), strict=True))["miou_std"] == ""
+    assert (
+        dict(zip(lines[0].split(","), lines[4].split(","), strict=True))["paper_miou"] == ""
+    )  # abn: not on the slides
+
+
+def test_main_row_follows_the_switches(run):
+    switched = run.settings.model_copy(update={"aea": False})
+    other = type(run)(switched, run.cells, {}, {}, {}, {}, {})
+    assert tables.main(other).loc[0, "n_seeds"] == 0  # aea-false-sbn-true was not run
+    assert tables.ablation(other).loc[2, "n_seeds"] == 3  # row iii still is
+
+
+def test_per_seed_names_the_rows_and_counts_empty_predictions(run):
+    table = tables.per_seed(run)
+    assert table["rows"].tolist() == ["ala iii"] * 3 + ["fcam"]
+    assert table["miou"].tolist() == pytest.approx([0.3, 0.5, 0.7, 0.125])
+    assert table["empty_mean_std"].tolist() == [0, 0, 0, 1]
+    assert table["n_perturbed"].tolist() == [2, 2, 2, 1]
+
+
+def test_slides_are_read_from_the_copy():
+    main, ablation = slides.printed("main"), slides.printed("ablation")
+    assert set(main) == {"ala", "fcam", "rise"}
+    assert set(ablation) == {"i", "ii", "iii"}
+    assert str(main["fcam"]["miou"]) == "0.550 ± 0.017"
+    gap = main["rise"]["insertion"].mean - main["rise"]["deletion"].mean - main["rise"]["id"].mean
+    assert gap == pytest.approx(-0.004)  # the slides' own inconsistency (METHODS 5.7) is kept as printed
+
+
+def test_no_cell_at_all_gives_tables_of_not_run(run_of):
+    assert (tables.main(run_of())["miou_mean"] == "not run").all()
+    assert isinstance(tables.per_seed(run_of()), pd.DataFrame)
