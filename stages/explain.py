@@ -1,4 +1,4 @@
-"""Stage `explain`: the maps of one method and seed."""
+"""Stages `explain` and `rise`: the maps of one or more methods, one seed."""
 
 from __future__ import annotations
 
@@ -11,8 +11,12 @@ from ala.config import load
 from ala.runtime.errors import reported
 from ala.runtime.files import atomic_folder
 
-Method = Annotated[
-    str, typer.Option(help="aea-{true,false}-sbn-{true,false}, abn, fcam, rise (explains the main model) or trivial.")
+Methods = Annotated[
+    list[str],
+    typer.Option(
+        "--method",
+        help="aea-{true,false}-sbn-{true,false}, abn, fcam, rise (of the main model) or trivial; may be repeated.",
+    ),
 ]
 Seed = Annotated[int, typer.Option(help="The seed of the trained model.")]
 Params = Annotated[Path, typer.Option(help="The settings; the profile they name is used.")]
@@ -23,7 +27,7 @@ Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 ...")]
 
 
 def main(
-    method: Method,
+    method: Methods,
     seed: Seed,
     params: Params = Path("params.yaml"),
     store: StoreFolder = Path("data/store"),
@@ -31,9 +35,9 @@ def main(
     maps: MapsFolder = Path("maps"),
     device: Device = "auto",
 ) -> None:
-    """Explain photos of the val and test split by one method: a map of importance per photo.
+    """Explain photos of the val and test split: a map of importance per photo, by one or more methods.
 
-    Reads the photos and the model that the method explains: the trained variant itself, ABN, F-CAM, and for `rise`
+    Reads the photos and the model that each method explains: the trained variant itself, ABN, F-CAM, and for `rise`
     the main model (the switches aea and sbn). `trivial` needs no model: full image, centred Gaussian, noise, box.
 
     Writes MAPS/METHOD/seed-SEED/val.npz and test.npz, of all photos, of `rise` on the class-balanced subset that
@@ -42,31 +46,19 @@ def main(
     Example: python -m stages.explain --method rise --seed 0
     """
     with reported():
-        from ala.data.store import Store
         from ala.explain import methods
         from ala.runtime.device import resolve
 
-        methods.check(method)
+        for one in method:
+            methods.check(one)
         settings, where = load(params), resolve(device)
-        made = {}
-        if method == "trivial":
-            for split in ("val", "test"):
-                photos = Store.open(store / str(settings.active.data.input_size), split)
-                for one in methods.trivial_maps(photos, settings, seed):
-                    made[f"{one.method}-{split}"] = one
-        else:
-            model = methods.load_explained(method, seed, settings, models, where)
-            for split in ("val", "test"):
-                photos = Store.open(store / str(model.classifier.preprocessing.size), split)
-                if method == "rise":
-                    made[split] = methods.rise_maps_of(model, photos, settings, where)
-                else:
-                    made[split] = methods.own_maps(model, photos, settings.active.metrics.batch, where)
-        out = maps / method / f"seed-{seed}"
-        with atomic_folder(out) as folder:
-            for name, one in made.items():
-                one.save(folder / f"{name}.npz")
-        print(f"{out}: " + ", ".join(f"{name} {len(one.image_ids):,}" for name, one in made.items()) + " maps")
+        for one in method:
+            made = methods.maps_by_file(one, seed, settings, store, models, where)
+            out = maps / one / f"seed-{seed}"
+            with atomic_folder(out) as folder:
+                for name, contents in made.items():
+                    contents.save(folder / f"{name}.npz")
+            print(f"{out}: " + ", ".join(f"{name} {len(its.image_ids):,}" for name, its in made.items()) + " maps")
 
 
 if __name__ == "__main__":

@@ -48,6 +48,7 @@ class Birdlets(Section):
     species: Annotated[int, Field(strict=True, ge=2, le=40)]
     train_per_species: Count  # official-train photos of each species, later split into train and val
     test_per_species: Count
+    clutter: Fraction  # share of colourful decoys behind, and of twigs in front of, the birds
     seed: Natural
 
 

@@ -100,3 +100,30 @@ def trivial_maps(photos: Store, settings: Settings, seed: int) -> list[Maps]:
         trivial.noise(photos.image_ids, grid, seed),
         trivial.box(photos.image_ids, photos.boxes, photos.size),
     ]
+
+
+def maps_by_file(
+    method: str, seed: int, settings: Settings, store: Path, models: Path, device: torch.device
+) -> dict[str, Maps]:
+    """Maps of the val and test photos by `method`, under the names of the files that hold them.
+
+    `val` and `test`; for `trivial`, which is four methods, `full-val`, `full-test` and so on.
+
+    Args:
+        method: one of :data:`METHODS`.
+        seed: of the run.
+        settings: all of them.
+        store: the folder with one store per side length.
+        models: the folder with encoder/ and one folder per model.
+        device: where the model goes.
+    """
+    splits = ("val", "test")
+    if method == "trivial":
+        stores = {split: Store.open(store / str(settings.active.data.input_size), split) for split in splits}
+        made = {split: trivial_maps(photos, settings, seed) for split, photos in stores.items()}
+        return {f"{one.method}-{split}": one for split, group in made.items() for one in group}
+    model = load_explained(method, seed, settings, models, device)
+    stores = {split: Store.open(store / str(model.classifier.preprocessing.size), split) for split in splits}
+    if method == "rise":
+        return {split: rise_maps_of(model, photos, settings, device) for split, photos in stores.items()}
+    return {split: own_maps(model, photos, settings.active.metrics.batch, device) for split, photos in stores.items()}

@@ -1,0 +1,10 @@
+"""Frozen image encoders: their taps h^(0..L), pooled embedding and class text features (METHODS 2.2).
+
+`build_encoder` makes one from settings, `save_encoder` and `load_encoder` keep it in a folder.
+"""
+
+from ala.encoder.build import build_encoder
+from ala.encoder.folder import load_encoder, save_encoder
+from ala.encoder.frozen import FrozenEncoder, assert_frozen
+
+__all__ = ["FrozenEncoder", "assert_frozen", "build_encoder", "load_encoder", "save_encoder"]

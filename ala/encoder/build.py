@@ -1,0 +1,94 @@
+"""From settings to a frozen encoder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ala.config.schema import Encoder
+from ala.contracts.preprocessing import Preprocessing
+from ala.encoder.frozen import FrozenEncoder
+from ala.encoder.text import class_features, prompts
+from ala.encoder.weights import read_weights
+from ala.runtime.errors import UserError
+from ala.runtime.files import sha256
+
+if TYPE_CHECKING:  # open_clip and timm take seconds to import; only the one that is needed is
+    import open_clip
+
+    from ala.encoder.clip_source import Tokeniser
+
+#: Trains an open_clip model: its configuration and the images' preprocessing to the model and its tokeniser.
+Trainer = Callable[[dict[str, Any], Preprocessing], "tuple[open_clip.CLIP, Tokeniser]"]
+
+
+def build_encoder(
+    settings: Encoder,
+    input_size: int,
+    grid: int,
+    class_names: Sequence[str],
+    captions: Sequence[Sequence[str]] | None = None,
+    trainer: Trainer | None = None,
+) -> FrozenEncoder:
+    """Make the encoder that `settings` name and freeze it; its `source` tells what it was made from.
+
+    Args:
+        settings: the profile's `encoder` block.
+        input_size: side S of its input in pixels.
+        grid: side g of the taps of a convolutional encoder; a Vision Transformer's follows from its patch.
+        class_names: CUB folder names of the K classes; they become prompts where there are no captions.
+        captions: one or more texts for each class instead of prompts.
+        trainer: trains the model where `settings.pretrain` is given.
+
+    Raises:
+        UserError: no such model, weights absent, unreadable or of another architecture, or sizes do not fit.
+    """
+    preprocessing = Preprocessing.named(input_size, settings.norm)
+    if settings.kind == "timm":
+        return _build_conv(settings, preprocessing, grid)
+    return _build_clip(settings, preprocessing, captions or prompts(class_names), trainer)
+
+
+def _build_conv(settings: Encoder, preprocessing: Preprocessing, grid: int) -> FrozenEncoder:
+    from ala.encoder.conv import ConvEncoder, load_network
+
+    if settings.checkpoint is None:
+        raise UserError(
+            f"encoder.checkpoint is null, so {settings.name} would keep random weights; give the path of a timm state"
+            " dict (.safetensors)"
+        )
+    path = Path(settings.checkpoint)
+    network = load_network(settings.name, settings.options, read_weights(path), path)
+    encoder = ConvEncoder(network, settings.name, settings.options, preprocessing, grid)
+    encoder.source = {"name": settings.name, "norm": settings.norm, "file": path.name, "sha256": sha256(path)}
+    return encoder
+
+
+def _build_clip(
+    settings: Encoder, preprocessing: Preprocessing, texts: Sequence[Sequence[str]], trainer: Trainer | None
+) -> FrozenEncoder:
+    from ala.encoder.clip_source import load_clip, read_config
+    from ala.encoder.clip_vit import ClipVit
+
+    if settings.options:
+        raise UserError(
+            f"encoder.options: {settings.options} are for timm models; an open_clip model is chosen by its name alone,"
+            " set options to {}"
+        )
+    source: dict[str, Any] = {"name": settings.name, "norm": settings.norm, "texts": [list(words) for words in texts]}
+    if settings.pretrain is not None:
+        if trainer is None:
+            raise UserError(
+                "encoder.pretrain needs captioned drawings, which only data.source birdlets has; set it to null"
+            )
+        config = read_config(settings.name)
+        model, tokenise = trainer(config, preprocessing)
+        source["pretrain"] = settings.pretrain.model_dump()
+    else:
+        model, tokenise, config, path = load_clip(settings)
+        source |= {"pretrained": settings.pretrained, "file": path.name, "sha256": sha256(path)}
+    features = class_features(model.eval(), tokenise, texts)  # (K, D)
+    encoder = ClipVit(model.visual, config, preprocessing, features.cpu()).cpu()
+    encoder.source = source
+    return encoder

@@ -1,0 +1,93 @@
+"""Where open_clip models come from: configurations, weight files, text towers."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import ala.runtime.torchvision_import  # noqa: F401  (open_clip imports torchvision)
+
+# isort: split
+import open_clip
+from torch import Tensor
+
+from ala.config.schema import Encoder
+from ala.encoder.clip_vit import check_visual, require_quick_gelu
+from ala.encoder.weights import fit_weights, read_weights
+from ala.runtime.errors import UserError
+
+CONFIGS = Path(__file__).parent / "configs"
+
+#: Texts to token ids `(n, context)`.
+Tokeniser = Callable[[list[str]], Tensor]
+
+
+def read_config(name: str) -> dict[str, Any]:
+    """The open_clip configuration `name`: one of ours in `ala/encoder/configs`, else one of open_clip's own.
+
+    Raises:
+        UserError: neither has it.
+    """
+    path = CONFIGS / f"{name}.json"
+    if path.is_file():
+        return json.loads(path.read_text(encoding="utf-8"))
+    if name in open_clip.list_models():
+        return open_clip.get_model_config(name)
+    ours = ", ".join(sorted(file.stem for file in CONFIGS.glob("*.json")))
+    raise UserError(
+        f"encoder.name: {name!r} is neither in ala/encoder/configs ({ours}) nor a model of open_clip; name one of"
+        " those, e.g. ViT-B-16"
+    )
+
+
+def load_clip(settings: Encoder) -> tuple[open_clip.CLIP, Tokeniser, dict[str, Any], Path]:
+    """The whole pre-trained model that `settings` name, with its tokeniser, its configuration and its weight file.
+
+    Weights trained with QuickGELU (open_clip says so of each tag; all of OpenAI's) get a model with QuickGELU. A
+    local file says nothing about it: there the name decides, e.g. `ViT-B-16-quickgelu`.
+
+    Raises:
+        UserError: no such model or tag, no network, a file that is unreadable or of another architecture.
+    """
+    config = read_config(settings.name)
+    known = settings.name in open_clip.list_models()
+    if not known or config.get("custom_text") or "hf_model_name" in config["text_cfg"]:
+        raise UserError(
+            f"encoder.name: {settings.name} has no text tower and tokeniser of OpenAI's form, so class texts cannot be"
+            " encoded; name such a model, e.g. ViT-B-16, or set encoder.pretrain"
+        )
+    config, path = _weight_file(settings, config)
+    model = open_clip.CLIP(**config)
+    check_visual(model.visual)
+    fit_weights(model, read_weights(path), path, f"the open_clip model {settings.name}")
+    if settings.pretrained == "openai":
+        require_quick_gelu(model.visual, settings.pretrained)
+    return model.eval(), open_clip.get_tokenizer(settings.name), config, path
+
+
+def _weight_file(settings: Encoder, config: dict[str, Any]) -> tuple[dict[str, Any], Path]:
+    if settings.checkpoint is not None:
+        return config, Path(settings.checkpoint)
+    tag = settings.pretrained
+    if tag is None:
+        raise UserError(
+            f"encoder: {settings.name} would keep random weights; set one of pretrained, checkpoint and pretrain"
+        )
+    offered = open_clip.get_pretrained_cfg(settings.name, tag)
+    if not offered:
+        tags = ", ".join(open_clip.list_pretrained_tags_by_model(settings.name)) or "none"
+        raise UserError(f"encoder.pretrained: open_clip has no weights {tag!r} for {settings.name}; it has {tags}")
+    if offered.get("quick_gelu"):
+        config = {**config, "quick_gelu": True}
+    try:
+        return config, Path(open_clip.download_pretrained(offered))
+    except Exception as error:  # HTTP, socket, file and hub errors of several libraries, with no common base
+        logging.getLogger(__name__).info("the download failed", exc_info=True)
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise UserError(
+            f"encoder.pretrained: the weights {tag!r} of {settings.name} could not be downloaded ({reason}); connect to"
+            " the network or set encoder.checkpoint to a local file"
+        ) from None

@@ -1,0 +1,37 @@
+"""What the drawn miniature gives its encoder: captions for its classes, and drawings to pre-train on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from ala.config.schema import Data, Encoder
+from ala.contracts.preprocessing import Preprocessing
+from ala.data.birdlets import draw_pairs, species
+from ala.encoder.build import Trainer
+
+
+def captions_and_trainer(
+    data: Data, settings: Encoder, device: torch.device | str
+) -> tuple[list[list[str]] | None, Trainer | None]:
+    """Arguments of :func:`ala.encoder.build.build_encoder`: one caption per class, and the contrastive training.
+
+    Both are None where the photos are not drawn; the training also where `settings` ask for none.
+    """
+    birdlets = data.birdlets
+    if data.source != "birdlets" or birdlets is None:
+        return None, None
+    captions = [[one.caption()] for one in species(birdlets)]
+    training = settings.pretrain
+    if training is None:
+        return captions, None
+
+    def train(config: dict[str, Any], preprocessing: Preprocessing) -> Any:
+        from ala.encoder.pretrain import pretrain
+
+        pixels, words = draw_pairs(training.pairs, preprocessing.size, training.seed, birdlets)
+        texts = [text for texts in captions for text in texts]
+        return pretrain(config, preprocessing, training, pixels, words, texts, device)
+
+    return captions, train

@@ -1,0 +1,83 @@
+"""Weight files: read without ever running code that is stored in them, and fitted to a module key by key."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Collection, Mapping
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from ala.runtime.errors import UserError
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """The tensors of a `.safetensors` file or of a torch checkpoint, on the CPU, by name.
+
+    A torch checkpoint may wrap them as `{"state_dict": ...}` and prefix each name with `module.`.
+
+    Raises:
+        UserError: the file is missing, damaged, holds anything but tensors, or could run code when opened.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"{path} does not exist; give the path of a weight file")
+    if path.suffix == ".safetensors":
+        try:
+            return load_file(path)
+        except (SafetensorError, OSError, ValueError) as error:
+            raise UserError(f"{path} is no readable safetensors file ({_short(error)}); fetch it again") from None
+    try:
+        stored = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, OSError, EOFError, ValueError, KeyError, IndexError) as error:
+        raise UserError(
+            f"{path} is no readable weight file ({_short(error)}); give a .safetensors file or a plain torch state"
+            " dict, files that hold more than tensors are not opened"
+        ) from None
+    if isinstance(stored, dict) and isinstance(stored.get("state_dict"), dict):
+        stored = stored["state_dict"]
+    if not isinstance(stored, dict) or not stored or not all(isinstance(value, Tensor) for value in stored.values()):
+        raise UserError(f"{path} holds no state dict (tensors by name); save `model.state_dict()` instead")
+    if all(name.startswith("module.") for name in stored):
+        stored = {name.removeprefix("module."): value for name, value in stored.items()}
+    return stored
+
+
+def fit_weights(
+    module: nn.Module, weights: Mapping[str, Tensor], path: Path, what: str, spare: Collection[str] = ()
+) -> None:
+    """Copy `weights` into `module`, which takes every one of its keys from them.
+
+    Args:
+        module: the network to fill.
+        weights: tensors by name; their type is converted to the network's.
+        path: where they were read, for messages.
+        what: the network in words, for messages.
+        spare: names that the file may hold beyond the network's own, such as a classifier's head.
+
+    Raises:
+        UserError: a key is missing, of another shape, or unknown; the first such key is named.
+    """
+    own = module.state_dict()
+    for name, tensor in own.items():
+        if name not in weights:
+            raise _misfit(path, what, f"{name} is missing")
+        if weights[name].shape != tensor.shape:
+            shapes = f"{tuple(weights[name].shape)}, not {tuple(tensor.shape)}"
+            raise _misfit(path, what, f"{name} has the shape {shapes}")
+    for name in weights:
+        if name not in own and name not in spare:
+            raise _misfit(path, what, f"{name} is unknown to it")
+    module.load_state_dict({name: weights[name] for name in own})
+
+
+def _misfit(path: Path, what: str, reason: str) -> UserError:
+    return UserError(f"{path} does not fit {what}: {reason}; give weights of this architecture or change encoder.name")
+
+
+def _short(error: Exception) -> str:
+    """The first sentence of a message that may run over many lines."""
+    return " ".join(str(error).split()).split(". ")[0][:160] or type(error).__name__

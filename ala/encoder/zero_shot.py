@@ -1,0 +1,31 @@
+"""How often the nearest class text names the photo's class."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+from ala.data.store import Store
+from ala.encoder.frozen import FrozenEncoder
+from ala.runtime.progress import track
+
+
+def zero_shot_accuracy(encoder: FrozenEncoder, store: Store, batch: int = 128) -> float | None:
+    """Share of the store's photos whose embedding is nearest (by angle) to their own class's text feature.
+
+    Returns:
+        A number in [0, 1], or None for an encoder without text.
+    """
+    if encoder.text_features is None:
+        return None
+    device = encoder.text_features.device
+    texts = F.normalize(encoder.text_features, dim=-1)  # (K, D)
+    labels = torch.from_numpy(np.asarray(store.labels)).to(device)  # (n,)
+    hits = 0
+    for start in track(range(0, len(labels), batch), "zero-shot", unit="batch"):
+        rows = np.arange(start, min(start + batch, len(labels)))
+        images = encoder.preprocessing.normalise(store.pixels(rows).to(device))  # (B, 3, S, S)
+        nearest = (F.normalize(encoder.pooled(images), dim=-1) @ texts.T).argmax(dim=1)  # (B,)
+        hits += int((nearest == labels[start : start + batch]).sum())
+    return hits / len(labels)

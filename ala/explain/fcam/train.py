@@ -1,0 +1,55 @@
+"""F-CAM from photos and labels: classifier, then decoder (METHODS 4)."""
+
+from __future__ import annotations
+
+import torch
+
+from ala.config.schema import Fcam as Settings
+from ala.data.store import Store
+from ala.explain.fcam.classifier import CamClassifier
+from ala.explain.fcam.decoder import Decoder
+from ala.explain.fcam.model import Fcam, Trained
+from ala.explain.fcam.train_classifier import train_classifier
+from ala.explain.fcam.train_decoder import train_decoder
+from ala.runtime.errors import UserError
+from ala.runtime.seeds import seed_everything
+
+
+def train_fcam(train: Store, val: Store, settings: Settings, seed: int, device: torch.device | str = "cpu") -> Trained:
+    """Train both stages. No mask is read; the validation photos choose the classifier's epoch and nothing else.
+
+    Args:
+        train: photos at `settings.resize` px (then cropped at random), or at `input_size` where that is null.
+        val: photos at `settings.input_size` px.
+        settings: the `fcam` block.
+        seed: of weights, order, augmentation and seeds.
+        device: where to train.
+
+    Raises:
+        UserError: a store has another side length or other classes, a weight file does not fit, or a loss is no number.
+    """
+    for store, side in ((train, settings.resize or settings.input_size), (val, settings.input_size)):
+        if store.size != side:
+            raise UserError(
+                f"F-CAM needs its {store.split} photos at {side} px, these are at {store.size} px; give the store of"
+                f" {side} px or change fcam.input_size and fcam.resize"
+            )
+    if train.names != val.names:
+        raise UserError("F-CAM's training and validation photos have different classes; run `dvc repro store` again")
+    # channels_last: the same numbers, a third less time for convolutions on CPUs.
+    seed_everything(seed, "fcam", "classifier")
+    classifier = CamClassifier(settings, len(train.names)).to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    classifier_curve, chosen = train_classifier(classifier, train, val, settings, seed)
+    seed_everything(seed, "fcam", "decoder")
+    decoder = Decoder(classifier.channels, classifier.strides, settings.decoder_channels)
+    decoder = decoder.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    decoder_curve = train_decoder(classifier, decoder, train, settings, seed)
+    about = {
+        "settings": settings.model_dump(mode="json"),
+        "classes": len(train.names),
+        "seed": seed,
+        "photos": {"train": len(train), "val": len(val)},
+        "classifier": {"selected_by": settings.select, **{k: v for k, v in chosen.items() if v == v}},
+        "decoder": {"kept": "last epoch", "epoch": settings.decoder.epochs - 1},
+    }
+    return Trained(Fcam(classifier, decoder), classifier_curve, decoder_curve, about)

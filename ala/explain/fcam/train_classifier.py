@@ -1,0 +1,100 @@
+"""Stage 1: the classifier, whose best epoch on the validation photos is kept (METHODS 4.1, 4.5)."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pandas as pd
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ala.config.schema import Fcam as Settings
+from ala.data.store import Store
+from ala.explain.fcam.batches import Plan, crops
+from ala.explain.fcam.boxes import box_accuracy
+from ala.explain.fcam.cam import resize_maps
+from ala.explain.fcam.classifier import CamClassifier
+from ala.explain.fcam.optimise import checked, learning_rate, set_rate, sgd
+from ala.runtime.progress import track
+
+CURVE = ["epoch", "lr", "train_loss", "train_accuracy", "val_loss", "val_accuracy", "val_box_accuracy"]
+
+
+def train_classifier(
+    classifier: CamClassifier, train: Store, val: Store, settings: Settings, seed: int
+) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Train in place by cross-entropy and SGD; leave the weights of the best epoch, in eval mode.
+
+    Best is the largest `settings.select` on `val`; among equals the smallest validation loss.
+
+    Returns:
+        The curve, one row per epoch with the columns :data:`CURVE` (`val_box_accuracy` is empty unless it selects),
+        and the row of the kept epoch.
+
+    Raises:
+        UserError: the loss becomes NaN or infinite.
+    """
+    stage, size = settings.classifier, settings.input_size
+    device = next(classifier.parameters()).device
+    late = classifier.late_parameters() if stage.head_lr_factor != 1 else []
+    taken = {id(parameter) for parameter in late}
+    optimiser = sgd(stage, [p for p in classifier.parameters() if id(p) not in taken], late)
+    plan = Plan(len(train), train.size, size, stage.epochs, stage.batch, seed, "classifier")
+
+    rows: list[dict[str, Any]] = []
+    best: tuple[float, float] | None = None
+    kept: dict[str, Tensor] = {}
+    chosen: dict[str, Any] = {}
+    losses, right = 0.0, 0
+    for batch in track(plan, "F-CAM classifier", total=len(plan), unit="batch"):
+        if batch.number == 0:
+            classifier.train()
+            losses, right = 0.0, 0
+            set_rate(optimiser, learning_rate(stage, batch.epoch))
+        images = classifier.preprocessing.normalise(crops(train, batch, size).to(device))  # (B, 3, S, S)
+        labels = torch.from_numpy(train.labels[batch.rows]).to(device)  # (B,)
+        logits = classifier(images)  # (B, K)
+        loss = F.cross_entropy(logits, labels)
+        value = checked(loss, "classifier", batch, train, stage)
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        optimiser.step()
+        losses += value * len(labels)
+        right += int((logits.argmax(1) == labels).sum())
+        if not batch.ends_epoch:
+            continue
+        row: dict[str, Any] = {"epoch": batch.epoch, "lr": learning_rate(stage, batch.epoch)}
+        row |= {"train_loss": losses / len(train), "train_accuracy": right / len(train)}
+        row |= validate(classifier, val, settings)
+        rows.append(row)
+        quality = (row[settings.select], -row["val_loss"])
+        if best is None or quality > best:
+            best, chosen, kept = quality, row, copy.deepcopy(classifier.state_dict())
+    classifier.load_state_dict(kept)
+    classifier.eval()
+    return pd.DataFrame(rows, columns=CURVE), chosen
+
+
+@torch.no_grad()
+def validate(classifier: CamClassifier, val: Store, settings: Settings) -> dict[str, float]:
+    """Loss, accuracy and, if it selects the checkpoint, box accuracy of the true classes' CAMs on `val`."""
+    classifier.eval()
+    device = next(classifier.parameters()).device
+    batch, boxes = settings.classifier.batch, settings.select == "val_box_accuracy"
+    loss, right = 0.0, 0
+    maps = []
+    for start in range(0, len(val), batch):
+        part = slice(start, start + batch)
+        labels = torch.from_numpy(val.labels[part]).to(device)  # (B,)
+        last = classifier.pyramid(classifier.preprocessing.normalise(val.pixels(part).to(device))).last
+        logits = classifier.logits(last)  # (B, K)
+        loss += float(F.cross_entropy(logits, labels, reduction="sum"))
+        right += int((logits.argmax(1) == labels).sum())
+        if boxes:
+            maps.append(resize_maps(classifier.cam(last, labels), val.size).cpu())  # (B, S, S)
+    result = {"val_loss": loss / len(val), "val_accuracy": right / len(val)}
+    if boxes:
+        result["val_box_accuracy"] = box_accuracy(torch.cat(maps).numpy(), val.boxes)
+    return result

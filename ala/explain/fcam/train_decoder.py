@@ -1,0 +1,94 @@
+"""Stage 2: the decoder over the frozen classifier (METHODS 4.2, 4.3)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+import torch
+from torch import nn
+
+from ala.config.schema import Fcam as Settings
+from ala.data.store import Store
+from ala.explain.fcam.batches import Plan, crops
+from ala.explain.fcam.cam import resize_maps
+from ala.explain.fcam.classifier import CamClassifier
+from ala.explain.fcam.crf import crf_loss
+from ala.explain.fcam.decoder import Decoder
+from ala.explain.fcam.frozen import FrozenFeatures
+from ala.explain.fcam.losses import barrier_temperature, partial_cross_entropy, size_loss
+from ala.explain.fcam.optimise import checked, learning_rate, set_rate, sgd
+from ala.explain.fcam.seeds import IGNORED, draw_seeds
+from ala.runtime.errors import UserError
+from ala.runtime.progress import track
+from ala.runtime.seeds import torch_generator
+
+CURVE = ["epoch", "lr", "t", "loss", "partial_ce", "size", "crf", "foreground_share", "unseeded"]
+
+
+def train_decoder(
+    classifier: CamClassifier, decoder: Decoder, train: Store, settings: Settings, seed: int
+) -> pd.DataFrame:
+    """Train `decoder` in place; the classifier is frozen: eval mode, no gradient, no optimiser entry.
+
+    The loss is PCE + `size_weight` * ELB + CRF. The last epoch is kept, as the official training does: to choose an
+    epoch by the maps' quality would need masks or boxes, which this weakly supervised method must not see.
+
+    Returns:
+        The curve, one row per epoch with the columns :data:`CURVE`: means over the epoch's photos of the loss and its
+        weighted terms, of the foreground's share of the photo, and the number of photos without any seed.
+
+    Raises:
+        UserError: the loss becomes NaN or infinite, or no photo has a seed in a whole epoch.
+    """
+    stage, size = settings.decoder, settings.input_size
+    device = next(decoder.parameters()).device
+    features = FrozenFeatures(classifier, train, size, stage.batch)
+    trained: list[nn.Parameter] = list(decoder.parameters())
+    optimiser = sgd(stage, trained)
+    plan = Plan(len(train), train.size, size, stage.epochs, stage.batch, seed, "decoder")
+    generator = torch_generator(seed, "fcam", "decoder", "seeds")
+
+    rows: list[dict[str, Any]] = []
+    sums = dict.fromkeys(CURVE[3:], 0.0)
+    t = settings.barrier_t
+    decoder.train()
+    for batch in track(plan, "F-CAM decoder", total=len(plan), unit="batch"):
+        if batch.number == 0:
+            sums = dict.fromkeys(CURVE[3:], 0.0)
+            t = barrier_temperature(batch.epoch, settings.barrier_t, settings.barrier_growth, settings.barrier_max)
+            set_rate(optimiser, learning_rate(stage, batch.epoch))
+        pixels = crops(train, batch, size)  # (B, 3, S, S) uint8
+        levels, cams = features(batch, pixels)  # (B, C_i, h_i, w_i), (B, g, g)
+        seeds = draw_seeds(resize_maps(cams, size), settings.seeds, generator)  # (B, S, S)
+        logits = decoder(levels, size)  # (B, 2, S, S)
+        probabilities = logits.softmax(1)
+        terms = {
+            "partial_ce": partial_cross_entropy(logits, seeds),
+            "size": settings.size_weight * size_loss(probabilities, t),
+            "crf": crf_loss(probabilities, pixels.to(device), settings.crf),
+        }
+        loss = torch.stack(list(terms.values())).sum()
+        value = checked(loss, "decoder", batch, train, stage)
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        optimiser.step()
+
+        count = len(batch.rows)
+        sums["loss"] += value * count
+        for name, term in terms.items():
+            sums[name] += float(term.detach()) * count
+        sums["foreground_share"] += float(probabilities.detach()[:, 1].mean()) * count
+        sums["unseeded"] += int((seeds == IGNORED).flatten(1).all(1).sum())
+        if batch.ends_epoch:
+            if sums["unseeded"] == len(train):
+                raise UserError(
+                    f"F-CAM's decoder: every photo's CAM is constant in epoch {batch.epoch}, so there are no seeds to learn"
+                    " from; the classifier has collapsed, lower fcam.classifier.lr"
+                    f" (now {settings.classifier.lr})"
+                )
+            means = {name: value if name == "unseeded" else value / len(train) for name, value in sums.items()}
+            rows.append({"epoch": batch.epoch, "lr": learning_rate(stage, batch.epoch), "t": t, **means})
+    decoder.eval()
+    curve = pd.DataFrame(rows, columns=CURVE)
+    return curve.astype({"unseeded": int})

@@ -1,0 +1,56 @@
+"""Stage `fcam`: F-CAM's classifier and decoder of one seed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ala.config import load
+from ala.runtime.errors import reported
+
+Seed = Annotated[
+    int, typer.Option(min=0, help="Seed of initial weights, order of photos, augmentation and drawn seeds.")
+]
+Params = Annotated[Path, typer.Option(help="The settings; the profile they name is used.")]
+StoreFolder = Annotated[Path, typer.Option(help="Photos by side length, from the stage `store`.")]
+Out = Annotated[Path, typer.Option(help="The model is written to seed-SEED in this folder.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 ...")]
+
+
+def main(
+    seed: Seed,
+    params: Params = Path("params.yaml"),
+    store: StoreFolder = Path("data/store"),
+    out: Out = Path("models/fcam"),
+    device: Device = "auto",
+) -> None:
+    """Train F-CAM: a classifier, then, over its frozen features, a decoder that tells object from background.
+
+    Reads the fcam block of the active profile, the train and val photos and their labels (val boxes too where
+    `select: val_box_accuracy`), never a mask.
+
+    Writes OUT/seed-SEED/{classifier,decoder}.safetensors, model.json and {classifier,decoder}_curve.csv, or, if
+    anything is wrong, one sentence and nothing else (exit code 2).
+
+    Example: python -m stages.fcam --seed 0
+    """
+    with reported():
+        from ala.data.store import Store
+        from ala.explain.fcam import save_fcam, train_fcam
+        from ala.runtime.device import resolve
+
+        settings = load(params).active.fcam
+        train = Store.open(store / str(settings.resize or settings.input_size), "train")
+        val = Store.open(store / str(settings.input_size), "val")
+        trained = train_fcam(train, val, settings, seed, resolve(device))
+        folder = out / f"seed-{seed}"
+        save_fcam(folder, trained)
+        kept = trained.about["classifier"]
+        print(f"{folder}: classifier of epoch {kept['epoch']} with val accuracy {kept['val_accuracy']:.3f};"
+              f" decoder after {settings.decoder.epochs} epochs")  # fmt: skip
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,168 @@
+"""The whole pipeline in a scratch clone: what it writes, what a second run does, what a switch re-runs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from PIL import Image
+
+pytestmark = [pytest.mark.slow, pytest.mark.pipeline]
+
+COLUMNS = [
+    "n_seeds",
+    "n_images",
+    "accuracy_mean",
+    "accuracy_std",
+    "miou_mean",
+    "miou_std",
+    "miou_fixed_mean",
+    "miou_otsu_mean",
+    "miou_val_mean",
+    "insertion_mean",
+    "insertion_std",
+    "deletion_mean",
+    "deletion_std",
+    "id_mean",
+    "id_std",
+    "paper_miou",
+    "paper_insertion",
+    "paper_deletion",
+    "paper_id",
+    "command",
+]
+
+
+@pytest.fixture(scope="module")
+def main(scratch):
+    return pd.read_csv(scratch.folder / "reports/tables/main.csv").set_index("method")
+
+
+@pytest.fixture(scope="module")
+def ablation(scratch):
+    return pd.read_csv(scratch.folder / "reports/tables/ablation.csv").set_index("row")
+
+
+def test_main_table_keeps_its_contract(main):
+    assert list(main.columns) == COLUMNS
+    assert list(main.index) == ["ala", "fcam", "rise", "abn", "full", "center", "noise", "box"]
+    assert (main["n_seeds"].astype(int) == 2).all()
+    numbers = main[[column for column in COLUMNS if column.endswith("_mean")]].astype(float)
+    assert np.isfinite(numbers).all().all()
+    assert ((numbers.drop(columns="id_mean") >= 0) & (numbers.drop(columns="id_mean") <= 1)).all().all()
+
+
+def test_ablation_table_keeps_its_contract(ablation, main):
+    assert list(ablation.columns) == ["aea", "sbn", *COLUMNS]
+    assert list(ablation.index) == ["i", "ii", "iii", "iv"]
+    switches = list(zip(ablation["aea"].astype(str).str.lower(), ablation["sbn"].astype(str).str.lower(), strict=True))
+    assert switches == [("true", "false"), ("false", "true"), ("true", "true"), ("false", "false")]
+    shared = [column for column in COLUMNS if column.endswith(("_mean", "_std"))]
+    assert ablation.loc["iii", shared].tolist() == main.loc["ala", shared].tolist()  # one training, one set of scores
+
+
+def test_model_free_rows_are_what_the_masks_alone_say(scratch, main):
+    """`full` and `box` need no model: their IoU is recomputed here from the files on disk, at full resolution."""
+    dataset, size = scratch.folder / "data/dataset", 80
+    test = pd.read_csv(scratch.folder / "data/splits/test.csv")
+    full = []
+    for row in test.itertuples():
+        mask = Image.open(dataset / "segmentations" / row.mask_path).convert("L").resize((size, size), Image.NEAREST)
+        full.append((np.asarray(mask) > 127).mean())
+    assert float(main.loc["full", "miou_mean"]) == pytest.approx(np.mean(full), abs=1e-9)
+    assert float(main.loc["box", "miou_mean"]) > float(main.loc["full", "miou_mean"])
+
+
+def test_tables_are_the_means_of_the_per_image_scores(scratch, main):
+    per_seed = [
+        pd.read_csv(scratch.folder / f"scores/fcam/seed-{seed}/scores.csv")[["iou_mean_std", "insertion", "id"]].mean()
+        for seed in (0, 1)
+    ]
+    means = pd.DataFrame(per_seed)
+    assert float(main.loc["fcam", "miou_mean"]) == pytest.approx(means["iou_mean_std"].mean())
+    assert float(main.loc["fcam", "miou_std"]) == pytest.approx(means["iou_mean_std"].std(ddof=1))
+    assert float(main.loc["fcam", "insertion_mean"]) == pytest.approx(means["insertion"].mean())
+    assert float(main.loc["fcam", "id_mean"]) == pytest.approx(means["id"].mean())
+
+
+def test_split_is_the_rule(scratch):
+    counts = {name: len(pd.read_csv(scratch.folder / f"data/splits/{name}.csv")) for name in ("train", "val", "test")}
+    assert counts == {"train": 20, "val": 8, "test": 12}
+
+
+def test_report_begins_with_what_was_run(scratch):
+    text = (scratch.folder / "reports/report.md").read_text()
+    assert "stand for nothing but themselves" in text[:2500]
+    for figure in (scratch.folder / "reports/figures").iterdir():
+        assert figure.name in text, f"{figure.name} is not shown in the report"
+
+
+def test_nothing_of_this_machine_is_in_the_reports(scratch):
+    for file in (scratch.folder / "reports").rglob("*"):
+        if file.suffix in {".md", ".csv", ".json"}:
+            assert str(scratch.folder) not in file.read_text()
+            assert str(Path.home()) + "/" not in file.read_text()
+
+
+def test_a_second_run_has_nothing_to_do(scratch):
+    done = scratch.run("dvc", "repro")
+    assert scratch.stages_run(done) == set()
+    assert "up to date" in done.stdout
+    assert "up to date" in scratch.run("dvc", "status").stdout
+
+
+def test_a_forced_run_writes_the_same_bytes(scratch):
+    """Every out of every stage has the same hash when all is run again: no clock, no order, no chance."""
+    before = yaml.safe_load((scratch.folder / "dvc.lock").read_text())["stages"]
+    scratch.run("dvc", "repro", "--force", "--no-run-cache")
+    after = yaml.safe_load((scratch.folder / "dvc.lock").read_text())["stages"]
+    assert before.keys() == after.keys()
+    changed = [
+        (stage, out["path"])
+        for stage in before
+        for out, again in zip(before[stage]["outs"], after[stage]["outs"], strict=True)
+        if out["md5"] != again["md5"]
+    ]
+    assert changed == []
+
+
+def test_aea_switch_reruns_only_what_it_touches(scratch, main, ablation):
+    before = (scratch.folder / "reports/tables/ablation.csv").read_bytes()
+    done = scratch.run("dvc", "exp", "run", "-S", "aea=false", "--name", "no-aea")
+    cells = {f"{stage}-{seed}" for stage in ("evaluate_main@rise", "evaluate_main@trivial") for seed in (0, 1)}
+    assert scratch.stages_run(done) == cells | {"rise@0", "rise@1", "report"}
+    assert (scratch.folder / "reports/tables/ablation.csv").read_bytes() == before
+    switched = pd.read_csv(scratch.folder / "reports/tables/main.csv").set_index("method")
+    assert switched.loc["ala", "miou_mean"] == ablation.loc["ii", "miou_mean"]
+    assert switched.loc["fcam", "miou_mean"] == main.loc["fcam", "miou_mean"]
+
+    difference = json.loads(scratch.run("dvc", "metrics", "diff", "--json", "HEAD").stdout)
+    assert any("ala" in key for key in difference["reports/metrics.json"])
+    assert "no-aea" in scratch.run("dvc", "exp", "show", "--csv").stdout
+    scratch.run("dvc", "plots", "show")
+    scratch.run("git", "checkout", "-q", "--", ".")
+    scratch.run("dvc", "checkout", "-q")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [("aea=off", "aea"), ("profiles.mini.train.lr=fast", "profiles.mini.train.lr"), ("profile=huge", "huge")],
+)
+def test_a_bad_switch_is_refused_in_words(scratch, change, message):
+    done = scratch.run("dvc", "exp", "run", "-S", change, check=False)
+    said = done.stdout + done.stderr
+    scratch.run("git", "checkout", "-q", "--", ".")
+    assert done.returncode != 0
+    assert message in said
+    assert "Traceback" not in said
+
+
+def test_a_small_learning_rate_stays_a_number(scratch):
+    scratch.run("dvc", "exp", "run", "-S", "profiles.mini.train.lr=1e-5", "--dry")
+    text = (scratch.folder / "params.yaml").read_text()
+    scratch.run("git", "checkout", "-q", "--", ".")
+    assert "1e-05" in text or "1e-5" in text

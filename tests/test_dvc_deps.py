@@ -1,0 +1,61 @@
+"""Each stage's `deps` in dvc.yaml name the code that its numbers come from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.imports import ROOT, imported_files
+
+#: Code that makes no numbers: a new error text or progress bar must not retrain anything.
+NO_NUMBERS = {
+    "ala/__init__.py", "ala/config", "ala/contracts/classifier.py", "ala/data/disk.py", "ala/data/parallel.py",
+    "ala/runtime/device.py", "ala/runtime/errors.py", "ala/runtime/files.py", "ala/runtime/progress.py",
+    "ala/runtime/torchvision_import.py",
+}  # fmt: skip
+
+#: What a command that several stages share reaches only for the others.
+NOT_USED: dict[str, list[str]] = {
+    "train": ["ala/data/birdlets"],  # ala.encoder reaches the drawings to pre-train, which only `encoder` does
+    "evaluate": ["ala/explain/rise.py", "ala/explain/attention.py", "ala/data/birdlets"],
+    "evaluate_main": ["ala/explain/rise.py", "ala/explain/attention.py", "ala/explain/fcam", "ala/data/birdlets"],
+    "rise": ["ala/data/birdlets"],
+    "explain": ["ala/data/birdlets"],
+    "train_abn": ["ala/data/birdlets"],
+}
+STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+
+
+def covered(file: Path, deps: list[str]) -> bool:
+    return any(file == Path(dep) or Path(dep) in file.parents for dep in deps)
+
+
+def reachable(entry: Path, stop: set[str]) -> set[Path]:
+    """All project files that `entry` can import, not looking behind what makes no numbers."""
+    found, todo = set(), [entry]
+    while todo:
+        for file in imported_files(todo.pop()):
+            if file not in found and not covered(file, sorted(stop)):
+                found.add(file)
+                todo.append(file)
+    return {file for file in found if (ROOT / file).read_text().count("\n") > 3}  # an empty __init__ makes no numbers
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_deps_cover_what_the_stage_imports(name):
+    stage = STAGES[name]
+    module = stage["cmd"].split()[2].replace(".", "/") + ".py"
+    deps = [dep for dep in stage["deps"] if dep.startswith(("ala", "stages"))]
+    assert module in deps
+    known = deps + NOT_USED.get(name, [])
+    missing = sorted(str(file) for file in reachable(Path(module), NO_NUMBERS) if not covered(file, known))
+    assert missing == [], f"{name}: add these to its deps in dvc.yaml"
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_deps_exist(name):
+    for dep in STAGES[name]["deps"]:
+        if dep.startswith(("ala", "stages")):
+            assert (ROOT / dep).exists(), dep
