@@ -75,7 +75,7 @@ def test_a_learning_rate_is_a_positive_finite_number(changed, text):
         ("seeds: [0, 1, 2]", "seeds: [0, 1, 1]", "name a seed twice"),
         ("seeds: [0, 1, 2]", "seeds: []", "at least 1 item"),
         ("i:   {aea: true,  sbn: false}", "i:   {aea: true,  sbn: true}", "ablations.i is not a row of the slides"),
-        ("        heads: 4", "        heads: 5", "heads (5) must divide width (48)"),
+        ("        heads: 2", "        heads: 5", "heads (5) must divide width (32)"),
         ("        patch: 8", "        patch: 7", "ala.sbn.patch (7) must divide data.input_size (80)"),
         ("0: 0, 1: 1", "0: 0, 1: 9", "fusion_map names side blocks beyond depth (4): {1: 9}"),
         ("{0: 0, 1: 1, 2: 2, 3: 3}", "{}", "fusion_map is empty"),
@@ -98,7 +98,7 @@ def test_all_mistakes_are_told_at_once(changed):
     with pytest.raises(UserError) as caught:
         changed(
             ("profile: mini", "profile: huge"), ("aea: true ", "aea: off "), ("      lr: 1.0e-3", "      lr: fast"),
-            ("        heads: 4", "        heads: 5"), ("seeds: [0, 1, 2]", "seed: 0\nseeds: [0]"),
+            ("        heads: 2", "        heads: 5"), ("seeds: [0, 1, 2]", "seed: 0\nseeds: [0]"),
         )  # fmt: skip
     text = str(caught.value)
     for part in ("'huge'", "aea: 'off'", "profiles.mini.train.lr: 'fast'", "heads (5)", "seed: unknown setting"):

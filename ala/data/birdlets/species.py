@@ -6,7 +6,6 @@ import itertools
 from dataclasses import dataclass
 from functools import lru_cache
 
-
 from ala.config.schema import Birdlets
 from ala.runtime.seeds import numpy_generator
 

@@ -83,8 +83,8 @@ def train_decoder(
         if batch.ends_epoch:
             if sums["unseeded"] == len(train):
                 raise UserError(
-                    f"F-CAM's decoder: every photo's CAM is constant in epoch {batch.epoch}, so there are no seeds to learn"
-                    " from; the classifier has collapsed, lower fcam.classifier.lr"
+                    f"F-CAM's decoder: in epoch {batch.epoch} every photo's CAM is constant, so no seed can be drawn"
+                    "; the classifier has collapsed, lower fcam.classifier.lr"
                     f" (now {settings.classifier.lr})"
                 )
             means = {name: value if name == "unseeded" else value / len(train) for name, value in sums.items()}

@@ -1,0 +1,88 @@
+"""Try settings of ALA on the miniature and judge the maps on validation photos: which of them makes AEA help?
+
+    dvc repro encoder && python -m benchmarks.trials --seeds 0 --seeds 1
+
+Every line of the table is one training. Test photos are never read. Writes benchmarks/results/trials-mini.csv.
+"""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ala.config import load
+
+#: Changes of the profile, by the setting that they concern; the first changes nothing.
+TRIALS: dict[str, dict[str, Any]] = {
+    "as committed": {},
+    "PB reads h(1)": {"ala.perception.feature_layer": 1},
+    "PB reads h(3), the last": {"ala.perception.feature_layer": 3},
+    "sigmoid map (ABN form)": {"ala.attention.kind": "sigmoid"},
+    "map dropout 0.5": {"ala.attention.map_dropout": 0.5},
+    "lambda 1": {"ala.lambda_ab": 1.0},
+    "PB with GroupNorm": {"ala.perception.norm": "group"},
+    "learning rate 3e-4": {"train.lr": 3e-4},
+    "20 epochs": {"train.epochs": 20},
+    "two on epochs for each off epoch": {"ala.schedule.on_epochs": 2},
+    "last on epoch kept": {"train.criterion": "last"},
+    "PB given SBN features": {"ala.perception.inputs": "clip+sbn"},
+}
+VARIANTS = ("aea-true-sbn-true", "aea-false-sbn-true")
+
+
+def changed(settings: Any, path: str, value: Any) -> Any:
+    """A copy of frozen settings with the setting at the dotted `path` replaced."""
+    name, _, rest = path.partition(".")
+    return settings.model_copy(update={name: changed(getattr(settings, name), rest, value) if rest else value})
+
+
+def main(
+    seeds: Annotated[list[int] | None, typer.Option(help="Seeds of the trainings; may be repeated.")] = None,
+    out: Annotated[Path, typer.Option(help="The table.")] = Path("benchmarks/results/trials-mini.csv"),
+) -> None:
+    """Train ALA with and without AEA under each change of :data:`TRIALS` and write validation scores."""
+    import numpy as np
+    import pandas as pd
+    import torch
+
+    from ala.contracts.maps import Maps
+    from ala.data.store import Store
+    from ala.encoder import load_encoder
+    from ala.explain.attention import explain_photos
+    from ala.metrics import iou
+    from ala.runtime.progress import track
+    from ala.training.loop import train_variant
+
+    profile, device = load().active, torch.device("cpu")
+    folder = Path("data/store") / str(profile.data.input_size)
+    train, val = Store.open(folder, "train"), Store.open(folder, "val")
+    truth = val.foreground(slice(None), profile.data.mask_threshold)
+    encoder = load_encoder(Path("models/encoder"), device)
+    rows = []
+    cells = list(itertools.product(TRIALS.items(), VARIANTS, seeds or [0]))
+    for (name, changes), variant, seed in track(cells, "trials", unit="training"):
+        settings = profile
+        for path, value in changes.items():
+            settings = changed(settings, path, value)
+        done = train_variant(variant, settings, encoder, train, val, len(val.names), seed, log=lambda _: None)
+        everything = np.arange(len(val))
+        alpha = explain_photos(done.model.explain, done.model.preprocessing, val, everything, 64, device)
+        maps = Maps(val.image_ids, alpha, "ala", variant, np.full(len(val), -1))
+        scaled = iou.at_size(maps, val.image_ids, val.size)
+        rows.append({
+            "trial": name, "variant": variant, "seed": seed, "epoch": done.epoch,
+            "val_accuracy": done.chosen["val_accuracy_pb"],
+            "val_miou": iou.iou(iou.predict(scaled, "mean_std"), truth).mean(),
+            "val_miou_fixed": iou.iou(iou.predict(scaled, "fixed"), truth).mean(),
+            "val_miou_best_tau": iou.iou_by_tau(scaled, truth).mean(axis=0).max(),
+        })  # fmt: skip
+        out.parent.mkdir(parents=True, exist_ok=True)
+        pd.DataFrame(rows).to_csv(out, index=False, float_format="%.4f")
+    typer.echo(pd.DataFrame(rows).to_string(index=False))
+
+
+if __name__ == "__main__":
+    typer.run(main)
