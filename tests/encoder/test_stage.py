@@ -65,7 +65,7 @@ def test_the_miniature_pretrains_and_keeps_one_text_per_species(change):
     result = run()
     assert result.exit_code == 0, result.output
     metrics = json.loads(Path("models/encoder/metrics.json").read_text())
-    assert metrics["n"] == 6
+    assert metrics["n_images"] == 6
     assert metrics["zero_shot_accuracy"] in (0, 1 / 6)  # six equal photos, one of each label
     about = json.loads(Path("models/encoder/encoder.json").read_text())
     from ala.config import load

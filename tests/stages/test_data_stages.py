@@ -91,7 +91,7 @@ def test_one_after_the_other(here: Path) -> None:
 
 
 def test_draws_the_miniature(here: Path) -> None:
-    birdlets = {"species": 2, "train_per_species": 3, "test_per_species": 1, "seed": 0}
+    birdlets = {"species": 2, "train_per_species": 3, "test_per_species": 1, "clutter": 0.4, "seed": 0}
     change("mini", birdlets=birdlets, train_per_class=2)
     for stage in (data, split, store):
         result = run(stage)

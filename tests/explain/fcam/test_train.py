@@ -147,7 +147,7 @@ def test_a_collapsed_classifier_stops_the_decoder(small: tuple[Store, Store], se
     classifier = CamClassifier(options, 4)
     torch.nn.init.zeros_(classifier.head.weight)  # every CAM is constant
     decoder = Decoder(classifier.channels, classifier.strides, options.decoder_channels)
-    with pytest.raises(UserError, match=r"constant in epoch 0.*lower fcam.classifier.lr"):
+    with pytest.raises(UserError, match=r"in epoch 0 every photo's CAM is constant.*lower fcam.classifier.lr"):
         train_decoder(classifier, decoder, small[0], options, 0)
 
 
