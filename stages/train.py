@@ -1,4 +1,4 @@
-"""Stage `train`: one variant of ALA, or ABN, with one seed."""
+"""Stages `train` and `train_abn`: variants of ALA, or ABN, with one seed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ import typer
 from ala.config import load
 from ala.runtime.errors import reported
 
-Variant = Annotated[str, typer.Option(help="aea-{true,false}-sbn-{true,false}, or abn.")]
+Variants = Annotated[
+    list[str], typer.Option("--variant", help="aea-{true,false}-sbn-{true,false}, or abn; may be repeated.")
+]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of initial weights, order of photos, augmentation and dropout.")]
 Params = Annotated[Path, typer.Option(help="The settings; the profile they name is used.")]
 StoreFolder = Annotated[Path, typer.Option(help="Photos by side length, from the stage `store`.")]
@@ -20,7 +22,7 @@ Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 ...")]
 
 
 def main(
-    variant: Variant,
+    variant: Variants,
     seed: Seed,
     params: Params = Path("params.yaml"),
     store: StoreFolder = Path("data/store"),
@@ -28,7 +30,7 @@ def main(
     out: Out = Path("models"),
     device: Device = "auto",
 ) -> None:
-    """Train an adapter beside the frozen encoder and keep its best state after an *on* epoch.
+    """Train adapters beside the frozen encoder, each by itself, and keep the best state after an *on* epoch.
 
     Reads the ala, abn and train blocks of the active profile, the train and val photos and the encoder. The masks of
     val photos are read for the column val_miou alone, which decides nothing.
@@ -45,11 +47,14 @@ def main(
         from ala.data.store import Store
         from ala.encoder import load_encoder
         from ala.metrics.iou import iou, min_max, predict
+        from ala.model.blueprint import check
         from ala.model.checkpoint import save_model, sha256_of
         from ala.runtime.device import resolve
         from ala.runtime.files import atomic_folder
         from ala.training.loop import CURVE, train_variant
 
+        for one in variant:
+            check(one)
         profile = load(params).active
         size, target = profile.data.input_size, resolve(device)
         train = Store.open(store / str(profile.train.augment.resize or size), "train")
@@ -60,23 +65,25 @@ def main(
             return {"val_miou": float(iou(predict(min_max(resize(alpha, size)), "mean_std"), truth).mean())}
 
         frozen = load_encoder(encoder, target)
-        trained = train_variant(
-            variant, profile, frozen, train, val, len(train.names), seed, device=target, diagnose=diagnose
-        )
-        used = {"abn": profile.abn} if variant == "abn" else {"ala": profile.ala}
-        chosen = trained.chosen
-        about = {
-            "variant": variant, "seed": seed, "encoder_sha256": sha256_of(encoder), "classes": train.names,
-            "settings": {name: part.model_dump(mode="json") for name, part in {**used, "train": profile.train}.items()},
-            "epoch": trained.epoch, "phase": chosen["phase"], "epochs_run": len(trained.curve),
-            "validation": {name: value for name, value in chosen.items() if name in CURVE[CURVE.index("val_loss"):]},
-        }  # fmt: skip
-        folder = out / variant / f"seed-{seed}"
-        with atomic_folder(folder) as temporary:
-            save_model(temporary, trained.model, about)
-            pd.DataFrame(trained.curve, columns=CURVE).to_csv(temporary / "curve.csv", index=False)
-        print(f"{folder}: epoch {trained.epoch} of {len(trained.curve)}, val accuracy {chosen['val_accuracy_pb']:.3f},"
-              f" val loss {chosen['val_loss']:.3f}, val mean IoU {chosen['val_miou']:.3f}")  # fmt: skip
+        for one in variant:
+            trained = train_variant(
+                one, profile, frozen, train, val, len(train.names), seed, device=target, diagnose=diagnose
+            )
+            used = {"abn": profile.abn} if one == "abn" else {"ala": profile.ala}
+            used = {name: part.model_dump(mode="json") for name, part in {**used, "train": profile.train}.items()}
+            chosen = trained.chosen
+            about = {
+                "variant": one, "seed": seed, "encoder_sha256": sha256_of(encoder), "classes": train.names,
+                "settings": used, "epoch": trained.epoch, "phase": chosen["phase"], "epochs_run": len(trained.curve),
+                "validation": {key: value for key, value in chosen.items() if key in CURVE[CURVE.index("val_loss"):]},
+            }  # fmt: skip
+            folder = out / one / f"seed-{seed}"
+            with atomic_folder(folder) as temporary:
+                save_model(temporary, trained.model, about)
+                pd.DataFrame(trained.curve, columns=CURVE).to_csv(temporary / "curve.csv", index=False)
+            print(f"{folder}: epoch {trained.epoch} of {len(trained.curve)}, val accuracy"
+                  f" {chosen['val_accuracy_pb']:.3f}, val loss {chosen['val_loss']:.3f}, val mean IoU"
+                  f" {chosen['val_miou']:.3f}")  # fmt: skip
 
 
 if __name__ == "__main__":

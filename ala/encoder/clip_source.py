@@ -8,14 +8,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import ala.runtime.torchvision_import  # noqa: F401  (open_clip imports torchvision)
+import ala.encoder.open_clip_import  # noqa: F401  (before open_clip)
 
 # isort: split
 import open_clip
 from torch import Tensor
 
 from ala.config.schema import Encoder
-from ala.encoder.clip_vit import check_visual, require_quick_gelu
+from ala.encoder.clip_vit import check_config, check_visual, require_quick_gelu
 from ala.encoder.weights import fit_weights, read_weights
 from ala.runtime.errors import UserError
 
@@ -60,6 +60,7 @@ def load_clip(settings: Encoder) -> tuple[open_clip.CLIP, Tokeniser, dict[str, A
             " encoded; name such a model, e.g. ViT-B-16, or set encoder.pretrain"
         )
     config, path = _weight_file(settings, config)
+    check_config(config)
     model = open_clip.CLIP(**config)
     check_visual(model.visual)
     fit_weights(model, read_weights(path), path, f"the open_clip model {settings.name}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import ala.runtime.torchvision_import  # noqa: F401  (open_clip imports torchvision)
+import ala.encoder.open_clip_import  # noqa: F401  (before open_clip)
 
 # isort: split
 import open_clip
@@ -27,11 +27,26 @@ def build_visual(config: dict[str, Any]) -> VisionTransformer:
     Raises:
         UserError: the tower is no plain Vision Transformer with a class token and a learned position embedding.
     """
+    check_config(config)
     model = open_clip.CLIP(
         config["embed_dim"], config["vision_cfg"], _NO_TEXT, quick_gelu=config.get("quick_gelu", False)
     )
     check_visual(model.visual)
     return model.visual
+
+
+def check_config(config: dict[str, Any]) -> None:
+    """Refuse an open_clip model configuration whose image tower is timm's.
+
+    Raises:
+        UserError: it is.
+    """
+    tower = config["vision_cfg"].get("timm_model_name")
+    if tower:
+        raise UserError(
+            f"encoder.name: its image tower is timm's {tower}, which has no taps by open_clip; choose a Vision"
+            " Transformer of open_clip's own, e.g. ViT-B-16"
+        )
 
 
 def check_visual(visual: nn.Module) -> None:

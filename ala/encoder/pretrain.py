@@ -12,7 +12,7 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
-import ala.runtime.torchvision_import  # noqa: F401  (open_clip imports torchvision)
+import ala.encoder.open_clip_import  # noqa: F401  (before open_clip)
 
 # isort: split
 import numpy as np

@@ -66,6 +66,12 @@ class Blueprint(Section):
         return sorted(self.channels)
 
 
+def check(variant: str) -> None:
+    """Raises UserError unless `variant` is a key of :data:`VARIANTS`."""
+    if variant not in VARIANTS:
+        raise UserError(f"variant {variant!r} does not exist; choose one of {', '.join(VARIANTS)}")
+
+
 def plan(
     variant: str, ala: Ala, abn: Abn, *, tap_channels: Mapping[int, int], grid: int, input_size: int, classes: int
 ) -> Blueprint:
@@ -74,8 +80,7 @@ def plan(
     Raises:
         UserError: there is no such variant, or a setting names a tap that the encoder does not have.
     """
-    if variant not in VARIANTS:
-        raise UserError(f"variant {variant!r} does not exist; choose one of {', '.join(VARIANTS)}")
+    check(variant)
     feed = VARIANTS[variant][1]
     settings: Ala | Abn = abn if feed == "direct" else ala
     side, layer, where = None, None, {}

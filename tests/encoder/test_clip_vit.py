@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import open_clip
 import pytest
@@ -158,3 +161,14 @@ def test_quick_gelu_is_asserted_block_by_block(tiny_config):
     require_quick_gelu(build_visual(tiny_config | {"quick_gelu": True}), "openai")
     with pytest.raises(UserError, match="'openai' were trained with QuickGELU, but block 1 of the model has GELU"):
         require_quick_gelu(build_visual(tiny_config), "openai")
+
+
+def test_timm_towers_are_refused_in_words():
+    with pytest.raises(UserError, match=r"image tower is timm's vit_base_patch16_siglip_224, .* e\.g\. ViT-B-16$"):
+        build_visual(open_clip.get_model_config("ViT-B-16-SigLIP"))
+
+
+def test_stages_do_not_wait_for_timm_and_the_compiler():
+    code = "import ala.encoder.clip_vit, sys; print('timm' in sys.modules, 'torch._dynamo' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code + "; import timm"], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "False"]
