@@ -1,13 +1,13 @@
 """Try settings of ALA on the miniature and judge the maps on validation photos: which of them makes AEA help?
 
-    dvc repro encoder && python -m benchmarks.trials --seeds 0 --seeds 1
+    dvc repro encoder && python -m benchmarks.trials --seeds 0 --seeds 1 --seeds 2
 
-Every line of the table is one training. Test photos are never read. Writes benchmarks/results/trials-mini.csv.
+Every line of the table is one training. Test photos are never read. Writes benchmarks/results/trials-mini.csv after
+each training; a training that is in the file already is not repeated, so an interrupted run goes on.
 """
 
 from __future__ import annotations
 
-import itertools
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -29,8 +29,19 @@ TRIALS: dict[str, dict[str, Any]] = {
     "two on epochs for each off epoch": {"ala.schedule.on_epochs": 2},
     "last on epoch kept": {"train.criterion": "last"},
     "PB given SBN features": {"ala.perception.inputs": "clip+sbn"},
+    "SBN 48 wide, 4 heads": {"ala.sbn.width": 48, "ala.sbn.heads": 4},
+    "ABN on h(0)": {"abn.layer": 0},
+    "ABN on h(1)": {"abn.layer": 1},
+    "ABN on h(2)": {"abn.layer": 2},
+    "ABN on h(3)": {"abn.layer": 3},
+    "ABN on h(0), PB reads h(3)": {"abn.layer": 0, "abn.perception.feature_layer": 3},
 }
-VARIANTS = ("aea-true-sbn-true", "aea-false-sbn-true")
+
+
+def variants(changes: dict[str, Any]) -> tuple[str, ...]:
+    """What a trial trains: ABN where it changes ABN, else ALA with and without AEA."""
+    about_abn = any(path.startswith("abn.") for path in changes)
+    return ("abn",) if about_abn else ("aea-true-sbn-true", "aea-false-sbn-true")
 
 
 def changed(settings: Any, path: str, value: Any) -> Any:
@@ -46,24 +57,31 @@ def main(
     """Train ALA with and without AEA under each change of :data:`TRIALS` and write validation scores."""
     import numpy as np
     import pandas as pd
-    import torch
 
     from ala.contracts.maps import Maps
     from ala.data.store import Store
     from ala.encoder import load_encoder
     from ala.explain.attention import explain_photos
     from ala.metrics import iou
+    from ala.runtime.device import resolve
     from ala.runtime.progress import track
     from ala.training.loop import train_variant
 
-    profile, device = load().active, torch.device("cpu")
+    profile, device = load().active, resolve("cpu")
     folder = Path("data/store") / str(profile.data.input_size)
     train, val = Store.open(folder, "train"), Store.open(folder, "val")
     truth = val.foreground(slice(None), profile.data.mask_threshold)
     encoder = load_encoder(Path("models/encoder"), device)
-    rows = []
-    cells = list(itertools.product(TRIALS.items(), VARIANTS, seeds or [0]))
-    for (name, changes), variant, seed in track(cells, "trials", unit="training"):
+    rows = pd.read_csv(out).to_dict("records") if out.exists() else []
+    known = {(row["trial"], row["variant"], row["seed"]) for row in rows}
+    cells = [
+        (name, changes, variant, seed)
+        for seed in seeds or [0]
+        for name, changes in TRIALS.items()
+        for variant in variants(changes)
+        if (name, variant, seed) not in known
+    ]
+    for name, changes, variant, seed in track(cells, "trials", unit="training"):
         settings = profile
         for path, value in changes.items():
             settings = changed(settings, path, value)

@@ -1,4 +1,4 @@
-"""Stage `evaluate`: the scores of one method and seed."""
+"""Stages `evaluate` and `evaluate_main`: the scores of one or more methods, one seed."""
 
 from __future__ import annotations
 
@@ -11,8 +11,12 @@ from ala.config import load
 from ala.runtime.errors import reported
 from ala.runtime.files import atomic_folder, write_json
 
-Method = Annotated[
-    str, typer.Option(help="aea-{true,false}-sbn-{true,false}, abn, fcam, rise or trivial (all four at once).")
+Methods = Annotated[
+    list[str],
+    typer.Option(
+        "--method",
+        help="aea-{true,false}-sbn-{true,false}, abn, fcam, rise or trivial (all four at once); may be repeated.",
+    ),
 ]
 Seed = Annotated[int, typer.Option(help="The seed of the trained model.")]
 Params = Annotated[Path, typer.Option(help="The settings; the profile they name is used.")]
@@ -24,7 +28,7 @@ Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 ...")]
 
 
 def main(
-    method: Method,
+    method: Methods,
     seed: Seed,
     params: Params = Path("params.yaml"),
     store: StoreFolder = Path("data/store"),
@@ -55,28 +59,29 @@ def main(
         from ala.metrics.score import Probe, Truth, score
         from ala.runtime.device import resolve
 
-        check(method)
+        for one in method:
+            check(one)
         settings, where = load(params), resolve(device)
         data, metrics = settings.active.data, settings.active.metrics
-        folder = maps / method / f"seed-{seed}"
-        prefixes = [f"{name}-" for name in TRIVIAL] if method == "trivial" else [""]
-        pairs = [(Maps.load(folder / f"{p}val.npz"), Maps.load(folder / f"{p}test.npz")) for p in prefixes]
+        for one in method:
+            folder = maps / one / f"seed-{seed}"
+            prefixes = [f"{name}-" for name in TRIVIAL] if one == "trivial" else [""]
+            pairs = [(Maps.load(folder / f"{p}val.npz"), Maps.load(folder / f"{p}test.npz")) for p in prefixes]
 
-        model = load_explained(method, seed, settings, models, where).classifier
-        at_size = store / str(data.input_size)
-        truth = Truth(Store.open(at_size, "val"), Store.open(at_size, "test"), data.mask_threshold)
-        photos = Store.open(store / str(model.preprocessing.size), "test")
-        probe = Probe.of(model, photos, metrics.batch, where)
-        scored = [score(val, test, truth, probe, metrics, seed) for val, test in pairs]
+            model = load_explained(one, seed, settings, models, where).classifier
+            at_size = store / str(data.input_size)
+            truth = Truth(Store.open(at_size, "val"), Store.open(at_size, "test"), data.mask_threshold)
+            photos = Store.open(store / str(model.preprocessing.size), "test")
+            probe = Probe.of(model, photos, metrics.batch, where)
+            scored = [score(val, test, truth, probe, metrics, seed) for val, test in pairs]
 
-        out = scores / method / f"seed-{seed}"
-        with atomic_folder(out) as temporary:
-            table.save(pd.concat([one.rows for one in scored], ignore_index=True), temporary / "scores.csv")
-            Curves.join([one.curves for one in scored]).save(temporary / "curves.npz")
-            write_json(temporary / "summary.json", {one.summary["method"]: one.summary for one in scored})
-        for one in scored:
-            print("{method}: accuracy {accuracy:.3f}, mIoU {miou_mean_std:.3f}, insertion {insertion:.3f}, "
-                  "deletion {deletion:.3f}, ID {id:.3f}".format(**one.summary))  # fmt: skip
+            with atomic_folder(scores / one / f"seed-{seed}") as out:
+                table.save(pd.concat([each.rows for each in scored], ignore_index=True), out / "scores.csv")
+                Curves.join([each.curves for each in scored]).save(out / "curves.npz")
+                write_json(out / "summary.json", {each.summary["method"]: each.summary for each in scored})
+            for each in scored:
+                print("{method}: accuracy {accuracy:.3f}, mIoU {miou_mean_std:.3f}, insertion {insertion:.3f}, "
+                      "deletion {deletion:.3f}, ID {id:.3f}".format(**each.summary))  # fmt: skip
 
 
 if __name__ == "__main__":

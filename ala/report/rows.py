@@ -53,4 +53,4 @@ def folder(method: str) -> str:
 def command(method: str, seeds: list[int]) -> str:
     """The command that makes the scores of `method` again, for all `seeds`; DVC adds the stages that it needs."""
     stage = "evaluate_main" if method in (*TRIVIAL, "rise") else "evaluate"
-    return "dvc repro " + " ".join(f"{stage}@{folder(method)}-{seed}" for seed in seeds)
+    return "dvc repro " + " ".join(f"{stage}@{seed}" for seed in seeds)

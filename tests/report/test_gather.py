@@ -51,8 +51,8 @@ def test_missing_seed_and_missing_method_are_notes(copy):
     shutil.rmtree(folder / "scores/fcam/seed-1")
     shutil.rmtree(folder / "scores/abn")
     run = read()
-    assert "`fcam` lacks seed 1; run `dvc repro evaluate@fcam-1`" in run.notes
-    assert any(note.startswith("`abn` was not run; run `dvc repro evaluate@abn-0") for note in run.notes)
+    assert "`fcam` lacks seed 1; run `dvc repro evaluate@1`" in run.notes
+    assert any(note.startswith("`abn` was not run; run `dvc repro evaluate@0") for note in run.notes)
     assert [cell.seed for cell in run.of("fcam")] == [0, 2]
     assert run.of("abn") == []
 

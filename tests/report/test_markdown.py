@@ -67,5 +67,5 @@ def test_document_carries_protocol_and_commands(run):
     rise, metrics = run.settings.active.rise, run.settings.active.metrics
     for said in (f"N = {rise.n_masks}, s = {rise.grid}, p = {rise.p1:g}", f"{metrics.step} pixels per step",
                  "mean + standard deviation", f"seeds {run.settings.seeds}", f"{metrics.images_per_class} test photos",
-                 "`dvc repro evaluate@fcam-0 evaluate@fcam-1 evaluate@fcam-2`", "main.csv"):  # fmt: skip
+                 "`dvc repro evaluate@0 evaluate@1 evaluate@2`", "main.csv"):  # fmt: skip
         assert said in text

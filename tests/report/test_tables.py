@@ -57,7 +57,7 @@ def test_what_was_not_run_says_so(run):
     assert rise["n_seeds"] == 0
     assert set(rise[tables.COLUMNS[1:15]]) == {"not run"}
     assert rise["paper_miou"] == 0.39
-    assert rise["command"] == "dvc repro evaluate_main@rise-0 evaluate_main@rise-1 evaluate_main@rise-2"
+    assert rise["command"] == "dvc repro evaluate_main@0 evaluate_main@1 evaluate_main@2"
 
 
 def test_rows_columns_and_commands_are_the_contract(run):
@@ -69,8 +69,8 @@ def test_rows_columns_and_commands_are_the_contract(run):
         ["i", "true", "false"], ["ii", "false", "true"], ["iii", "true", "true"], ["iv", "false", "false"]
     ]  # fmt: skip
     command = main.set_index("method")["command"]
-    assert command["ala"] == " ".join(["dvc repro", *(f"evaluate@{MAIN}-{seed}" for seed in (0, 1, 2))])
-    assert command["box"] == "dvc repro evaluate_main@trivial-0 evaluate_main@trivial-1 evaluate_main@trivial-2"
+    assert command["ala"] == " ".join(["dvc repro", *(f"evaluate@{seed}" for seed in (0, 1, 2))])
+    assert command["box"] == "dvc repro evaluate_main@0 evaluate_main@1 evaluate_main@2"
     assert ablation.loc[2, tables.COLUMNS[:15]].tolist() == main.loc[0, tables.COLUMNS[:15]].tolist()
 
 

@@ -65,7 +65,7 @@ def test_tables_follow_from_the_scores(done):
 def test_page_says_what_was_run_and_what_was_not(done):
     text = (done / "reports/report.md").read_text()
     assert text.startswith("# Report\n\n**What was run:** profile `mini`")
-    assert "`fcam` lacks seed 1; run `dvc repro evaluate@fcam-1`" in text
+    assert "`fcam` lacks seed 1; run `dvc repro evaluate@1`" in text
     assert "`abn` was not run" in text
     assert "Zero-shot accuracy of the frozen encoder on the test photos: 0.950." in text
     links = re.findall(r"\]\(((?!http)[^)]+)\)", text)
