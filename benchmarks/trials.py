@@ -3,7 +3,8 @@
     dvc repro encoder && python -m benchmarks.trials --seeds 0 --seeds 1 --seeds 2
 
 Every line of the table is one training. Test photos are never read. Writes benchmarks/results/trials-mini.csv after
-each training; a training that is in the file already is not repeated, so an interrupted run goes on.
+each training; a training that is in the file already is not repeated, so an interrupted run goes on. Then it puts the
+means over seeds into docs/deviations.md, between two markers.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any
 
+import pandas as pd
 import typer
 
 from ala.config import load
@@ -44,6 +46,31 @@ def variants(changes: dict[str, Any]) -> tuple[str, ...]:
     return ("abn",) if about_abn else ("aea-true-sbn-true", "aea-false-sbn-true")
 
 
+START, END = "<!-- generated: trials -->", "<!-- end generated -->"
+
+
+def summary(rows: pd.DataFrame) -> str:
+    """Markdown tables of ALA's and of ABN's trials: mean ± sample standard deviation over seeds."""
+
+    def cell(values: pd.Series) -> str:
+        return f"{values.mean():.3f} ± {values.std():.3f}" if len(values) > 1 else f"{values.mean():.3f}"
+
+    columns = {"mean IoU": "val_miou", "best τ": "val_miou_best_tau", "accuracy": "val_accuracy"}
+    ala, abn = [], []
+    for name in rows["trial"].unique():
+        mine = rows[rows["trial"] == name].set_index(["variant", "seed"])
+        if "abn" in mine.index:
+            abn.append({"trial": name} | {title: cell(mine.loc["abn"][column]) for title, column in columns.items()})
+            continue
+        both, without = mine.loc["aea-true-sbn-true"], mine.loc["aea-false-sbn-true"]
+        row = {"trial": name, "seeds": min(len(both), len(without))}
+        for title, column in columns.items():
+            row |= {f"(iii) {title}": cell(both[column]), f"(ii) {title}": cell(without[column])}
+        ala.append(row | {"(iii) − (ii), mean IoU": cell((both["val_miou"] - without["val_miou"]).dropna())})
+    tables = [pd.DataFrame(part).to_markdown(index=False, disable_numparse=True) for part in (ala, abn) if part]
+    return "\n\n".join(tables)
+
+
 def changed(settings: Any, path: str, value: Any) -> Any:
     """A copy of frozen settings with the setting at the dotted `path` replaced."""
     name, _, rest = path.partition(".")
@@ -53,10 +80,10 @@ def changed(settings: Any, path: str, value: Any) -> Any:
 def main(
     seeds: Annotated[list[int] | None, typer.Option(help="Seeds of the trainings; may be repeated.")] = None,
     out: Annotated[Path, typer.Option(help="The table.")] = Path("benchmarks/results/trials-mini.csv"),
+    page: Annotated[Path, typer.Option(help="The page with the markers.")] = Path("docs/deviations.md"),
 ) -> None:
     """Train ALA with and without AEA under each change of :data:`TRIALS` and write validation scores."""
     import numpy as np
-    import pandas as pd
 
     from ala.contracts.maps import Maps
     from ala.data.store import Store
@@ -99,7 +126,11 @@ def main(
         })  # fmt: skip
         out.parent.mkdir(parents=True, exist_ok=True)
         pd.DataFrame(rows).to_csv(out, index=False, float_format="%.4f")
-    typer.echo(pd.DataFrame(rows).to_string(index=False))
+    text = page.read_text(encoding="utf-8")
+    before, rest = text.split(START, 1)
+    table = summary(pd.DataFrame(rows))
+    page.write_text(f"{before}{START}\n{table}\n{END}{rest.split(END, 1)[1]}", encoding="utf-8")
+    typer.echo(table)
 
 
 if __name__ == "__main__":

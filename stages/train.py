@@ -70,11 +70,11 @@ def main(
                 one, profile, frozen, train, val, len(train.names), seed, device=target, diagnose=diagnose
             )
             used = {"abn": profile.abn} if one == "abn" else {"ala": profile.ala}
-            used = {name: part.model_dump(mode="json") for name, part in {**used, "train": profile.train}.items()}
+            blocks = {name: part.model_dump(mode="json") for name, part in {**used, "train": profile.train}.items()}
             chosen = trained.chosen
             about = {
                 "variant": one, "seed": seed, "encoder_sha256": sha256_of(encoder), "classes": train.names,
-                "settings": used, "epoch": trained.epoch, "phase": chosen["phase"], "epochs_run": len(trained.curve),
+                "settings": blocks, "epoch": trained.epoch, "phase": chosen["phase"], "epochs_run": len(trained.curve),
                 "validation": {key: value for key, value in chosen.items() if key in CURVE[CURVE.index("val_loss"):]},
             }  # fmt: skip
             folder = out / one / f"seed-{seed}"
