@@ -15,8 +15,8 @@ from typing import Annotated
 import typer
 
 from ala.config import load
+from ala.report.readme import update
 
-START, END = "<!-- generated: tables -->", "<!-- end generated -->"
 PACKAGES = ("torch", "timm", "open_clip_torch", "dvc")
 
 
@@ -41,10 +41,7 @@ def main(
         f" {platform.python_version()}, {versions}; float32.",
         *(section(tables / name) for name in ("main.md", "ablation.md")),
     ]
-    text = page.read_text(encoding="utf-8")
-    before, rest = text.split(START, 1)
-    after = rest.split(END, 1)[1]
-    page.write_text(f"{before}{START}\n" + "\n\n".join(parts) + f"\n{END}{after}", encoding="utf-8")
+    update(page, "\n\n".join(parts), "tables")
 
 
 if __name__ == "__main__":

@@ -2,7 +2,8 @@
 
     dvc repro explain && python -m benchmarks.resolution
 
-Reads the maps of the active profile and its seeds. Writes benchmarks/results/resolution-PROFILE.csv.
+Reads the maps of the active profile and its seeds. Writes benchmarks/results/resolution-PROFILE.csv, and the means over
+seeds into docs/deviations.md, between two markers.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from ala.config import load
 def main(
     maps: Annotated[Path, typer.Option(help="What the stage `explain` wrote.")] = Path("maps"),
     out: Annotated[Path, typer.Option(help="Folder of the table.")] = Path("benchmarks/results"),
+    page: Annotated[Path, typer.Option(help="The page with the markers.")] = Path("docs/deviations.md"),
 ) -> None:
     """Score the validation maps of ALA and F-CAM as they are and as coarse as ALA's grid."""
     import pandas as pd
@@ -28,6 +30,7 @@ def main(
     from ala.contracts.maps import Maps
     from ala.data.store import Store
     from ala.metrics import iou
+    from ala.report.readme import update
 
     settings = load()
     profile = settings.active
@@ -57,7 +60,11 @@ def main(
     table = pd.DataFrame(rows)
     out.mkdir(parents=True, exist_ok=True)
     table.to_csv(out / f"resolution-{settings.profile}.csv", index=False, float_format="%.4f")
-    typer.echo(table.to_string(index=False, float_format="%.3f"))
+    means = table.drop(columns="seed").groupby("map", sort=False).mean().reset_index()
+    names = {"mean_std": "mean + std", "fixed": "fixed 0.5", "otsu": "Otsu", "best_tau": "best τ"}
+    text = means.rename(columns=names).to_markdown(index=False, floatfmt=".3f", missingval="–")
+    update(page, text, "resolution")
+    typer.echo(text)
 
 
 if __name__ == "__main__":

@@ -17,9 +17,12 @@ import typer
 
 from ala.config import load
 
-#: Changes of the profile, by the setting that they concern; the first changes nothing.
+#: What every trial starts from, beside the active profile: PB's BatchNorm, as the paper has it.
+BASE: dict[str, Any] = {"ala.perception.norm": "batch", "ala.single_layer": 3}
+
+#: Changes of the base, by the setting that they concern; the first changes nothing.
 TRIALS: dict[str, dict[str, Any]] = {
-    "as committed": {},
+    "base": {},
     "PB reads h(1)": {"ala.perception.feature_layer": 1},
     "PB reads h(3), the last": {"ala.perception.feature_layer": 3},
     "sigmoid map (ABN form)": {"ala.attention.kind": "sigmoid"},
@@ -32,43 +35,58 @@ TRIALS: dict[str, dict[str, Any]] = {
     "last on epoch kept": {"train.criterion": "last"},
     "PB given SBN features": {"ala.perception.inputs": "clip+sbn"},
     "SBN 48 wide, 4 heads": {"ala.sbn.width": 48, "ala.sbn.heads": 4},
+    "PB with GroupNorm, SBN 48 wide, 4 heads": {
+        "ala.perception.norm": "group",
+        "ala.sbn.width": 48,
+        "ala.sbn.heads": 4,
+    },
+    "no SBN, AB on h(0)": {"ala.single_layer": 0},
+    "no SBN, AB on h(1)": {"ala.single_layer": 1},
+    "no SBN, AB on h(2)": {"ala.single_layer": 2},
+    "no SBN, AB on h(3)": {"ala.single_layer": 3},
     "ABN on h(0)": {"abn.layer": 0},
     "ABN on h(1)": {"abn.layer": 1},
     "ABN on h(2)": {"abn.layer": 2},
     "ABN on h(3)": {"abn.layer": 3},
+    "ABN on h(0), PB with GroupNorm": {"abn.layer": 0, "abn.perception.norm": "group"},
     "ABN on h(0), PB reads h(3)": {"abn.layer": 0, "abn.perception.feature_layer": 3},
 }
 
 
 def variants(changes: dict[str, Any]) -> tuple[str, ...]:
-    """What a trial trains: ABN where it changes ABN, else ALA with and without AEA."""
-    about_abn = any(path.startswith("abn.") for path in changes)
-    return ("abn",) if about_abn else ("aea-true-sbn-true", "aea-false-sbn-true")
-
-
-START, END = "<!-- generated: trials -->", "<!-- end generated -->"
+    """What a trial trains: ABN if it changes ABN, else ALA with and without AEA, without SBN if it changes the tap."""
+    if any(path.startswith("abn.") for path in changes):
+        return ("abn",)
+    sbn = "false" if "ala.single_layer" in changes else "true"
+    return (f"aea-true-sbn-{sbn}", f"aea-false-sbn-{sbn}")
 
 
 def summary(rows: pd.DataFrame) -> str:
-    """Markdown tables of ALA's and of ABN's trials: mean ± sample standard deviation over seeds."""
+    """Markdown tables of ALA's trials with SBN, without, and of ABN's: mean ± sample standard deviation over seeds."""
 
     def cell(values: pd.Series) -> str:
         return f"{values.mean():.3f} ± {values.std():.3f}" if len(values) > 1 else f"{values.mean():.3f}"
 
     columns = {"mean IoU": "val_miou", "best τ": "val_miou_best_tau", "accuracy": "val_accuracy"}
-    ala, abn = [], []
-    for name in rows["trial"].unique():
-        mine = rows[rows["trial"] == name].set_index(["variant", "seed"])
-        if "abn" in mine.index:
-            abn.append({"trial": name} | {title: cell(mine.loc["abn"][column]) for title, column in columns.items()})
-            continue
-        both, without = mine.loc["aea-true-sbn-true"], mine.loc["aea-false-sbn-true"]
-        row = {"trial": name, "seeds": min(len(both), len(without))}
-        for title, column in columns.items():
-            row |= {f"(iii) {title}": cell(both[column]), f"(ii) {title}": cell(without[column])}
-        ala.append(row | {"(iii) − (ii), mean IoU": cell((both["val_miou"] - without["val_miou"]).dropna())})
-    tables = [pd.DataFrame(part).to_markdown(index=False, disable_numparse=True) for part in (ala, abn) if part]
-    return "\n\n".join(tables)
+    tables = []
+    for on, off in (("iii", "ii"), ("i", "iv"), ("ABN", None)):
+        sbn = f"-sbn-{'true' if on == 'iii' else 'false'}"
+        with_aea = "abn" if on == "ABN" else f"aea-true{sbn}"
+        part = []
+        for name in rows.loc[rows["variant"] == with_aea, "trial"].unique():
+            mine = rows[rows["trial"] == name].set_index(["variant", "seed"])
+            row = {"trial": name, "seeds": len(mine.loc[with_aea])}
+            row |= {f"({on}) {title}": cell(mine.loc[with_aea][column]) for title, column in columns.items()}
+            if off is not None and f"aea-false{sbn}" in mine.index:
+                row |= {
+                    f"({off}) {title}": cell(mine.loc[f"aea-false{sbn}"][column]) for title, column in columns.items()
+                }
+                gain = mine.loc[with_aea]["val_miou"] - mine.loc[f"aea-false{sbn}"]["val_miou"]
+                row[f"({on}) − ({off}), mean IoU"] = cell(gain.dropna())
+            part.append(row)
+        if part:
+            tables.append(pd.DataFrame(part).to_markdown(index=False, disable_numparse=True))
+    return "\n\n".join(tables).replace("(ABN) ", "")
 
 
 def changed(settings: Any, path: str, value: Any) -> Any:
@@ -79,6 +97,7 @@ def changed(settings: Any, path: str, value: Any) -> Any:
 
 def main(
     seeds: Annotated[list[int] | None, typer.Option(help="Seeds of the trainings; may be repeated.")] = None,
+    only: Annotated[str, typer.Option(help="Only trials with this in their name.")] = "",
     out: Annotated[Path, typer.Option(help="The table.")] = Path("benchmarks/results/trials-mini.csv"),
     page: Annotated[Path, typer.Option(help="The page with the markers.")] = Path("docs/deviations.md"),
 ) -> None:
@@ -90,6 +109,7 @@ def main(
     from ala.encoder import load_encoder
     from ala.explain.attention import explain_photos
     from ala.metrics import iou
+    from ala.report.readme import update
     from ala.runtime.device import resolve
     from ala.runtime.progress import track
     from ala.training.loop import train_variant
@@ -106,11 +126,11 @@ def main(
         for seed in seeds or [0]
         for name, changes in TRIALS.items()
         for variant in variants(changes)
-        if (name, variant, seed) not in known
+        if only in name and (name, variant, seed) not in known
     ]
     for name, changes, variant, seed in track(cells, "trials", unit="training"):
         settings = profile
-        for path, value in changes.items():
+        for path, value in (BASE | changes).items():
             settings = changed(settings, path, value)
         done = train_variant(variant, settings, encoder, train, val, len(val.names), seed, log=lambda _: None)
         everything = np.arange(len(val))
@@ -126,10 +146,8 @@ def main(
         })  # fmt: skip
         out.parent.mkdir(parents=True, exist_ok=True)
         pd.DataFrame(rows).to_csv(out, index=False, float_format="%.4f")
-    text = page.read_text(encoding="utf-8")
-    before, rest = text.split(START, 1)
     table = summary(pd.DataFrame(rows))
-    page.write_text(f"{before}{START}\n{table}\n{END}{rest.split(END, 1)[1]}", encoding="utf-8")
+    update(page, table, "trials")
     typer.echo(table)
 
 

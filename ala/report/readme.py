@@ -1,4 +1,4 @@
-"""The generated part of a README: the text between two markers becomes the main table."""
+"""The generated parts of pages: the text between two markers is replaced, as by the main table in the README."""
 
 from __future__ import annotations
 
@@ -9,27 +9,28 @@ from ala.report.run import Run
 from ala.runtime.errors import UserError
 from ala.runtime.files import write_text
 
-BEGIN, END = "<!-- generated: main table -->", "<!-- end generated -->"
+END = "<!-- end generated -->"
 
 
-def update(readme: Path, text: str) -> bool:
-    """Put `text` between the markers of `readme`; returns whether that changed the file.
+def update(page: Path, text: str, part: str = "main table") -> bool:
+    """Put `text` between the line `<!-- generated: PART -->` of `page` and the next end; returns whether it changed.
 
     Raises:
-        UserError: the file is missing, or the two markers do not stand there once each, in this order.
+        UserError: the file is missing, or the two markers do not stand there, the first of them once, in this order.
     """
+    begin = f"<!-- generated: {part} -->"
     try:
-        content = readme.read_text(encoding="utf-8")
+        content = page.read_text(encoding="utf-8")
     except FileNotFoundError:
-        raise UserError(f"{readme} does not exist; name the README that holds the line {BEGIN}") from None
-    if content.count(BEGIN) != 1 or content.count(END) != 1 or content.index(BEGIN) > content.index(END):
-        raise UserError(f"{readme} needs the lines {BEGIN} and {END}, once each and in this order; add them")
-    before, rest = content.split(BEGIN)
-    after = rest.split(END)[1]
-    updated = f"{before}{BEGIN}\n{text.strip()}\n{END}{after}"
+        raise UserError(f"{page} does not exist; name the file that holds the line {begin}") from None
+    before, _, rest = content.partition(begin)
+    if content.count(begin) != 1 or END not in rest:
+        raise UserError(f"{page} needs the lines {begin} and {END}, once each and in this order; add them")
+    after = rest.partition(END)[2]
+    updated = f"{before}{begin}\n{text.strip()}\n{END}{after}"
     if updated == content:
         return False
-    write_text(readme, updated)
+    write_text(page, updated)
     return True
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from ala.report.readme import BEGIN, END, main_table, update
+from ala.report.readme import END, main_table, update
 from ala.runtime.errors import UserError
+
+BEGIN = "<!-- generated: main table -->"
 
 
 def test_only_the_text_between_the_markers_changes(tmp_path):
@@ -35,3 +37,10 @@ def test_table_says_what_it_stands_for(run_of, cell_of):
     assert text.startswith("| method | mean IoU ↑ | slides |")
     assert "stand for nothing but themselves" in text
     assert "not run" in text
+
+
+def test_other_parts_of_a_page_stay(tmp_path):
+    path = tmp_path / "page.md"
+    path.write_text(f"<!-- generated: one -->\n1\n{END}\n<!-- generated: two -->\n2\n{END}\n")
+    assert update(path, "3", "two")
+    assert path.read_text() == f"<!-- generated: one -->\n1\n{END}\n<!-- generated: two -->\n3\n{END}\n"
