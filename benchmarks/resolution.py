@@ -62,7 +62,7 @@ def main(
     table.to_csv(out / f"resolution-{settings.profile}.csv", index=False, float_format="%.4f")
     means = table.drop(columns="seed").groupby("map", sort=False).mean().reset_index()
     names = {"mean_std": "mean + std", "fixed": "fixed 0.5", "otsu": "Otsu", "best_tau": "best τ"}
-    text = means.rename(columns=names).to_markdown(index=False, floatfmt=".3f", missingval="–")
+    text = means.rename(columns=names).to_markdown(index=False, floatfmt=".3f").replace(" nan ", "   – ")
     update(page, text, "resolution")
     typer.echo(text)
 

@@ -43,6 +43,8 @@ def atomic_folder(target: Path) -> Iterator[Path]:
     try:
         yield temporary
         temporary.chmod(0o755)
+        for path in temporary.rglob("*"):  # some writers give 0600, which would end up in caches that others read
+            path.chmod(0o755 if path.is_dir() else 0o644)
         if target.exists():
             shutil.rmtree(target)
         temporary.replace(target)
