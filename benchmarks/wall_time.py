@@ -1,9 +1,9 @@
-"""Where a cold `dvc repro` spends its time: the whole pipeline in a fresh clone, stage by stage.
+"""Where `make repro` spends its time: the environment and the whole pipeline in a fresh clone, stage by stage.
 
     python -m benchmarks.wall_time
 
-Clones HEAD into a temporary folder, runs `dvc repro` there with an empty cache, and writes the seconds of each stage
-to benchmarks/results/CORES-cores-wall-time.csv and into docs/performance.md, between two markers. What is shown for a
+Clones HEAD into a new folder, runs `make repro` there with an empty cache, and writes the seconds of each stage to
+benchmarks/results/CORES-cores-wall-time.csv and into docs/performance.md, between two markers. What is shown for a
 stage is the time from its start to the next one's, so it includes DVC's own work on it.
 """
 
@@ -26,13 +26,11 @@ from ala.report.readme import update
 
 
 def run(folder: Path) -> list[tuple[str, float]]:
-    """Run `dvc repro` in `folder`; the stages in order, each with the seconds after which it began, and the end."""
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    """Run `make repro` in `folder`; the stages in order, each with the seconds after which it began, and the end."""
     began, marks = time.monotonic(), []
     with subprocess.Popen(
-        ["dvc", "repro"], cwd=folder, env=os.environ | {"PATH": path}, text=True, errors="replace",
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-    ) as process:  # fmt: skip
+        ["make", "repro"], cwd=folder, text=True, errors="replace", stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    ) as process:
         assert process.stdout is not None
         for line in process.stdout:
             sys.stdout.write(line)
@@ -45,17 +43,18 @@ def run(folder: Path) -> list[tuple[str, float]]:
 
 
 def main(
+    clone: Annotated[Path | None, typer.Option(help="Where to clone to, and keep the clone.")] = None,
     out: Annotated[Path, typer.Option(help="Folder of the table.")] = Path("benchmarks/results"),
     page: Annotated[Path, typer.Option(help="The page with the markers.")] = Path("docs/performance.md"),
 ) -> None:
     """Measure a cold run of HEAD."""
     with tempfile.TemporaryDirectory() as temporary:
-        clone = Path(temporary) / "clone"
-        subprocess.run(["git", "clone", "-q", ".", str(clone)], check=True)
-        marks = run(clone)
+        folder = clone or Path(temporary) / "clone"
+        subprocess.run(["git", "clone", "-q", ".", str(folder)], check=True)
+        marks = run(folder)
     rows = [{"stage": name.split("@")[0], "seconds": after - before} for (name, before), (_, after) in pairwise(marks)]
     table = pd.DataFrame(rows).groupby("stage", sort=False)["seconds"].agg(cells="count", seconds="sum")
-    table.loc["before the first stage"] = [0, marks[0][1]]
+    table.loc["environment, before the first stage"] = [0, marks[0][1]]
     table.loc["all"] = [len(rows), marks[-1][1]]
     table = table.reset_index().astype({"cells": int}).round({"seconds": 1})
     out.mkdir(parents=True, exist_ok=True)
