@@ -8,14 +8,14 @@ all masks stored; one forward pass per step). Both are timed in turns with the b
 turns. `agreement` is the largest difference of a result (importance, or a point of a curve) from `plain`'s. Peak memory
 is that of a process of its own, above model and inputs. Weights are random: speed does not hang on them.
 
-Writes benchmarks/results/ENVIRONMENT-perturbation.csv after each job.
+Writes benchmarks/results/ENVIRONMENT-perturbation.csv after each job, and at the end the same table into
+docs/performance.md, between two markers.
 """
 
 from __future__ import annotations
 
 import multiprocessing
 import os
-import resource
 import statistics
 import time
 from collections.abc import Callable
@@ -183,18 +183,25 @@ def forwards(setting: Setting) -> int:
 MAKERS = {"ala": ours, "plain": plain}
 
 
-def peak(setting: Setting, implementation: str, pipe: Any) -> None:
-    """In a process of its own: megabytes by which the job raises the peak above model, inputs and one forward pass."""
-    import torch
+def resident(field: str) -> float:
+    """VmRSS (now) or VmHWM (the largest since the last reset) of this process, in megabytes; Linux only."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith(f"{field}:"):
+            return int(line.split()[1]) / 1024
+    raise RuntimeError(f"/proc/self/status has no {field}")
 
-    keep_freed_memory()
+
+def peak(setting: Setting, implementation: str, pipe: Any) -> None:
+    """In a process of its own: megabytes by which the job raises resident memory above model and inputs.
+
+    Freed memory goes back to the kernel here, so the activations of the forward passes count.
+    """
     model, photos = build(setting.model), Photos(setting.images)
-    with torch.inference_mode():
-        model(torch.zeros(1, 3, SIDE, SIDE))
     run = MAKERS[implementation](setting, model, photos)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = resident("VmRSS")
+    Path("/proc/self/clear_refs").write_text("5")  # VmHWM starts anew
     run()
-    pipe.send((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
+    pipe.send(resident("VmHWM") - before)
 
 
 def peak_memory(setting: Setting, implementation: str) -> float:
@@ -241,10 +248,12 @@ def main(
     model: Annotated[list[str] | None, typer.Option(help=f"Of {', '.join(MODELS)}; may be repeated.")] = None,
     images: Annotated[list[int] | None, typer.Option(help="Numbers of photos; may be repeated.")] = None,
     out: Annotated[Path, typer.Option(help="Folder of the table.")] = Path("benchmarks/results"),
+    page: Annotated[Path, typer.Option(help="The page with the markers.")] = Path("docs/performance.md"),
 ) -> None:
     """Measure every job and write the table."""
     import pandas as pd
 
+    from ala.report.readme import update
     from ala.runtime.progress import track
 
     keep_freed_memory()
@@ -263,7 +272,10 @@ def main(
         out.mkdir(parents=True, exist_ok=True)
         table = pd.DataFrame(rows)
         table.to_csv(out / f"cpu-{os.cpu_count()}-cores-perturbation.csv", index=False, float_format="%.4g")
-    typer.echo(table.to_string(index=False, float_format="%.3g"))
+    shown = table.drop(columns=["device", "precision"]).round({name: 2 for name in table if "efficiency" in name})
+    text = shown.round({"peak_memory_mb": 0}).to_markdown(index=False)
+    update(page, text, "engine")
+    typer.echo(text)
 
 
 if __name__ == "__main__":
