@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from ala.contracts.classifier import Classifier
+from ala.runtime.ledger import count_forwards
 from ala.runtime.progress import track
 
 Score = Callable[[Tensor], Tensor]  # normalised images (B, 3, S, S) -> scores (B, K)
@@ -72,6 +73,7 @@ def target_scores(
             if filled == batch or done + filled == n * per_photo:
                 answers = score(buffer[:filled])  # (filled, K)
                 columns = wanted[done : done + filled, None]
+                count_forwards(filled)
                 scores[done : done + filled] = answers.gather(1, columns)[:, 0].float()
                 done, filled = done + filled, 0
     return scores.view(n, per_photo).cpu().numpy()
@@ -86,4 +88,5 @@ def predict(
     for start in track(range(0, len(rows), batch), what, unit="batch"):
         images = model.preprocessing.normalise(photos.pixels(rows[start : start + batch]).to(device))
         parts.append(model(images).float().cpu())  # (b, K)
+        count_forwards(len(images))
     return torch.cat(parts).numpy()

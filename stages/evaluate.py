@@ -43,7 +43,8 @@ def main(
     test photos that have a map, insertion and deletion on metrics.images_per_class photos of each class.
 
     Writes SCORES/METHOD/seed-SEED/scores.csv (one row per photo and method), curves.npz (insertion and deletion step
-    by step) and summary.json (means, counts and the threshold found on validation, by method).
+    by step), summary.json (means, counts and the threshold found on validation, by method) and SHA256SUMS, by which
+    the report refuses scores that were edited.
 
     Example: python -m stages.evaluate --method rise --seed 0
     """
@@ -52,6 +53,7 @@ def main(
 
         from ala.contracts import scores as table
         from ala.contracts.maps import Maps
+        from ala.contracts.seal import seal
         from ala.data.store import Store
         from ala.explain.methods import check, load_explained
         from ala.explain.trivial import METHODS as TRIVIAL
@@ -79,6 +81,7 @@ def main(
                 table.save(pd.concat([each.rows for each in scored], ignore_index=True), out / "scores.csv")
                 Curves.join([each.curves for each in scored]).save(out / "curves.npz")
                 write_json(out / "summary.json", {each.summary["method"]: each.summary for each in scored})
+                seal(out)
             for each in scored:
                 print("{method}: accuracy {accuracy:.3f}, mIoU {miou_mean_std:.3f}, insertion {insertion:.3f}, "
                       "deletion {deletion:.3f}, ID {id:.3f}".format(**each.summary))  # fmt: skip

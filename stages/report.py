@@ -40,7 +40,7 @@ def main(
     with reported():
         from ala.report.gather import gather
 
-        run = gather(load(params), scores, models, data)
+        run = gather(load(params), scores, models, data, maps)
         if not run.cells:
             raise UserError(f"{scores} holds no scores of the methods in {params}; run `dvc repro` first")
         if readme is not None:

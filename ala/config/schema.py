@@ -312,6 +312,18 @@ class Metrics(Section):
         return self
 
 
+class Layers(Section):
+    """Which layers are compared where a method reads a single one (slide 6)."""
+
+    abn: Annotated[list[Natural], Field(min_length=1)]  # encoder taps; ABN is trained on each in turn
+
+    @model_validator(mode="after")
+    def _each_once(self) -> Layers:
+        if len(set(self.abn)) != len(self.abn):
+            raise ValueError(f"abn {self.abn} names a layer twice")
+        return self
+
+
 class Profile(Section):
     """One complete experiment."""
 
@@ -322,6 +334,7 @@ class Profile(Section):
     rise: Rise
     fcam: Fcam
     abn: Abn
+    layers: Layers
     metrics: Metrics
 
     @model_validator(mode="after")

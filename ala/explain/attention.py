@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ala.contracts.preprocessing import Preprocessing
 from ala.perturb import Photos
+from ala.runtime.ledger import count_forwards
 from ala.runtime.progress import track
 
 
@@ -41,4 +42,5 @@ def explain_photos(
     for start in track(range(0, len(rows), batch), what, unit="batch"):
         images = preprocessing.normalise(photos.pixels(rows[start : start + batch]).to(device))
         parts.append(explain(images).float().cpu())  # (b, h, w)
+        count_forwards(len(images))
     return torch.cat(parts).numpy()

@@ -11,18 +11,21 @@ import pandas as pd
 
 from ala.config.schema import Settings
 from ala.contracts import scores as contract
+from ala.contracts import seal
 from ala.metrics.curves import Curves
 from ala.report import rows
+from ala.report.areas import areas
 from ala.report.notes import oddities
 from ala.report.run import Cell, Run, share
 from ala.runtime.errors import UserError
 
 
-def gather(settings: Settings, scores: Path, models: Path, data: Path) -> Run:
-    """Read the folders `scores`, `models` and `data` of a run.
+def gather(settings: Settings, scores: Path, models: Path, data: Path, maps: Path | None = None) -> Run:
+    """Read the folders `scores`, `models` and `data` of a run, and of `maps` how much is attended to.
 
     Raises:
-        UserError: a file is there but broken, or belongs to another method or seed than its folder says.
+        UserError: a file is there but broken, was changed after it was written, or belongs to another method or seed
+            than its folder says.
     """
     cells: dict[tuple[str, int], Cell] = {}
     for method in rows.methods(settings):
@@ -46,6 +49,8 @@ def gather(settings: Settings, scores: Path, models: Path, data: Path) -> Run:
         _json(data / "splits" / "summary.json"),
         _json(models / "encoder" / "metrics.json"),
     )
+    if maps is not None:
+        run.areas.update(areas(settings, maps))
     run.notes.extend(oddities(run))
     return run
 
@@ -54,6 +59,7 @@ def _cell(where: Path, method: str, seed: int, settings: Settings) -> Cell | Non
     path = where / "scores.csv"
     if not path.exists():
         return None
+    seal.check(where, rows.command(method, [seed]))
     frame = contract.load(path)
     if method in rows.TRIVIAL:
         frame = frame[frame["method"] == method]

@@ -107,6 +107,7 @@ def verdicts(table: pd.DataFrame) -> str:
         lines.append(
             [
                 line["claim"],
+                line["slide"],
                 f"**{line['verdict']}**",
                 number(line["difference"]),
                 number(line["spread"]),
@@ -117,8 +118,8 @@ def verdicts(table: pd.DataFrame) -> str:
                 line["reason"],
             ]
         )
-    head = ["claim (mean IoU)", "verdict", "difference", "spread", "95 % interval", "slides", "seeds", "photos", "why"]
-    return grid(head, lines, left=2)
+    head = ["claim", "slide", "verdict", "difference", "spread", "95 % interval", "slides", "seeds", "photos", "why"]
+    return grid(head, lines, left=3)
 
 
 def document(title: str, run: Run, table: pd.DataFrame, key: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 
 from ala.report import rows
@@ -25,6 +26,30 @@ def oddities(run: Run) -> Iterator[str]:
         for seed, cell in cells.items():
             for sentence in _of_cell(cell, settings.main_variant):
                 yield f"`{method}`, seed {seed}: {sentence}"
+    yield from _other_photos(run)
+
+
+def _other_photos(run: Run) -> Iterator[str]:
+    """Methods whose photos are not those that most methods were scored on, seed by seed.
+
+    Means of such rows are not over the same photos; claims and paired differences use the common ones only.
+    """
+    for what, column in (("insertion and deletion", "insertion"), ("IoU", "iou_mean_std")):
+        for seed in run.settings.seeds:
+            cells = {method: cell for (method, other), cell in run.cells.items() if other == seed}
+            if what == "IoU":
+                cells.pop("rise", None)  # it explains a subset, as its caption says
+            photos = {m: frozenset(c.scores.loc[c.scores[column].notna(), "image_id"]) for m, c in cells.items()}
+            if not photos:
+                continue
+            usual = Counter(photos.values()).most_common(1)[0][0]
+            for method, mine in photos.items():
+                if mine != usual:
+                    odd = len(mine ^ usual)
+                    yield (
+                        f"`{method}`, seed {seed}: {what} on other photos than the rest ({odd} differ); means are not"
+                        " comparable, paired differences and claims are over the common photos"
+                    )
 
 
 def _of_cell(cell: Cell, main_variant: str) -> Iterator[str]:

@@ -11,13 +11,27 @@ from pathlib import Path
 import pandas as pd
 
 from ala.data.store import Store
-from ala.report import captions, claims, exports, figures, gallery, markdown, provenance, rows, style, tables
+from ala.report import (
+    captions,
+    claims,
+    exports,
+    figures,
+    gallery,
+    layers,
+    markdown,
+    paired,
+    paper,
+    provenance,
+    rows,
+    style,
+    tables,
+)
 from ala.report.run import Run
 from ala.runtime.files import write_json, write_text
 from ala.runtime.progress import track
 
 #: What is made, and replaced as a whole; anything else in the folder is left alone.
-PARTS = ("tables", "curves", "figures", "metrics.json", "report.md")
+PARTS = ("tables", "curves", "figures", "metrics.json", "provenance.json", "report.md")
 
 
 @dataclass(frozen=True)
@@ -51,6 +65,7 @@ def build(run: Run, folders: Folders, out: Path) -> None:
 
 def _make(run: Run, folders: Folders, out: Path) -> None:
     main, ablation, tested = tables.main(run), tables.ablation(run), claims.table(run)
+    by_layer = layers.table(run, folders.scores)
     drawn: dict[str, str] = {}
     chosen: list[gallery.Case] = []
 
@@ -66,6 +81,13 @@ def _make(run: Run, folders: Folders, out: Path) -> None:
         write_text(out / "tables" / "ablation.md", markdown.document("Ablation", run, ablation, "row"))
         text = f"# Claims\n\n{markdown.verdicts(tested)}\n\n{captions.CLAIMS}\n"
         write_text(out / "tables" / "claims.md", text)
+        for name, frame, made in (
+            ("paired", pairs := paired.table(run), paired.markdown(pairs)),
+            ("paper", printed := paper.table(run, main, ablation), paper.markdown(printed)),
+            ("layers", by_layer, layers.markdown(by_layer)),
+        ):
+            _csv(frame, out / "tables" / f"{name}.csv")
+            write_text(out / "tables" / f"{name}.md", made)
         for kind in ("insertion", "deletion"):
             _csv(exports.perturbation(run, kind), out / "curves" / f"{kind}.csv")
         _csv(exports.training(run), out / "curves" / "training.csv")
@@ -80,6 +102,7 @@ def _make(run: Run, folders: Folders, out: Path) -> None:
             ("curves", figures.curves(run, folder / "curves.png")),
             ("ablation", figures.ablation(run, ablation, folder / "ablation.png")),
             ("training", figures.training(run, folder / "training.png")),
+            ("layers", layers.draw(by_layer, folder / "layers.png")),
         ):
             if made:
                 drawn[name] = f"figures/{name}.png"
@@ -100,8 +123,9 @@ def _make(run: Run, folders: Folders, out: Path) -> None:
     steps: list[Callable[[], None]] = [write_tables, write_figures, write_pictures]
     for step in track(steps, "report", unit="part"):
         step()
-    footer = provenance.footer(run, folders.models, folders.scores)
-    write_text(out / "report.md", page(run, main, ablation, tested, drawn, chosen, footer))
+    found = provenance.record(run, folders.models, folders.maps, folders.scores)
+    write_json(out / "provenance.json", found)
+    write_text(out / "report.md", page(run, main, ablation, tested, drawn, chosen, provenance.footer(run, found)))
 
 
 def _csv(frame: pd.DataFrame, path: Path) -> None:
@@ -143,6 +167,18 @@ def page(
         '(i) to (iii) as on slide 31; (iv) is added. The slides print (iii) again as "Ours", with other spreads.',
         _picture("ablation", drawn, "Each seed as a dot, mean ± spread beside the slides' value as an open marker."),
         _links("ablation"),
+        "## Statistics",
+        "Every two rows on the same photos, with 95 % interval, effect size, corrected test, and the seeds that would"
+        " tell them apart: [paired.md](tables/paired.md). Every printed value beside ours, with the slides' own"
+        " inconsistencies: [paper.md](tables/paper.md).",
+        "## Which layer?",
+        _picture(
+            "layers",
+            drawn,
+            "Left: ABN on one encoder layer at a time, ± sample standard deviation over seeds, beside"
+            " ALA, which reads them all. Right: how much each layer adds to the SBN's tokens.",
+        ),
+        "Mean IoU without each tap, and the numbers: [layers.md](tables/layers.md).",
         "## Gallery",
         _gallery(run, drawn, chosen),
         "## Insertion and deletion",

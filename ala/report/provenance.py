@@ -1,63 +1,130 @@
-"""What the numbers were made from: hashes, versions, device class. No clock, no host, no path."""
+"""What the numbers were made from: commit, hashes, versions, device class, cost by stage. No host, user or path."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import platform
+import subprocess
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 from ala.report import rows
 from ala.report.markdown import ABSENT, grid
 from ala.report.run import Run
+from ala.runtime import ledger
 from ala.runtime.device import resolve
 from ala.runtime.files import sha256
 
 PACKAGES = (
-    "torch", "torchvision", "timm", "open_clip_torch", "numpy", "pandas", "scipy", "scikit-image", "pillow", "dvc",
-    "matplotlib", "seaborn",
+    "torch", "torchvision", "timm", "open_clip_torch", "numpy", "pandas", "scipy", "statsmodels", "scikit-image",
+    "pillow", "dvc", "matplotlib", "seaborn",
 )  # fmt: skip
+#: Whatever can change a number. The commit is the last one that touched these: a commit that adds only the report
+#: made from them cannot name itself, and need not.
+SOURCES = ("ala", "stages", "*.yaml", "requirements")
+LOCK = Path("requirements/lock.txt")
 _SHOWN = 12  # hexadecimal digits, enough to tell files apart
 
 
-def footer(run: Run, models: Path, scores: Path) -> str:
-    """The closing section of the report.
+def record(run: Run, models: Path, maps: Path, scores: Path, root: Path = Path()) -> dict[str, Any]:
+    """Everything for `reports/provenance.json`.
 
-    A commit cannot name itself, so the run is named by what it read and made: each hash is the sha256 of a file,
-    shortened, and of several files the sha256 of their hashes in order of their names.
+    `results` is a function of what was run: the same run gives the same content. `cost` holds, by stage, the wall time,
+    peak memory and forward passes of the last run on this machine; stages that DVC took from its cache are absent.
     """
-    splits = [f"{name} {part['sha256'][:_SHOWN]}" for name, part in run.splits.items()]
+    seeds = run.settings.seeds
+    weights: dict[str, dict[str, str]] = {}
+    made: dict[str, dict[str, str]] = {}
+    for method in dict.fromkeys(map(rows.folder, rows.methods(run.settings))):
+        for seed in seeds:
+            place, name = Path(method) / f"seed-{seed}", f"{method}/seed-{seed}"
+            for kind, folder, pattern in (("weights", models, "*.safetensors"), ("maps", maps, "*.npz"),
+                                          ("scores", scores, "scores.csv")):  # fmt: skip
+                found = sorted((folder / place).glob(pattern))
+                if found:
+                    target = weights if kind == "weights" else made
+                    target.setdefault(name, {}).update({f"{kind}/{path.name}": sha256(path) for path in found})
     encoder = models / "encoder" / "encoder.json"
-    made = json.loads(encoder.read_text(encoding="utf-8"))["sha256"][:_SHOWN] if encoder.exists() else ABSENT
+    return {
+        "results": {
+            "profile": run.settings.profile,
+            "seeds": seeds,
+            "main_variant": run.settings.main_variant,
+            **_commit(root),
+            "lock_file_sha256": sha256(root / LOCK) if (root / LOCK).is_file() else None,
+            "settings_sha256": hashlib.sha256(run.settings.model_dump_json().encode()).hexdigest(),
+            "data": {key: run.data[key] for key in ("photos", "classes") if key in run.data},
+            "split_sha256": {name: part["sha256"] for name, part in run.splits.items() if "sha256" in part},
+            "encoder_sha256": json.loads(encoder.read_text(encoding="utf-8"))["sha256"] if encoder.exists() else None,
+            "models": weights,
+            "maps_and_scores": made,
+            "packages": {name: _version(name) for name in PACKAGES},
+            "python": platform.python_version(),
+            "device": resolve().type,
+            "precision": "float32",
+        },
+        "cost": {entry.pop("stage"): entry for entry in ledger.entries(root)},
+    }  # fmt: skip
+
+
+def _commit(root: Path) -> dict[str, Any]:
+    """The last commit that touched :data:`SOURCES`, and whether they differ from it; None without Git."""
+
+    def git(*words: str) -> str | None:
+        try:
+            done = subprocess.run(
+                ["git", *words, "--", *SOURCES], cwd=root, capture_output=True, text=True, check=False
+            )
+        except FileNotFoundError:
+            return None
+        return done.stdout.strip() if done.returncode == 0 else None
+
+    commit, changes = git("log", "-1", "--format=%H"), git("status", "--porcelain")
+    return {"commit": commit or None, "dirty": None if changes is None else bool(changes)}
+
+
+def footer(run: Run, found: dict[str, Any]) -> str:
+    """The closing section of the report, from :func:`record`."""
+    results = found["results"]
+    splits = [f"{name} {digest[:_SHOWN]}" for name, digest in results["split_sha256"].items()]
+    state = {None: "", False: "", True: ", with changes that are not committed"}[results["dirty"]]
     lines = [
-        "Each hash is the beginning of a sha256. The commit that holds this report holds the settings and the code;"
-        " `dvc.lock` beside it names every file in between.",
-        f"- split: {', '.join(splits) or ABSENT}\n- encoder: {made}\n- device: {resolve().type}, float32, Python"
-        f" {platform.python_version()}\n- packages: {', '.join(f'{name} {_version(name)}' for name in PACKAGES)}",
-        _hashes(run, models, scores),
+        "Each hash is the beginning of a sha256; whole ones, and wall time, peak memory and forward passes by"
+        " stage, are in [provenance.json](provenance.json). The commit is the last one that touched code, settings or"
+        " the lock; `dvc.lock` names every file in between.",
+        f"- commit: {(results['commit'] or ABSENT)[:_SHOWN]}{state}\n- split: {', '.join(splits) or ABSENT}\n"
+        f"- encoder: {(results['encoder_sha256'] or ABSENT)[:_SHOWN]}\n- lock file:"
+        f" {(results['lock_file_sha256'] or ABSENT)[:_SHOWN]}\n- device: {results['device']}, {results['precision']},"
+        f" Python {results['python']}\n- packages: {', '.join(f'{k} {v}' for k, v in results['packages'].items())}",
+        _hashes(run, results),
     ]
     return "\n\n".join(lines)
 
 
-def _hashes(run: Run, models: Path, scores: Path) -> str:
+def _hashes(run: Run, results: dict[str, Any]) -> str:
     seeds = run.settings.seeds
     lines = []
     for name in dict.fromkeys(map(rows.folder, rows.methods(run.settings))):  # one folder for the four trivial maps
         on_main = name in ("trivial", "rise")
-        weights = [_digest(sorted((models / name / f"seed-{seed}").glob("*.safetensors"))) for seed in seeds]
-        tables = [_digest(sorted((scores / name / f"seed-{seed}").glob("scores.csv"))) for seed in seeds]
-        probed = f"those of `{run.settings.main_variant}`" if on_main else " ".join(weights)
-        lines.append([f"`{name}`", probed, " ".join(tables)])
+        probed = (
+            f"those of `{run.settings.main_variant}`" if on_main else _short(results["models"], name, seeds, "weights")
+        )
+        lines.append([f"`{name}`", probed, _short(results["maps_and_scores"], name, seeds, "scores")])
     return grid(["scores", f"weights, seeds {seeds}", "scores.csv"], lines, left=3)
 
 
-def _digest(paths: list[Path]) -> str:
-    """A short hash of the files, a dash where there is none."""
-    if not paths:
-        return ABSENT
-    parts = [sha256(path) for path in paths]
-    return (parts[0] if len(parts) == 1 else hashlib.sha256("".join(parts).encode()).hexdigest())[:_SHOWN]
+def _short(hashes: dict[str, dict[str, str]], name: str, seeds: list[int], kind: str) -> str:
+    """One short hash per seed, of several files the hash of their hashes; a dash where there is none."""
+    shown = []
+    for seed in seeds:
+        parts = [
+            digest for file, digest in sorted(hashes.get(f"{name}/seed-{seed}", {}).items()) if file.startswith(kind)
+        ]
+        whole = parts[0] if len(parts) == 1 else hashlib.sha256("".join(parts).encode()).hexdigest()
+        shown.append(whole[:_SHOWN] if parts else ABSENT)
+    return " ".join(shown)
 
 
 def _version(package: str) -> str:

@@ -50,6 +50,7 @@ class Run:
         kept: the epoch whose state was kept as the model, by (model, seed), where the model says it.
         data, splits, encoder: what those stages wrote about themselves; empty where they wrote nothing.
         notes: sentences about what is missing or odd.
+        areas: share of each photo that is attended to, by (method, seed) (:mod:`ala.report.areas`).
     """
 
     settings: Settings
@@ -60,6 +61,7 @@ class Run:
     splits: dict[str, Any]
     encoder: dict[str, Any]
     notes: list[str] = field(default_factory=list)
+    areas: dict[tuple[str, int], pd.Series] = field(default_factory=dict)
 
     def of(self, row: str) -> list[Cell]:
         """The cells behind row `row` of a table (`ala`, `iii`, `fcam` ...), in the order of the seeds."""

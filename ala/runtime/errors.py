@@ -16,9 +16,15 @@ class UserError(Exception):
 
 @contextmanager
 def reported() -> Iterator[None]:
-    """Turn a :class:`UserError` into its message on stderr and exit code 2; every other exception passes."""
+    """Turn a :class:`UserError` into its message on stderr and exit code 2; every other exception passes.
+
+    What the block cost is recorded where DVC runs it (:mod:`ala.runtime.ledger`).
+    """
+    from ala.runtime.ledger import recorded
+
     try:
-        yield
+        with recorded():
+            yield
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(2) from None

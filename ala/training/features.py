@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ala.config.schema import Augment
 from ala.model.explained import TapEncoder
+from ala.runtime.ledger import count_forwards
 from ala.runtime.progress import track
 from ala.training.augment import augmented
 
@@ -57,6 +58,7 @@ class LiveSource:
         if self.augment is not None and generator is not None:
             pixels = augmented(pixels, preprocessing.size, self.augment, generator)
         images = preprocessing.normalise(pixels)  # (B, 3, S, S)
+        count_forwards(len(images))
         return Batch(images, self.encoder.taps(images, wanted), self.labels[torch.as_tensor(rows).to(self.device)])
 
 
@@ -84,6 +86,7 @@ class CachedSource:
             for side in range(sides):
                 places = slice(side * n + start, side * n + start + len(rows))
                 self.images[places] = images = images.flip(-1) if side else images
+                count_forwards(len(images))
                 for tap, value in encoder.taps(images, wanted).items():
                     self.kept[tap][places] = value.permute(0, 2, 3, 1)
 

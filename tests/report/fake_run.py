@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from PIL import Image, ImageDraw
 from ala.config import Settings, load
 from ala.contracts import scores as contract
 from ala.contracts.maps import Maps, resize
+from ala.contracts.seal import seal
 from ala.data.cub import read_cub
 from ala.data.split import split, write_splits
 from ala.data.store import Store
@@ -71,6 +73,27 @@ def write_run(folder: Path, settings: Settings) -> None:
             for name, quality in zip(rows.TRIVIAL, (0.1, 0.3, 0.0, 0.8), strict=True)
         ]
         write_scores(folder, trivial, store, rng, seed, settings)
+    for seed in settings.seeds:
+        write_layers(folder, store, seed, settings)
+
+
+def write_layers(folder: Path, store: Store, seed: int, settings: Settings) -> None:
+    """What the stage `layers` writes: ABN gets worse with depth, all taps weigh the same."""
+    layers = settings.active.layers.abn
+    for depth, layer in enumerate(layers):
+        rng = np.random.default_rng([seed, 7, layer])
+        maps = make_maps(store, f"abn-layer-{layer}", 0.8 - 0.2 * depth, rng, settings)
+        write_scores(folder, [maps], store, rng, seed, settings)
+    parts = [folder / "scores" / f"abn-layer-{layer}" / f"seed-{seed}" for layer in layers]
+    out = folder / "scores" / "layers" / f"seed-{seed}"
+    out.mkdir(parents=True)
+    contract.save(pd.concat([contract.load(part / "scores.csv") for part in parts]), out / "scores.csv")
+    taps = {"tap": layers, "block": layers, "n_images": len(store), "share": 1 / len(layers), "miou_without": 0.3}
+    pd.DataFrame({"seed": seed, **taps, "accuracy_without": 0.7}).to_csv(out / "taps.csv", index=False)
+    seal(out)
+    for part in parts:
+        shutil.rmtree(part)
+        shutil.rmtree(folder / "maps" / part.parts[-2])
 
 
 def draw_data(root: Path) -> None:
@@ -153,6 +176,7 @@ def write_scores(
     contract.save(pd.concat(tables, ignore_index=True), out / "scores.csv")
     Curves.join(curves).save(out / "curves.npz")
     write_json(out / "summary.json", summary)
+    seal(out)
 
 
 def write_training(folder: Path, model: str, quality: float, rng: np.random.Generator, epochs: int = 12) -> None:

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from ala.contracts import scores as contract
+from ala.contracts.seal import seal
 from ala.report.gather import gather
 from ala.report.run import share
 from ala.runtime.errors import UserError
@@ -65,6 +66,7 @@ def test_nan_scores_are_notes(copy):
     table.loc[2, "iou_otsu"] = np.nan
     table.loc[table["deletion"].first_valid_index(), "deletion"] = np.nan
     contract.save(table, path)
+    seal(path.parent)
     notes = read().notes
     assert (
         "`fcam`, seed 0: 1 photos have an IoU by some threshold rules only; each mean is over its own photos" in notes
@@ -74,6 +76,7 @@ def test_nan_scores_are_notes(copy):
 
     table.loc[2, "iou_mean_std":"iou_val"] = np.nan
     contract.save(table, path)
+    seal(path.parent)
     assert "`fcam`, seed 0: 3 of 12 photos have no map; the means of IoU are over the others" in read().notes
 
 
@@ -86,6 +89,7 @@ def test_rise_of_another_main_model_is_a_note(fake):
 def test_scores_of_another_seed_are_refused(copy):
     folder, read = copy
     shutil.copy(folder / "scores/fcam/seed-1/scores.csv", folder / "scores/fcam/seed-0/scores.csv")
+    seal(folder / "scores/fcam/seed-0")
     with pytest.raises(UserError, match=r"fcam/seed-0/scores\.csv holds seeds \[1\]"):
         read()
 
@@ -93,8 +97,32 @@ def test_scores_of_another_seed_are_refused(copy):
 def test_scores_with_other_columns_are_refused(copy):
     folder, read = copy
     pd.DataFrame({"method": ["fcam"]}).to_csv(folder / "scores/fcam/seed-0/scores.csv", index=False)
+    seal(folder / "scores/fcam/seed-0")
     with pytest.raises(UserError, match=r"scores\.csv has the columns"):
         read()
+
+
+def test_scores_edited_by_hand_are_refused(copy):
+    folder, read = copy
+    path = folder / "scores/fcam/seed-2/scores.csv"
+    table = contract.load(path)
+    table.loc[0, "iou_mean_std"] = 0.99
+    contract.save(table, path)
+    with pytest.raises(UserError, match=r"fcam/seed-2/scores\.csv was changed .* run `dvc repro evaluate@2`"):
+        read()
+
+
+def test_scores_on_other_photos_than_the_rest_are_a_note(copy):
+    folder, read = copy
+    path = folder / "scores/abn/seed-1/scores.csv"
+    table = contract.load(path)
+    table.loc[table["insertion"].first_valid_index(), ["insertion", "deletion", "id"]] = np.nan
+    contract.save(table, path)
+    seal(path.parent)
+    assert (
+        "`abn`, seed 1: insertion and deletion on other photos than the rest (1 differ); means are not comparable,"
+        " paired differences and claims are over the common photos"
+    ) in read().notes
 
 
 @pytest.mark.parametrize("name", ["data/metrics.json", "data/splits/summary.json", "models/encoder/metrics.json"])

@@ -43,11 +43,12 @@ def done(tmp_path_factory):
 
 def test_everything_is_written_and_nothing_stale_is_left(done):
     assert set(hashes(done / "reports")) == {
-        "report.md", "metrics.json", "notes.md",
-        *(f"tables/{name}.{kind}" for name in ("main", "ablation", "claims") for kind in ("csv", "md")),
+        "report.md", "metrics.json", "provenance.json", "notes.md",
+        *(f"tables/{name}.{kind}"
+          for name in ("main", "ablation", "claims", "layers", "paired", "paper") for kind in ("csv", "md")),
         "tables/per_seed.csv",
         *(f"curves/{name}.csv" for name in ("insertion", "deletion", "training", "validation_miou")),
-        *(f"figures/{name}.png" for name in ("gallery", "curves", "ablation", "training", "data")),
+        *(f"figures/{name}.png" for name in ("gallery", "curves", "ablation", "training", "layers", "data")),
     }  # fmt: skip
 
 
@@ -77,9 +78,9 @@ def test_page_says_what_was_run_and_what_was_not(done):
 
 def test_claims_of_missing_methods_are_not_run(done):
     verdict = pd.read_csv(done / "reports/tables/claims.csv").set_index("claim")["verdict"]
-    assert verdict["ABN above centred Gaussian"] == "not run"
-    assert verdict["ALA above F-CAM"] == "cannot be told"  # two seeds in common
-    assert verdict["(iii) above (i)"] == "holds"
+    assert verdict["ABN better than centred Gaussian in mean IoU"] == "not run"
+    assert verdict["ALA better than F-CAM in mean IoU"] == "cannot be told"  # two seeds in common
+    assert verdict["(iii) better than (i) in mean IoU"] == "holds"
 
 
 def test_metrics_and_curves_are_plain(done):

@@ -1,0 +1,45 @@
+"""A folder's checksums, written with it: results edited by hand are refused, not averaged."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ala.runtime.errors import UserError
+from ala.runtime.files import sha256, write_text
+
+SEAL = "SHA256SUMS"  # the format of `sha256sum`, so `sha256sum -c` checks it, too
+
+
+def seal(folder: Path) -> None:
+    """Write the sha256 of every file in `folder` into its :data:`SEAL`; the last thing a stage does there."""
+    files = sorted(path for path in Path(folder).iterdir() if path.is_file() and path.name != SEAL)
+    write_text(Path(folder) / SEAL, "".join(f"{sha256(path)}  {path.name}\n" for path in files))
+
+
+def check(folder: Path, command: str) -> None:
+    """Compare the files in `folder` with its seal.
+
+    Args:
+        folder: as :func:`seal` left it.
+        command: what makes the folder again, for the message.
+
+    Raises:
+        UserError: there is no seal, a file is not what was sealed, is missing, or was added.
+    """
+    path = Path(folder) / SEAL
+    if not path.is_file():
+        raise UserError(f"{path} does not exist, so nobody knows whether the scores are whole; run `{command}`")
+    sealed = {}
+    for line in path.read_text(encoding="utf-8").splitlines():
+        digest, _, name = line.partition("  ")
+        sealed[name] = digest
+    present = {file.name for file in Path(folder).iterdir() if file.is_file() and file.name != SEAL}
+    for name in sorted(present | sealed.keys()):
+        if name not in present:
+            raise UserError(f"{folder / name} is gone; run `{command}`")
+        if name not in sealed:
+            raise UserError(f"{folder / name} was added by hand, {path} does not know it; remove it or run `{command}`")
+        if sha256(folder / name) != sealed[name]:
+            raise UserError(
+                f"{folder / name} was changed after it was written ({path}); run `{command}` to make it again"
+            )

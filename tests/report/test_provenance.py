@@ -1,0 +1,67 @@
+"""Where numbers come from: stable for one run, and without host, user or path."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import platform
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from ala.report.gather import gather
+from ala.report.provenance import footer, record
+from ala.runtime.files import write_json
+
+
+@pytest.fixture
+def found(fake):
+    run = gather(fake.settings, fake.folder / "scores", fake.folder / "models", fake.folder / "data")
+    return run, lambda root: record(run, fake.folder / "models", fake.folder / "maps", fake.folder / "scores", root)
+
+
+def git(folder: Path, *words: str) -> str:
+    identity = ["-c", "user.name=a", "-c", "user.email=a@example.org"]
+    return subprocess.run(["git", *identity, *words], cwd=folder, check=True, capture_output=True, text=True).stdout
+
+
+def test_the_commit_is_the_last_one_of_code_or_settings(found, tmp_path):
+    _, make = found
+    assert make(tmp_path)["results"]["commit"] is None  # no repository
+    git(tmp_path, "init", "-q")
+    (tmp_path / "ala").mkdir()
+    (tmp_path / "ala/a.py").write_text("1\n")
+    git(tmp_path, "add", ".")
+    git(tmp_path, "commit", "-qm", "code")
+    code = git(tmp_path, "rev-parse", "HEAD").strip()
+    (tmp_path / "reports").mkdir()
+    (tmp_path / "reports/report.md").write_text("made from it\n")
+    git(tmp_path, "add", ".")
+    git(tmp_path, "commit", "-qm", "report")
+    results = make(tmp_path)["results"]
+    assert (results["commit"], results["dirty"]) == (code, False)
+    (tmp_path / "ala/a.py").write_text("2\n")
+    assert make(tmp_path)["results"]["dirty"] is True
+    assert ", with changes that are not committed" in footer(found[0], make(tmp_path))
+
+
+def test_nothing_tells_of_the_machine(found, fake, tmp_path):
+    run, make = found
+    write_json(tmp_path / "state/ledger/train@0.json", {"stage": "train@0", "seconds": 2.5, "forwards": 10})
+    content = make(tmp_path)
+    text = json.dumps(content) + footer(run, content)
+    for secret in (str(fake.folder), str(tmp_path), str(Path.home()), platform.node()):
+        assert secret not in text
+    if len(getpass.getuser()) > 4:  # "root" could stand in a word
+        assert getpass.getuser() not in text
+    assert content["cost"] == {"train@0": {"seconds": 2.5, "forwards": 10}}
+
+
+def test_every_model_map_and_score_has_its_hash(found, tmp_path):
+    _, make = found
+    results = make(tmp_path)["results"]
+    assert len(results["maps_and_scores"]["fcam/seed-1"]) == 2
+    assert len(results["models"]["abn/seed-0"]["weights/weights.safetensors"]) == 64
+    assert results["encoder_sha256"] == "e" * 64
+    assert make(tmp_path) == make(tmp_path)

@@ -1,0 +1,62 @@
+"""The cost of a stage is written down when DVC runs it, and only then."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from ala.runtime.errors import UserError, reported
+from ala.runtime.ledger import FOLDER, count_forwards, entries
+
+
+@pytest.fixture
+def dvc(monkeypatch, tmp_path):
+    monkeypatch.setenv("DVC_STAGE", "explain@0")
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    return tmp_path
+
+
+def test_a_finished_stage_is_recorded(dvc):
+    with reported():
+        count_forwards(3)
+        count_forwards(4)
+    (entry,) = entries(dvc)
+    assert entry["stage"] == "explain@0"
+    assert entry["forwards"] == 7
+    assert 0 <= entry["seconds"] < 60
+    assert entry["peak_memory_mb"] > 5
+    assert set(entry) == {
+        "stage", "seconds", "peak_memory_mb", "forwards", "device", "threads", "precision", "peak_device_memory_mb",
+    }  # fmt: skip
+
+
+def test_counting_starts_anew_for_each_stage(dvc):
+    for count in (5, 2):
+        with reported():
+            count_forwards(count)
+    assert entries(dvc)[0]["forwards"] == 2
+
+
+def test_a_failed_stage_leaves_no_record(dvc):
+    with pytest.raises(SystemExit), reported():
+        raise UserError("no")
+    assert entries(dvc) == []
+
+
+def test_without_dvc_nothing_is_written(tmp_path, monkeypatch):
+    monkeypatch.delenv("DVC_STAGE", raising=False)
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    with reported():
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_name_of_a_stage_becomes_a_file_name_and_broken_records_are_left_out(dvc, monkeypatch):
+    monkeypatch.setenv("DVC_STAGE", "sub/dvc.yaml:train@a/b")
+    with reported():
+        pass
+    assert [path.name for path in (dvc / FOLDER).iterdir()] == ["train@a_b.json"]
+    (dvc / FOLDER / "cut.json").write_text('{"stage": ')
+    (dvc / FOLDER / "list.json").write_text(json.dumps([1]))
+    assert [entry["stage"] for entry in entries(dvc)] == ["sub/dvc.yaml:train@a/b"]
