@@ -14,13 +14,16 @@ from ala.report.figures import perturbation_curves, training_table
 from ala.report.run import Run
 
 KEYS = ("miou", "insertion", "deletion", "id", "accuracy")
+#: Of the other explainers: a table of experiments with every metric of every method has more columns than a screen.
+FEW = ("miou", "id")
 
 
 def metrics(run: Run, main: pd.DataFrame, ablation: pd.DataFrame) -> dict[str, Any]:
     """The means that `dvc metrics show` and `dvc exp show` print, by row; what was not run is left out."""
     found: dict[str, Any] = {}
     for _, line in main[main["method"].isin(rows.EXPLAINERS)].iterrows():
-        found[line["method"]] = {key: line[f"{key}_mean"] for key in KEYS if _number(line[f"{key}_mean"])}
+        keys = KEYS if line["method"] == "ala" else FEW
+        found[line["method"]] = {key: line[f"{key}_mean"] for key in keys if _number(line[f"{key}_mean"])}
     found["ablation"] = {
         line["row"]: {"miou": line["miou_mean"]} for _, line in ablation.iterrows() if _number(line["miou_mean"])
     }

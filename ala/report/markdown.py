@@ -11,6 +11,8 @@ from ala.report.run import Run
 
 HEADS = {"miou": "mean IoU ↑", "insertion": "Insertion ↑", "deletion": "Deletion ↓", "id": "ID ↑"}
 ABSENT = "–"
+#: The profile whose numbers may be judged by the slides': the same photos and the same encoder.
+COMPARABLE = "paper"
 
 
 def grid(head: Sequence[str], lines: Sequence[Sequence[str]], left: int = 1) -> str:
@@ -50,17 +52,19 @@ def _best(table: pd.DataFrame, key: str, column: str, largest: bool) -> set[str]
     return {names[index] for index in values.index if number(values[index]) == best}
 
 
-def results(table: pd.DataFrame, key: str, which: str, brief: bool = False) -> str:
+def results(table: pd.DataFrame, key: str, which: str, comparable: bool, brief: bool = False) -> str:
     """Our values beside the slides' for table `which` (`main` or `ablation`), whose rows `key` names.
 
-    `brief` leaves out accuracy and the numbers of seeds and photos.
+    The slides' values stand in brackets and small where the run is not `comparable` with them
+    (:func:`ala.report.paper.comparable`). `brief` leaves out accuracy and the numbers of seeds and photos.
     """
     paper = slides.printed(which)
     best = {name: _best(table, key, f"{name}_mean", name != "deletion") for name in HEADS}
     best["accuracy"] = set()  # it belongs to the probed model, not to the map
     switches = ["aea", "sbn"] if which == "ablation" else []
     head = [key, *(name.upper() for name in switches), *([] if brief else ["seeds", "photos", "accuracy"])]
-    head += [part for title in HEADS.values() for part in (title, "slides")]
+    beside = "slides" if comparable else "<sub>slides (not comparable)</sub>"
+    head += [part for title in HEADS.values() for part in (title, beside)]
     lines = []
     for _, line in table.iterrows():
         name = str(line[key])
@@ -70,7 +74,8 @@ def results(table: pd.DataFrame, key: str, which: str, brief: bool = False) -> s
         for metric in HEADS:
             ours = spread(line[f"{metric}_mean"], line[f"{metric}_std"])
             cells += [f"**{ours}**" if name in best[metric] else ours]
-            cells += [str(paper[name][metric]) if name in paper else "not reported"]
+            printed = str(paper[name][metric]) if name in paper else "not reported"
+            cells += [printed if comparable else f"<sub>({printed})</sub>"]
         lines.append(cells)
     return grid(head, lines, left=1 + len(switches))
 
@@ -127,7 +132,7 @@ def document(title: str, run: Run, table: pd.DataFrame, key: str) -> str:
     which = "main" if key == "method" else "ablation"
     parts = [
         f"# {title}",
-        results(table, key, which),
+        results(table, key, which, run.settings.profile == COMPARABLE),
         captions.protocol(run),
         "## Mean IoU by threshold rule",
         threshold_rules(table, key),

@@ -79,7 +79,8 @@ def _make(run: Run, folders: Folders, out: Path) -> None:
             _csv(frame, out / "tables" / f"{name}.csv")
         write_text(out / "tables" / "main.md", markdown.document("Main table", run, main, "method"))
         write_text(out / "tables" / "ablation.md", markdown.document("Ablation", run, ablation, "row"))
-        text = f"# Claims\n\n{markdown.verdicts(tested)}\n\n{captions.CLAIMS}\n"
+        how = captions.protocol(run)
+        text = f"# Claims\n\n{markdown.verdicts(tested)}\n\n{captions.CLAIMS}\n\n{how}\n"
         write_text(out / "tables" / "claims.md", text)
         for name, frame, made in (
             ("paired", pairs := paired.table(run), paired.markdown(pairs)),
@@ -87,7 +88,7 @@ def _make(run: Run, folders: Folders, out: Path) -> None:
             ("layers", by_layer, layers.markdown(by_layer)),
         ):
             _csv(frame, out / "tables" / f"{name}.csv")
-            write_text(out / "tables" / f"{name}.md", made)
+            write_text(out / "tables" / f"{name}.md", f"{made}\n{how}\n")
         for kind in ("insertion", "deletion"):
             _csv(exports.perturbation(run, kind), out / "curves" / f"{kind}.csv")
         _csv(exports.training(run), out / "curves" / "training.csv")
@@ -150,7 +151,7 @@ def page(
         "# Report",
         captions.what_was_run(run),
         "## Main table",
-        markdown.results(main, "method", "main"),
+        markdown.results(main, "method", "main", paper.comparable(run)),
         captions.protocol(run),
         "### Mean IoU by threshold rule",
         markdown.threshold_rules(main, "method"),
@@ -163,7 +164,7 @@ def page(
         captions.CLAIMS + " What was tried where a claim does not hold is in `docs/deviations.md`.",
         "CSV: [claims.csv](tables/claims.csv).",
         "## Ablation",
-        markdown.results(ablation, "row", "ablation"),
+        markdown.results(ablation, "row", "ablation", paper.comparable(run)),
         '(i) to (iii) as on slide 31; (iv) is added. The slides print (iii) again as "Ours", with other spreads.',
         _picture("ablation", drawn, "Each seed as a dot, mean ± spread beside the slides' value as an open marker."),
         _links("ablation"),

@@ -7,7 +7,7 @@ import math
 import pandas as pd
 
 from ala.report import rows, slides
-from ala.report.markdown import grid, number, spread
+from ala.report.markdown import COMPARABLE, grid, number, spread
 from ala.report.run import Run
 
 COLUMNS = [
@@ -27,7 +27,7 @@ CAPTION = (
 
 def comparable(run: Run) -> bool:
     """Whether this run's numbers may be judged by the slides': only CUB-200-2011 with CLIP ViT-B/16 is the same."""
-    return run.settings.profile == "paper"
+    return run.settings.profile == COMPARABLE
 
 
 def mark(name: str, row: str, metric: str) -> str:

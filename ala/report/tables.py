@@ -60,10 +60,11 @@ def per_seed(run: Run) -> pd.DataFrame:
                 **cell_means(cell),
                 **{name: int(cell.scores[name].sum()) for name in EMPTY},
                 **{name: cell.summary.get(name) for name in KEPT},
+                "command": rows.command(method, [seed]),
             }
         )
     head = ["method", "rows", "seed", "n_images", "n_perturbed"]
-    return pd.DataFrame(lines, columns=[*head, *AVERAGED, *EMPTY, *KEPT])
+    return pd.DataFrame(lines, columns=[*head, *AVERAGED, *EMPTY, *KEPT, "command"])
 
 
 def summary(run: Run, row: str, paper: dict[str, slides.Printed]) -> dict[str, object]:

@@ -26,14 +26,14 @@ def run(run_of, cell_of):
 
 
 def test_values_stand_beside_the_slides(run):
-    table = markdown.results(tables.main(run), "method", "main")
+    table = markdown.results(tables.main(run), "method", "main", True)
     assert cells_of(table, "ALA")[:6] == ["ALA", "3", "1", "1.000 ± 0.000", "**0.600 ± 0.100**", "0.693 ± 0.002"]
     assert cells_of(table, "box (oracle)")[4:6] == ["0.900 ± 0.000", "not reported"]
     assert cells_of(table, "RISE")[1:6] == ["0", "not run", "not run", "not run", "0.390 ± 0.014"]
 
 
 def test_best_explainer_is_bold_ties_too_oracle_never(run):
-    table = markdown.results(tables.main(run), "method", "main")
+    table = markdown.results(tables.main(run), "method", "main", True)
     assert cells_of(table, "F-CAM")[4].startswith("**0.600")  # 0.60004 rounds to what ALA has
     assert cells_of(table, "F-CAM")[6].startswith("**0.900")
     assert cells_of(table, "ALA")[8].startswith("**0.300")  # deletion: the lower, the better
@@ -41,12 +41,12 @@ def test_best_explainer_is_bold_ties_too_oracle_never(run):
 
 
 def test_brief_leaves_out_counts_and_accuracy(run):
-    table = markdown.results(tables.main(run), "method", "main", brief=True)
+    table = markdown.results(tables.main(run), "method", "main", True, brief=True)
     assert cells_of(table, "ALA")[:3] == ["ALA", "**0.600 ± 0.100**", "0.693 ± 0.002"]
 
 
 def test_ablation_shows_switches(run):
-    table = markdown.results(tables.ablation(run), "row", "ablation")
+    table = markdown.results(tables.ablation(run), "row", "ablation", True)
     assert cells_of(table, "(iii)")[1:3] == ["✓", "✓"]
     assert cells_of(table, "(i)")[1:6] == ["✓", "–", "0", "not run", "not run"]
     assert cells_of(table, "(iv)")[-1] == "not reported"
@@ -69,3 +69,9 @@ def test_document_carries_protocol_and_commands(run):
                  "mean + standard deviation", f"seeds {run.settings.seeds}", f"{metrics.images_per_class} test photos",
                  "`dvc repro evaluate@0 evaluate@1 evaluate@2`", "main.csv"):  # fmt: skip
         assert said in text
+
+
+def test_values_that_cannot_be_compared_stand_small_and_in_brackets(run):
+    table = markdown.results(tables.main(run), "method", "main", False)
+    assert "<sub>slides (not comparable)</sub>" in table
+    assert "<sub>(0.693 ± 0.002)</sub>" in table
