@@ -2,11 +2,13 @@
 
 All three ask the same question many times over: the score of one class on frame f of photo i. The engine fills one
 buffer of `batch` frames, across photos, calls the model on it, and keeps one number per frame. Nothing larger than
-the buffer exists at any time, and every forward pass but the last is full.
+the buffer exists at any time, and every forward pass but the last is full. Where the device runs out of memory, the
+batch is halved and the run goes on (:class:`Fitting`).
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import Protocol
 
@@ -15,6 +17,7 @@ import torch
 from torch import Tensor
 
 from ala.contracts.classifier import Classifier
+from ala.runtime.errors import UserError
 from ala.runtime.ledger import count_forwards
 from ala.runtime.progress import track
 
@@ -42,6 +45,40 @@ class Frames(Protocol):
         """Write frames `start..stop` of the photo at position `photo` into `out` `(stop - start, 3, S, S)`."""
 
 
+class Fitting:
+    """A model called on as many images at a time as the device's memory holds; answers are those of `score`.
+
+    The first time that memory runs out the batch is halved, with a message, and so on down to one image; later calls
+    start from the size that was found.
+    """
+
+    def __init__(self, score: Score) -> None:
+        self._score = score
+        self.limit: int | None = None  # images per call, once memory has run out
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """`(B, 3, S, S)` to `(B, K)`.
+
+        Raises:
+            UserError: there is no memory for a single image.
+        """
+        while True:
+            try:
+                pieces = images.split(self.limit or len(images))
+                return torch.cat([self._score(piece) for piece in pieces]) if len(pieces) > 1 else self._score(images)
+            except torch.OutOfMemoryError:
+                tried = min(self.limit or len(images), len(images))
+                if tried == 1:
+                    raise UserError(
+                        f"{images.device} has no memory for one image of {images.shape[-1]} x {images.shape[-1]}"
+                        " pixels; free it or use --device cpu"
+                    ) from None
+                self.limit = tried // 2
+                print(f"out of memory with {tried} images at a time, going on with {self.limit}", file=sys.stderr)
+            if images.device.type == "cuda":
+                torch.cuda.empty_cache()
+
+
 @torch.inference_mode()
 def target_scores(
     score: Score, targets: np.ndarray, frames: Frames, batch: int, device: torch.device, what: str
@@ -64,6 +101,7 @@ def target_scores(
     scores = torch.empty(n * per_photo, device=device)
     buffer = torch.empty(batch, 3, frames.side, frames.side, device=device)
     done = filled = 0
+    fitting = Fitting(score)
     for photo in track(range(n), what, unit="photo"):
         start = 0
         while start < per_photo:
@@ -71,7 +109,7 @@ def target_scores(
             frames.fill(photo, start, stop, buffer[filled : filled + stop - start])
             filled, start = filled + stop - start, stop
             if filled == batch or done + filled == n * per_photo:
-                answers = score(buffer[:filled])  # (filled, K)
+                answers = fitting(buffer[:filled])  # (filled, K)
                 columns = wanted[done : done + filled, None]
                 count_forwards(filled)
                 scores[done : done + filled] = answers.gather(1, columns)[:, 0].float()
@@ -84,9 +122,9 @@ def predict(
     model: Classifier, photos: Photos, rows: np.ndarray, batch: int, device: torch.device, what: str = "predict"
 ) -> np.ndarray:
     """Probabilities float32 `(len(rows), K)` of whole photos, in the order of `rows`."""
-    parts = []
+    parts, fitting = [], Fitting(model)
     for start in track(range(0, len(rows), batch), what, unit="batch"):
         images = model.preprocessing.normalise(photos.pixels(rows[start : start + batch]).to(device))
-        parts.append(model(images).float().cpu())  # (b, K)
+        parts.append(fitting(images).float().cpu())  # (b, K)
         count_forwards(len(images))
     return torch.cat(parts).numpy()

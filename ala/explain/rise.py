@@ -23,6 +23,8 @@ from ala.runtime.errors import UserError
 from ala.runtime.seeds import numpy_generator
 
 MASK_MEMORY = 64 * 2**20  # bytes of up-sampled masks held at once; more masks are taken in turns
+SUM_MEMORY = 64 * 2**20  # bytes of maps summed up at once; more photos are taken in groups
+_RENDERED_AT_ONCE = 32  # masks; the up-sampled grids are larger than what is cropped from them
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,13 @@ class RiseMasks:
         Each grid is resized bilinearly (`align_corners=False`) to s + 1 cells' worth of pixels per side, so that
         every offset within one cell leaves an S x S crop.
         """
+        shown = torch.empty(stop - start, self.side, self.side, device=device)
+        for first in range(start, stop, _RENDERED_AT_ONCE):
+            last = min(stop, first + _RENDERED_AT_ONCE)
+            shown[first - start : last - start] = self._render(first, last, device)
+        return shown
+
+    def _render(self, start: int, stop: int, device: torch.device | str) -> Tensor:
         cell = -(-self.side // self.grid)
         cells = np.unpackbits(self.bits[start:stop], axis=1, count=self.grid * self.grid)
         grids = torch.as_tensor(cells, device=device).float().view(-1, 1, self.grid, self.grid)  # (b, 1, s, s)
@@ -96,6 +105,7 @@ def rise_maps(
     settings: Rise,
     device: torch.device,
     memory: int = MASK_MEMORY,
+    sums: int = SUM_MEMORY,
 ) -> np.ndarray:
     """RISE maps of photos `rows` for one class each (METHODS 3.3).
 
@@ -108,7 +118,8 @@ def rise_maps(
         targets: int `(n,)`, usually the predicted classes.
         settings: the `rise` block.
         device: where the model lives.
-        memory: bytes of up-sampled masks to hold at once (at least one batch).
+        memory: bytes of up-sampled masks to hold at once (at least one mask).
+        sums: bytes of maps on the device at once (at least one map).
 
     Returns:
         float32 `(n, S, S)`.
@@ -123,14 +134,35 @@ def rise_maps(
         score = model.logits
     side = model.preprocessing.size
     masks = RiseMasks.draw(settings.n_masks, settings.grid, settings.p1, side, settings.seed)
-    per_turn = max(1, memory // (4 * side * side * settings.batch)) * settings.batch
+    per_turn, per_group = (max(1, limit // (4 * side * side)) for limit in (memory, sums))
+    found = np.empty((len(rows), side, side), np.float32)
+    for first in range(0, len(rows), per_group):
+        group = slice(first, first + per_group)
+        found[group] = _sum_over_masks(score, model.preprocessing, photos, rows[group], targets[group], masks, per_turn,
+                                       settings.batch, device)  # fmt: skip
+    found /= np.float32(settings.n_masks * settings.p1)
+    return found
+
+
+def _sum_over_masks(
+    score: Score,
+    preprocessing: Preprocessing,
+    photos: Photos,
+    rows: np.ndarray,
+    targets: np.ndarray,
+    masks: RiseMasks,
+    per_turn: int,
+    batch: int,
+    device: torch.device,
+) -> np.ndarray:
+    """Masks weighted by the scores they leave, summed: float32 `(n, S, S)`; `per_turn` masks are held at once."""
     turns = range(0, len(masks), per_turn)
-    importance = torch.zeros(len(rows), side * side, device=device)
+    importance = torch.zeros(len(rows), masks.side**2, device=device)
     for turn, start in enumerate(turns, 1):
         shown = masks.render(start, min(len(masks), start + per_turn), device)  # (m, S, S)
-        frames = _Masked(photos, rows, shown, model.preprocessing, device)
+        frames = _Masked(photos, rows, shown, preprocessing, device)
         what = "rise" if len(turns) == 1 else f"rise, masks {turn}/{len(turns)}"
-        weights = torch.as_tensor(target_scores(score, targets, frames, settings.batch, device, what), device=device)
-        importance += weights @ shown.flatten(1)  # (n, m) @ (m, S * S)
-    importance /= settings.n_masks * settings.p1
-    return importance.view(len(rows), side, side).cpu().numpy()
+        weights = torch.as_tensor(target_scores(score, targets, frames, batch, device, what), device=device)
+        importance.addmm_(weights, shown.flatten(1))  # (n, m) @ (m, S * S)
+        del shown, frames  # before the next turn's masks are made
+    return importance.view(len(rows), masks.side, masks.side).cpu().numpy()

@@ -45,10 +45,11 @@ def order(importance: np.ndarray, image_id: int, seed: int) -> np.ndarray:
     return shuffled[np.argsort(-values[shuffled], kind="stable")]
 
 
-def tie_share(importance: np.ndarray) -> float:
-    """The share of a map's pixels whose value another pixel has, too."""
-    _, counts = np.unique(importance, return_counts=True)
-    return float(counts[counts > 1].sum() / importance.size)
+def tie_share(ordered: np.ndarray) -> float:
+    """The share of a map's pixels whose value another pixel has, too; `(P,)` values in the order of :func:`order`."""
+    equal = ordered[1:] == ordered[:-1]  # to the next one
+    tied = np.concatenate([equal, [False]]) | np.concatenate([[False], equal])
+    return float(tied.mean())
 
 
 def blur_kernel(size: int, sigma: float) -> Tensor:
@@ -95,9 +96,10 @@ class _Steps:
     def _prepare(self, photo: int) -> None:
         row = self._rows[photo : photo + 1]
         importance = resize(self._maps[photo : photo + 1], self.side)[0]  # (S, S)
-        self.ties[photo] = tie_share(importance)
+        ordered = order(importance, int(self._photos.image_ids[row[0]]), self._seed)  # the only sort of this map
+        self.ties[photo] = tie_share(importance.reshape(-1)[ordered])
         rank = np.empty(importance.size, np.int32)
-        rank[order(importance, int(self._photos.image_ids[row[0]]), self._seed)] = np.arange(rank.size, dtype=np.int32)
+        rank[ordered] = np.arange(rank.size, dtype=np.int32)
         self._rank = torch.as_tensor(rank, device=self._device).view(self.side, self.side)
         self._image = self._model.preprocessing.normalise(self._photos.pixels(row).to(self._device))  # (1, 3, S, S)
         self._blurred = blurred(self._image, self._kernel)  # (1, 3, S, S)

@@ -82,8 +82,9 @@ def test_maps_do_not_depend_on_batch_or_memory(toy_photos: Any, small_net: Any) 
     rows, targets = np.arange(3), np.array([0, 1, 2])
     one = rise_maps(model, photos, rows, targets, rise(batch=60), CPU)
     for batch, memory in [(1, 2**20), (7, 2**20), (16, 1), (25, 30_000)]:
-        other = rise_maps(model, photos, rows, targets, rise(batch=batch), CPU, memory=memory)
-        np.testing.assert_allclose(other, one, rtol=0, atol=1e-6)
+        for sums in (2**20, 2000):  # 2000 bytes: one map of 16 x 16 at a time
+            other = rise_maps(model, photos, rows, targets, rise(batch=batch), CPU, memory=memory, sums=sums)
+            np.testing.assert_allclose(other, one, rtol=0, atol=1e-6)
     np.testing.assert_array_equal(rise_maps(model, photos, rows, targets, rise(batch=60), CPU), one)  # deterministic
 
 

@@ -94,9 +94,12 @@ def test_order_is_descending_and_ties_are_shared_by_methods() -> None:
 
 
 def test_tie_share() -> None:
-    assert tie_share(np.array([[1.0, 2.0], [3.0, 4.0]])) == 0
-    assert tie_share(np.array([[1.0, 1.0], [3.0, 4.0]])) == 0.5
-    assert tie_share(np.zeros((4, 4))) == 1
+    assert tie_share(np.array([4.0, 3.0, 2.0, 1.0])) == 0
+    assert tie_share(np.array([4.0, 3.0, 1.0, 1.0])) == 0.5
+    assert tie_share(np.zeros(16)) == 1
+    random = np.random.default_rng(0).integers(0, 9, 40)
+    counts = [int((random == value).sum()) for value in random]
+    assert tie_share(np.sort(random)) == np.mean([count > 1 for count in counts])
 
 
 def test_a_two_by_two_photo_by_hand(toy_photos: Any, linear: Any) -> None:

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from ala.contracts.preprocessing import Preprocessing
-from ala.perturb import predict, target_scores
+from ala.perturb import Fitting, predict, target_scores
+from ala.runtime.errors import UserError
 
 CPU = torch.device("cpu")
 
@@ -67,3 +68,32 @@ def test_predict_keeps_the_order_of_rows() -> None:
 
     found = predict(Share(), Photos(), np.array([3, 0, 2]), 2, CPU)
     assert found == pytest.approx(np.array([[0.6, 0.4], [0.0, 1.0], [0.4, 0.6]]), abs=1e-6)
+
+
+class Small(Columns):
+    """Runs out of memory with more than `room` images."""
+
+    def __init__(self, room: int) -> None:
+        super().__init__()
+        self.room = room
+
+    def __call__(self, images: Tensor) -> Tensor:
+        if len(images) > self.room:
+            raise torch.OutOfMemoryError("no")
+        return super().__call__(images)
+
+
+def test_out_of_memory_halves_the_batch_once_and_keeps_every_score(capsys: pytest.CaptureFixture[str]) -> None:
+    targets = np.array([0, 1, 2])
+    model = Small(5)
+    found = target_scores(model, targets, Numbered(9), 16, CPU, "test")
+    np.testing.assert_array_equal(found, target_scores(Columns(), targets, Numbered(9), 16, CPU, "test"))
+    assert max(model.sizes) == 4  # 16, 8, 4
+    said = capsys.readouterr().err
+    assert said.count("out of memory") == 2
+    assert "out of memory with 8 images at a time, going on with 4" in said
+
+
+def test_no_memory_for_one_image_is_one_sentence() -> None:
+    with pytest.raises(UserError, match="cpu has no memory for one image of 2 x 2 pixels; free it or use --device cpu"):
+        Fitting(Small(0))(torch.zeros(3, 3, 2, 2))
