@@ -22,6 +22,7 @@ FIX_COLUMNS = ["fix", "seed", "image_id", "iou", "empty", "insertion", "deletion
 ERROR_COLUMNS = ["rule", "seed", "image_id", "label", "iou", "fp", "fn", *FLAGS]
 
 _NEEDED = {"edge.csv": FIX_COLUMNS, "errors.csv": ERROR_COLUMNS}
+_GROUPS = {"edge.csv": FIXES, "errors.csv": RULES}
 _MAY_BE_EMPTY = {"insertion", "deletion", "id"}
 
 
@@ -35,7 +36,8 @@ def load(path: Path, seed: int) -> pd.DataFrame | None:
     """What :func:`save` wrote for `seed`; None where there is no such file.
 
     Raises:
-        UserError: it has other columns, another seed, a photo twice or a missing number.
+        UserError: it has other columns, another seed, a photo twice or a missing number, or not every fix or rule has
+            the same photos.
     """
     if not path.exists():
         return None
@@ -52,6 +54,11 @@ def load(path: Path, seed: int) -> pd.DataFrame | None:
     twice = rows.duplicated([columns[0], "image_id"])
     if twice.any():
         raise UserError(f"{path}: image {rows[twice].iloc[0]['image_id']} stands twice for one {columns[0]}; {again}")
+    photos = {name: set(part["image_id"]) for name, part in rows.groupby(columns[0])}
+    if set(photos) != set(_GROUPS[path.name]) or len({frozenset(ids) for ids in photos.values()}) > 1:
+        raise UserError(
+            f"{path}: not every {columns[0]} of {', '.join(_GROUPS[path.name])} has the same photos; {again}"
+        )
     absent = rows[[name for name in columns if name not in _MAY_BE_EMPTY]].isna().any()
     if absent.any():
         raise UserError(f"{path} lacks values of {', '.join(absent.index[absent])}; {again}")

@@ -149,9 +149,13 @@ def test_scores_of_other_maps_are_refused(val: Store, test: Store, scored: Score
         error_rows(make_maps(test), test, 127, scored.rows[1:], scored.summary["tau_val"], 3)
 
 
+def all_fixes(scored: Scored) -> pd.DataFrame:
+    return pd.concat([original_rows(scored.rows).assign(fix=fix) for fix in fix_tables.FIXES], ignore_index=True)
+
+
 def test_tables_come_back_as_they_were(tmp_path: Path, test: Store, scored: Scored) -> None:
     rows = error_rows(make_maps(test), test, 127, scored.rows, scored.summary["tau_val"], 3)
-    for name, frame in {"errors.csv": rows, "edge.csv": original_rows(scored.rows)}.items():
+    for name, frame in {"errors.csv": rows, "edge.csv": all_fixes(scored)}.items():
         fix_tables.save(frame, tmp_path / name)
         pd.testing.assert_frame_equal(fix_tables.load(tmp_path / name, 3), frame)
     assert fix_tables.load(tmp_path / "no" / "edge.csv", 3) is None
@@ -164,9 +168,11 @@ def test_tables_come_back_as_they_were(tmp_path: Path, test: Store, scored: Scor
         (lambda rows: rows.assign(seed=4), r"holds seeds \[4\], its folder says 3"),
         (lambda rows: pd.concat([rows, rows[:1]]), "image 101 stands twice for one fix"),
         (lambda rows: rows.assign(iou=rows["iou"].where(rows["image_id"] > 103)), "lacks values of iou"),
+        (lambda rows: rows[1:], r"not every fix of original, ala\+edge, ala\+largest, ala\+guided has the same photos"),
+        (lambda rows: rows[rows["fix"] != "ala+edge"], "not every fix of"),
     ],
 )
 def test_tables_that_are_not_whole_are_refused(tmp_path: Path, scored: Scored, change: Any, message: str) -> None:
-    change(original_rows(scored.rows)).to_csv(tmp_path / "edge.csv", index=False)
+    change(all_fixes(scored)).to_csv(tmp_path / "edge.csv", index=False)
     with pytest.raises(UserError, match=message):
         fix_tables.load(tmp_path / "edge.csv", 3)
