@@ -122,10 +122,11 @@ def caption(settings: Settings) -> str:
         " of the original map, `original` and `ala+guided` at their own. Insertion and deletion: `official` protocol,"
         f" {metrics.step} pixels per step, deletion to the mean colour, insertion from a"
         f" {metrics.blur_kernel}×{metrics.blur_kernel} blur with σ {metrics.blur_sigma:g}, predicted class, on"
-        f" {subset}; removed pixels tie at 0 and come last, in random order. Mean ± sample standard deviation over seeds; gain"
-        f" over the original with a 95 % bootstrap interval over photos, where there are {MIN_PHOTOS} or more."
-        " `empty`: photos left without a predicted pixel, mean over seeds. `worst` photos are chosen by the original's"
-        " IoU, so part of a gain on them is chance: whatever is worst by chance looks better under any change."
+        f" {subset}; removed pixels tie at 0 and come last, in random order. Mean ± sample standard deviation over"
+        " seeds; gain over the original with a 95 % bootstrap interval over photos, where there are"
+        f" {MIN_PHOTOS} or more. `empty`: photos left without a predicted pixel, mean over seeds. `worst` photos are"
+        " chosen by the original's IoU, so part of a gain on them is chance: whatever is worst by chance looks better"
+        " under any change."
     )
 
 
