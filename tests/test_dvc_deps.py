@@ -21,6 +21,7 @@ NOT_USED: dict[str, list[str]] = {
     "train": ["ala/data/birdlets"],  # ala.encoder reaches the drawings to pre-train, which only `encoder` does
     "evaluate": ["ala/explain/rise.py", "ala/explain/attention.py", "ala/data/birdlets"],
     "evaluate_main": ["ala/explain/rise.py", "ala/explain/attention.py", "ala/explain/fcam", "ala/data/birdlets"],
+    "edge": ["ala/explain/rise.py", "ala/explain/attention.py", "ala/explain/fcam", "ala/data/birdlets"],
     "rise": ["ala/data/birdlets"],
     "explain": ["ala/data/birdlets"],
     "train_abn": ["ala/data/birdlets"],

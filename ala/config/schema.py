@@ -294,6 +294,48 @@ class Abn(Section):
     lambda_ab: NotNegative
 
 
+class ErrorSettings(Section):
+    """Which photos count as the worst, and when an error is one-sided (METHODS 6)."""
+
+    rho: Annotated[list[Annotated[Number, Field(ge=1)]], Field(min_length=1)] = [1.5, 2, 3]  # dominance of fp or fn
+    main_rho: Number = 2  # the one by which pictures are sorted
+    worst_share: Annotated[Number, Field(gt=0, le=1)] = 0.0172592  # of the test photos; the slides' 100 of 5,794
+    at_least: Count = 20  # in small sets
+
+    @model_validator(mode="after")
+    def _main_is_one_of_them(self) -> ErrorSettings:
+        if self.main_rho not in self.rho:
+            allowed = ", ".join(f"{rho:g}" for rho in self.rho)
+            raise ValueError(f"main_rho ({self.main_rho:g}) is not one of rho ({allowed})")
+        return self
+
+
+class Guided(Section):
+    """Guided filter of a map by its grey photo; what serves best on validation photos is taken."""
+
+    radius: Annotated[list[Count], Field(min_length=1)] = [2, 4, 8]  # pixels at data.input_size; window 2r + 1
+    eps: Annotated[list[Positive], Field(min_length=1)] = [1.0e-4, 1.0e-3, 1.0e-2]  # of grey levels in [0, 1], squared
+
+
+class Edge(Section):
+    """The edge fix (METHODS 6); the kappa that serves best on validation photos is taken."""
+
+    kappas: Annotated[list[Positive], Field(min_length=1)] = [0.5, 0.75, 1.0, 1.25, 1.5]
+    low: NotNegative = 0.66  # Canny's thresholds as multiples of the photo's median grey level
+    high: NotNegative = 1.33
+    dilate: Count = 3  # side of the square by which edges grow
+    tiny: Fraction = 0.001  # of the photo; smaller regions join their neighbour
+    guided: Guided = Guided()
+
+    @model_validator(mode="after")
+    def _thresholds_and_square_fit(self) -> Edge:
+        if self.low > self.high:
+            raise ValueError(f"low ({self.low:g}) exceeds high ({self.high:g})")
+        if self.dilate % 2 == 0:
+            raise ValueError(f"dilate ({self.dilate}) must be odd, so that its square has a centre pixel")
+        return self
+
+
 class Metrics(Section):
     """What is scored, on how many photos (METHODS 5)."""
 
@@ -336,6 +378,8 @@ class Profile(Section):
     abn: Abn
     layers: Layers
     metrics: Metrics
+    errors: ErrorSettings
+    edge: Edge
 
     @model_validator(mode="after")
     def _parts_fit(self) -> Profile:

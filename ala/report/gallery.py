@@ -118,8 +118,8 @@ def draw(run: Run, chosen: list[Case], seed: int, store: Store, maps: Path, path
             # The photo stays visible where the map is low.
             opacity = 0.2 + 0.6 * values[0]
             panel.imshow(values[0], cmap=MAP_COLOURS, vmin=0, vmax=1, alpha=opacity, interpolation="bilinear")
-            _outline(panel, iou.predict(values, "mean_std")[0], "#00e5ff")
-            _outline(panel, masks[line], "white")
+            outline(panel, iou.predict(values, "mean_std")[0], "#00e5ff")
+            outline(panel, masks[line], "white")
             score = _iou(run, row, seed)[case.image_id]
             panel.set_title(f"IoU {score:.2f}", fontsize=8, fontweight="normal", loc="center")
     for panel, name in zip(panels[0], columns, strict=True):
@@ -150,11 +150,12 @@ def contact_sheet(store: Store, threshold: int, path: Path, columns: int = 10, l
         panel.set_axis_off()
     for panel, photo, mask in zip(panels.flat, photos, masks, strict=False):
         panel.imshow(photo)
-        _outline(panel, mask, "white", width=0.7)
+        outline(panel, mask, "white", width=0.7)
     style.save(figure, path, photos=True)
 
 
-def _outline(panel: Axes, mask: np.ndarray, colour: str, width: float = 1.0) -> None:
+def outline(panel: Axes, mask: np.ndarray, colour: str, width: float = 1.0) -> None:
+    """Draw the border of `mask` `(S, S)` on `panel`, in `colour` on black; an empty or full mask has none."""
     if mask.any() and not mask.all():
         panel.contour(mask, levels=[0.5], colors="black", linewidths=1.8 * width)
         panel.contour(mask, levels=[0.5], colors=colour, linewidths=width)

@@ -14,12 +14,13 @@ from ala.data.store import Store
 from ala.report import (
     captions,
     claims,
+    error_sheet,
     exports,
+    extras,
     figures,
     gallery,
     layers,
     markdown,
-    paired,
     paper,
     provenance,
     rows,
@@ -65,7 +66,8 @@ def build(run: Run, folders: Folders, out: Path) -> None:
 
 def _make(run: Run, folders: Folders, out: Path) -> None:
     main, ablation, tested = tables.main(run), tables.ablation(run), claims.table(run)
-    by_layer = layers.table(run, folders.scores)
+    store = Store.open(folders.data / "store" / str(run.settings.active.data.input_size), "test")
+    more = extras.extras(run, folders.scores, store.names, main, ablation)
     drawn: dict[str, str] = {}
     chosen: list[gallery.Case] = []
 
@@ -79,16 +81,9 @@ def _make(run: Run, folders: Folders, out: Path) -> None:
             _csv(frame, out / "tables" / f"{name}.csv")
         write_text(out / "tables" / "main.md", markdown.document("Main table", run, main, "method"))
         write_text(out / "tables" / "ablation.md", markdown.document("Ablation", run, ablation, "row"))
-        how = captions.protocol(run)
-        text = f"# Claims\n\n{markdown.verdicts(tested)}\n\n{captions.CLAIMS}\n\n{how}\n"
+        text = f"# Claims\n\n{markdown.verdicts(tested)}\n\n{captions.CLAIMS}\n\n{captions.protocol(run)}\n"
         write_text(out / "tables" / "claims.md", text)
-        for name, frame, made in (
-            ("paired", pairs := paired.table(run), paired.markdown(pairs)),
-            ("paper", printed := paper.table(run, main, ablation), paper.markdown(printed)),
-            ("layers", by_layer, layers.markdown(by_layer)),
-        ):
-            _csv(frame, out / "tables" / f"{name}.csv")
-            write_text(out / "tables" / f"{name}.md", f"{made}\n{how}\n")
+        extras.write(more, run, out / "tables")
         for kind in ("insertion", "deletion"):
             _csv(exports.perturbation(run, kind), out / "curves" / f"{kind}.csv")
         _csv(exports.training(run), out / "curves" / "training.csv")
@@ -103,16 +98,17 @@ def _make(run: Run, folders: Folders, out: Path) -> None:
             ("curves", figures.curves(run, folder / "curves.png")),
             ("ablation", figures.ablation(run, ablation, folder / "ablation.png")),
             ("training", figures.training(run, folder / "training.png")),
-            ("layers", layers.draw(by_layer, folder / "layers.png")),
+            ("layers", layers.draw(more["layers"].frame, folder / "layers.png")),
         ):
             if made:
                 drawn[name] = f"figures/{name}.png"
 
     def write_pictures() -> None:
         data = run.settings.active.data
-        store = Store.open(folders.data / "store" / str(data.input_size), "test")
         gallery.contact_sheet(store, data.mask_threshold, out / "figures" / "data.png")
         drawn["data"] = "figures/data.png"
+        if error_sheet.draw(more["error_top"].frame, store, folders.maps, run.settings, out / "figures" / "errors.png"):
+            drawn["errors"] = "figures/errors.png"
         seed = gallery.gallery_seed(run)
         if seed is None:
             return
@@ -126,7 +122,8 @@ def _make(run: Run, folders: Folders, out: Path) -> None:
         step()
     found = provenance.record(run, folders.models, folders.maps, folders.scores)
     write_json(out / "provenance.json", found)
-    write_text(out / "report.md", page(run, main, ablation, tested, drawn, chosen, provenance.footer(run, found)))
+    footer = provenance.footer(run, found)
+    write_text(out / "report.md", page(run, main, ablation, tested, more, drawn, chosen, footer))
 
 
 def _csv(frame: pd.DataFrame, path: Path) -> None:
@@ -139,6 +136,7 @@ def page(
     main: pd.DataFrame,
     ablation: pd.DataFrame,
     tested: pd.DataFrame,
+    more: dict[str, extras.Extra],
     drawn: dict[str, str],
     chosen: list[gallery.Case],
     footer: str,
@@ -180,6 +178,14 @@ def page(
             " ALA, which reads them all. Right: how much each layer adds to the SBN's tokens.",
         ),
         "Mean IoU without each tap, and the numbers: [layers.md](tables/layers.md).",
+        "## Errors",
+        _body(more["errors"]),
+        _picture("errors", drawn, error_sheet.CAPTION),
+        "Definitions: `docs/errors-analysis.md`. CSV: [errors.csv](tables/errors.csv), every photo:"
+        " [error_top.csv](tables/error_top.csv).",
+        "### The edge fix",
+        _body(more["edge"]),
+        "CSV: [edge.csv](tables/edge.csv).",
         "## Gallery",
         _gallery(run, drawn, chosen),
         "## Insertion and deletion",
@@ -208,6 +214,11 @@ def page(
         footer,
     ]
     return "\n\n".join(section for section in sections if section) + "\n"
+
+
+def _body(extra: extras.Extra) -> str:
+    """The page of a table without its title."""
+    return extra.text.partition("\n\n")[2].strip()
 
 
 def _gallery(run: Run, drawn: dict[str, str], chosen: list[gallery.Case]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -25,5 +26,17 @@ class Printed:
 @cache
 def printed(table: str) -> dict[str, dict[str, Printed]]:
     """Table `main` or `ablation` of the slides: row name to metric (:data:`METRICS`) to value."""
-    content = yaml.safe_load((Path(__file__).parent / "slides.yaml").read_text(encoding="utf-8"))
-    return {row: {name: Printed(*map(float, cells[name])) for name in METRICS} for row, cells in content[table].items()}
+    rows = _content()[table].items()
+    return {row: {name: Printed(*map(float, cells[name])) for name in METRICS} for row, cells in rows}
+
+
+def errors() -> dict[str, int]:
+    """How the slides sort the worst photos: `worst` is how many, by kind (`OA`, `IA`, `Others`) how many of them."""
+    found = _content()["errors"]
+    named = {"worst": "worst", "OA": "over_attended", "IA": "insufficiently_attended", "Others": "others"}
+    return {name: int(found[key]) for name, key in named.items()}
+
+
+def _content() -> dict[str, Any]:
+    content: dict[str, Any] = yaml.safe_load((Path(__file__).parent / "slides.yaml").read_text(encoding="utf-8"))
+    return content

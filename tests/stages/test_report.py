@@ -16,6 +16,8 @@ from PIL import Image
 from stages.report import main
 from tests.report.fake_run import write_params, write_run
 
+TABLES = ("main", "ablation", "claims", "layers", "paired", "paper", "errors", "error_top", "edge")
+
 
 def report(folder: Path, **changes: object) -> None:
     paths = {name: folder / name for name in ("scores", "models", "maps", "data")}
@@ -44,11 +46,10 @@ def done(tmp_path_factory):
 def test_everything_is_written_and_nothing_stale_is_left(done):
     assert set(hashes(done / "reports")) == {
         "report.md", "metrics.json", "provenance.json", "notes.md",
-        *(f"tables/{name}.{kind}"
-          for name in ("main", "ablation", "claims", "layers", "paired", "paper") for kind in ("csv", "md")),
+        *(f"tables/{name}.{kind}" for name in TABLES for kind in ("csv", "md")),
         "tables/per_seed.csv",
         *(f"curves/{name}.csv" for name in ("insertion", "deletion", "training", "validation_miou")),
-        *(f"figures/{name}.png" for name in ("gallery", "curves", "ablation", "training", "layers", "data")),
+        *(f"figures/{name}.png" for name in ("gallery", "curves", "ablation", "training", "layers", "errors", "data")),
     }  # fmt: skip
 
 

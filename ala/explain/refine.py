@@ -1,0 +1,92 @@
+"""Fixes of a finished map by its photo: the edge fix and two rivals (METHODS 6).
+
+Each takes maps float32 `(n, S, S)` in [0, 1] and their RGB photos uint8 `(n, S, S, 3)`, and gives :class:`Fixed`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ala.config.schema import Edge
+from ala.explain.edge import attended, grey, threshold
+
+
+@dataclass(frozen=True)
+class Fixed:
+    """What a fix makes of maps.
+
+    Attributes:
+        importance: float32 `(n, S, S)`, the fixed maps.
+        foreground: boolean `(n, S, S)`, their predictions.
+    """
+
+    importance: np.ndarray
+    foreground: np.ndarray
+
+
+def original(maps: np.ndarray, photos: np.ndarray) -> Fixed:
+    """The maps as they are, cut at their mean + standard deviation."""
+    return Fixed(maps, maps > threshold(maps))
+
+
+def edge(maps: np.ndarray, photos: np.ndarray, kappa: float, settings: Edge) -> Fixed:
+    """0 in the regions between edges that a map attends to too little; cut at the threshold of the original map."""
+    stays = np.stack([attended(one, photo, kappa, settings) for one, photo in zip(maps, grey(photos), strict=True)])
+    return _only(stays, maps)
+
+
+def largest(maps: np.ndarray, photos: np.ndarray) -> Fixed:
+    """0 outside the 4-connected part of the prediction that holds the map's maximum (of equals the first).
+
+    A map without a prediction, a constant one, stays as it is.
+    """
+    from scipy.ndimage import label
+
+    stays = maps > threshold(maps)
+    for row, predicted in enumerate(stays):
+        if not predicted.any():
+            stays[row] = True
+            continue
+        parts, _ = label(predicted)
+        stays[row] = parts == parts.ravel()[maps[row].argmax()]
+    return _only(stays, maps)
+
+
+def guided(maps: np.ndarray, photos: np.ndarray, radius: int, eps: float) -> Fixed:
+    """Maps through the guided filter of their grey photos, cut at their own mean + standard deviation.
+
+    Args:
+        maps: as above.
+        photos: as above.
+        radius: of the square window, of side 2 * radius + 1 pixels.
+        eps: what counts as a flat window, a variance of grey levels in [0, 1].
+    """
+    filtered = [guided_filter(one, photo / 255, radius, eps) for one, photo in zip(maps, grey(photos), strict=True)]
+    importance = np.stack(filtered).astype(np.float32)
+    return Fixed(importance, importance > threshold(importance))
+
+
+def guided_filter(importance: np.ndarray, guide: np.ndarray, radius: int, eps: float) -> np.ndarray:
+    """A map `(S, S)`, in each window a linear function of the guide `(S, S)` (He, Sun and Tang 2013): float64.
+
+    Windows are cut off at the border of the photo.
+    """
+    from scipy.ndimage import uniform_filter
+
+    side = 2 * radius + 1
+    inside = uniform_filter(np.ones(guide.shape), side, mode="constant")  # the share of a window within the photo
+
+    def mean(values: np.ndarray) -> np.ndarray:
+        found: np.ndarray = uniform_filter(values.astype(np.float64), side, mode="constant") / inside
+        return found
+
+    guide_mean, map_mean = mean(guide), mean(importance)
+    slope = (mean(guide * importance) - guide_mean * map_mean) / (mean(guide * guide) - guide_mean**2 + eps)
+    return mean(slope) * guide + mean(map_mean - slope * guide_mean)
+
+
+def _only(stays: np.ndarray, maps: np.ndarray) -> Fixed:
+    importance = np.where(stays, maps, np.float32(0))
+    return Fixed(importance, importance > threshold(maps))

@@ -1,0 +1,63 @@
+"""Which error each photo's map makes, under every threshold rule: the rows of `errors.csv` (METHODS 6)."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from ala.contracts.maps import Maps
+from ala.data.store import Store
+from ala.metrics import errors, iou
+from ala.metrics.fix_tables import ERROR_COLUMNS, RULES
+from ala.metrics.fixes import chunks
+from ala.runtime.errors import UserError
+
+
+def val_tau(maps: Maps, store: Store, mask_threshold: int) -> float:
+    """The threshold of the rule `val`, from maps of all validation photos."""
+    parts = [
+        iou.iou_by_tau(iou.at_size(maps, store.image_ids[rows], store.size), store.foreground(rows, mask_threshold))
+        for rows in chunks(np.arange(len(store)), store.size)
+    ]
+    return iou.best_tau(np.concatenate(parts))
+
+
+def error_rows(
+    maps: Maps, store: Store, mask_threshold: int, scores: pd.DataFrame, tau: float, seed: int
+) -> pd.DataFrame:
+    """One row per rule and test photo in the columns of `errors.csv`.
+
+    Args:
+        maps: of all test photos.
+        store: test photos and masks.
+        mask_threshold: foreground where grey > threshold.
+        scores: of these maps, one row per photo of `store`, in its order; they tell which photos are misclassified.
+        tau: the threshold of the rule `val`.
+        seed: of the run.
+
+    Raises:
+        UserError: the scores are of other photos or other maps.
+    """
+    if scores["image_id"].tolist() != store.image_ids.tolist():
+        raise UserError(f"the scores of {maps.method}, seed {seed}, are of other photos than the store; evaluate again")
+    correct = scores["correct"].to_numpy(dtype=bool)
+    parts = []
+    for rule in RULES:
+        found = {name: np.zeros(len(store)) for name in ("iou", "fp", "fn")}
+        flagged = {name: np.zeros(len(store), dtype=bool) for name in errors.FLAGS}
+        for rows in chunks(np.arange(len(store)), store.size):
+            predictions = iou.predict(iou.at_size(maps, store.image_ids[rows], store.size), rule, tau)
+            greys = np.asarray(store.masks[rows])
+            for name, values in errors.shares(predictions, greys > mask_threshold).items():
+                found[name][rows] = values
+            odd = errors.flags(predictions, greys, mask_threshold, found["iou"][rows], correct[rows])
+            for name, values in odd.items():
+                flagged[name][rows] = values
+        if not np.allclose(found["iou"], scores[f"iou_{rule}"], atol=1e-9):
+            raise UserError(
+                f"the maps of {maps.method}, seed {seed}, give another IoU ({rule}) than their scores tell;"
+                f" run `dvc repro evaluate@{seed}` again"
+            )
+        head = {"rule": rule, "seed": seed, "image_id": store.image_ids, "label": store.labels}
+        parts.append(pd.DataFrame({**head, **found, **flagged})[ERROR_COLUMNS])
+    return pd.concat(parts, ignore_index=True)

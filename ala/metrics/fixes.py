@@ -1,0 +1,107 @@
+"""What a fix of finished maps earns: IoU on all photos, insertion and deletion on the subset (METHODS 6)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from typing import Protocol, TypeVar
+
+import numpy as np
+import pandas as pd
+
+from ala.config.schema import Metrics
+from ala.contracts.maps import Maps
+from ala.data.store import Store, subset_rows
+from ala.metrics import iou
+from ala.metrics.curves import area
+from ala.metrics.fix_tables import FIX_COLUMNS
+from ala.metrics.insertion_deletion import blur_kernel, insertion_deletion
+from ala.metrics.score import Probe
+
+_PIXELS_AT_ONCE = 2**22
+
+
+class Fixed(Protocol):
+    """Fixed maps float32 `(n, S, S)` and their predictions, boolean `(n, S, S)`."""
+
+    @property
+    def importance(self) -> np.ndarray: ...
+    @property
+    def foreground(self) -> np.ndarray: ...
+
+
+#: Maps float32 `(n, S, S)` in [0, 1] and their photos uint8 `(n, S, S, 3)` to what becomes of them.
+Fix = Callable[[np.ndarray, np.ndarray], Fixed]
+Choice = TypeVar("Choice", bound=Hashable)
+
+
+def chunks(rows: np.ndarray, side: int) -> Iterator[np.ndarray]:
+    """`rows` a few at a time, so that no data set of photos `(side, side)` lies in memory as a whole."""
+    at_once = max(1, _PIXELS_AT_ONCE // side**2)
+    for start in range(0, len(rows), at_once):
+        yield rows[start : start + at_once]
+
+
+def best(
+    candidates: Mapping[Choice, Fix], maps: Maps, store: Store, mask_threshold: int
+) -> tuple[Choice, dict[Choice, float]]:
+    """The candidate with the largest mean IoU on all photos of `store`, of equals the first; and everyone's.
+
+    It is meant for validation photos: what is chosen on test photos is flattered by them.
+    """
+    found = {name: float(_ious(fix, maps, store, mask_threshold)[0].mean()) for name, fix in candidates.items()}
+    return max(found, key=lambda name: found[name]), found
+
+
+def score_fix(
+    name: str, fix: Fix, maps: Maps, store: Store, mask_threshold: int, probe: Probe, settings: Metrics, seed: int
+) -> pd.DataFrame:
+    """One row per test photo in the columns of `edge.csv`.
+
+    Args:
+        name: of the fix.
+        fix: what to do to the maps.
+        maps: of all test photos.
+        store: test photos and masks at the side of the evaluation.
+        mask_threshold: foreground where grey > threshold.
+        probe: the model that the maps explain.
+        settings: the `metrics` block; insertion and deletion as in :func:`ala.metrics.score.score`.
+        seed: of the run, kept in the rows.
+    """
+    ious, empty = _ious(fix, maps, store, mask_threshold)
+    subset = subset_rows(store, settings.images_per_class, settings.subset_seed)
+    chosen = probe.photos.rows_of(store.image_ids[subset])
+    importance = np.concatenate([one.importance for _, one in _fixed(fix, maps, store, subset)])  # (m, S, S)
+    curves = insertion_deletion(
+        probe.model, probe.photos, chosen, importance, probe.full[chosen], method=name, step=settings.step,
+        kernel=blur_kernel(settings.blur_kernel, settings.blur_sigma), seed=settings.subset_seed,
+        batch=settings.batch, device=probe.device, reference_side=store.size,
+    )  # fmt: skip
+    rows = pd.DataFrame({"fix": name, "seed": seed, "image_id": store.image_ids, "iou": ious, "empty": empty})
+    for kind, values in {"insertion": area(curves.insertion), "deletion": area(curves.deletion)}.items():
+        rows[kind] = np.nan
+        rows.loc[subset, kind] = values
+    rows["id"] = rows["insertion"] - rows["deletion"]
+    return rows[FIX_COLUMNS]
+
+
+def original_rows(scores: pd.DataFrame) -> pd.DataFrame:
+    """The rows of `edge.csv` for maps as they are, taken from their scores: nothing is measured twice."""
+    named = {"iou_mean_std": "iou", "empty_mean_std": "empty"}
+    rows = scores.rename(columns=named).assign(fix="original")[FIX_COLUMNS]
+    return rows.astype({"empty": bool}).reset_index(drop=True)
+
+
+def _ious(fix: Fix, maps: Maps, store: Store, mask_threshold: int) -> tuple[np.ndarray, np.ndarray]:
+    """IoU and whether the prediction is empty, float64 and boolean `(n,)`, of all photos of `store`."""
+    scores, empty = np.zeros(len(store)), np.zeros(len(store), dtype=bool)
+    for rows, one in _fixed(fix, maps, store, np.arange(len(store))):
+        scores[rows] = iou.iou(one.foreground, store.foreground(rows, mask_threshold))
+        empty[rows] = ~one.foreground.any(axis=(1, 2))
+    return scores, empty
+
+
+def _fixed(fix: Fix, maps: Maps, store: Store, rows: np.ndarray) -> Iterator[tuple[np.ndarray, Fixed]]:
+    """Rows of `store`, a few at a time, and what becomes of their maps."""
+    for some in chunks(rows, store.size):
+        values = iou.at_size(maps, store.image_ids[some], store.size)
+        yield some, fix(values, np.asarray(store.images[some]))

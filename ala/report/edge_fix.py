@@ -1,0 +1,159 @@
+"""What the edge fix and its rivals gain over the map as it is, on all photos and on the worst ones (METHODS 6)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from ala.config.schema import Settings
+from ala.metrics.fix_tables import FIXES
+from ala.report.edge_scores import EdgeScores, command, gather
+from ala.report.markdown import ABSENT, grid, number, spread
+from ala.report.tables import NOT_RUN
+from ala.runtime.seeds import numpy_generator
+
+RESAMPLES = 2000
+#: A bootstrap over fewer photos gives intervals that are far too narrow.
+MIN_PHOTOS = 10
+#: Column of the table: column of the per-image scores.
+METRICS = {"miou": "iou", "insertion": "insertion", "deletion": "deletion", "id": "id"}
+#: `edge.csv`. `n_empty` counts predictions without a pixel, mean over seeds; a gain is fix minus original.
+COLUMNS = [
+    "fix", "photos", "n_seeds", "n_images", "n_perturbed", "n_empty",
+    *(f"{name}_{kind}" for name in METRICS for kind in ("mean", "std", "gain", "gain_low", "gain_high")),
+    "command",
+]  # fmt: skip
+HEADS = {"miou": "mean IoU ↑", "insertion": "Insertion ↑", "deletion": "Deletion ↓", "id": "ID ↑"}
+
+
+def edge_table(scores: Path, settings: Settings) -> pd.DataFrame:
+    """`edge.csv`: one line per fix on `all` test photos and on the `worst`, in the columns of :data:`COLUMNS`.
+
+    Mean over photos first, then mean and sample standard deviation over seeds. A gain is the mean difference to the
+    original on the same photos and seeds, with a 95 % percentile bootstrap over photos (scipy), each photo's gain being
+    averaged over seeds first. Insertion, deletion and ID stand on the `n_perturbed` photos that have them.
+    """
+    found = gather(scores, settings)
+    groups = {"all": sorted(set(found.fixes["image_id"])), "worst": found.worst("mean_std", settings)}
+    lines = [_line(found, fix, name, ids, settings) for name, ids in groups.items() for fix in FIXES]
+    return pd.DataFrame(lines, columns=COLUMNS, dtype=object)
+
+
+def _line(found: EdgeScores, fix: str, photos: str, ids: list[int], settings: Settings) -> dict[str, object]:
+    line: dict[str, object] = dict.fromkeys(COLUMNS, NOT_RUN)
+    line |= {"fix": fix, "photos": photos, "n_seeds": len(found.seeds), "command": command(settings.seeds)}
+    if not found.seeds:
+        return line
+    rows = found.fixes[found.fixes["image_id"].isin(ids)]
+    mine, original = rows[rows["fix"] == fix], rows[rows["fix"] == "original"]
+    line |= {"n_images": len(ids), "n_empty": float(mine.groupby("seed")["empty"].sum().mean())}
+    for name, column in METRICS.items():
+        values = _by_photo(mine, column).dropna()
+        means = values.mean(axis=0)
+        line[f"{name}_mean"] = float(means.mean()) if len(values) else None
+        line[f"{name}_std"] = float(means.std(ddof=1)) if len(means) > 1 else None
+        before = _by_photo(original, column).reindex(values.index)
+        gain = (values - before).mean(axis=1).to_numpy() if fix != "original" else np.array([])
+        low, high = interval(gain, fix, photos, name)
+        line |= {f"{name}_gain": float(gain.mean()) if len(gain) else None}
+        line |= {f"{name}_gain_low": low, f"{name}_gain_high": high}
+        if name == "insertion":
+            line["n_perturbed"] = len(values)
+    return line
+
+
+def _by_photo(rows: pd.DataFrame, column: str) -> pd.DataFrame:
+    """Values `(photos, seeds)`, NaN where a photo has none."""
+    return rows.pivot_table(index="image_id", columns="seed", values=column, dropna=False)
+
+
+def interval(gains: np.ndarray, *names: str) -> tuple[float | None, float | None]:
+    """95 % bootstrap interval of the mean of `(photos,)` gains; none below :data:`MIN_PHOTOS`, a point where all agree.
+
+    `names` choose the random stream.
+    """
+    from scipy.stats import bootstrap
+
+    if len(gains) < MIN_PHOTOS:
+        return None, None
+    if np.ptp(gains) == 0:
+        return float(gains[0]), float(gains[0])
+    result = bootstrap(
+        (gains,), np.mean, n_resamples=RESAMPLES, method="percentile", vectorized=True, batch=200,
+        rng=numpy_generator(0, "edge", *names),
+    )  # fmt: skip
+    return float(result.confidence_interval.low), float(result.confidence_interval.high)
+
+
+def edge_markdown(table: pd.DataFrame, scores: Path, settings: Settings) -> str:
+    """The twin of `edge.csv`: means, gains with intervals, what was chosen on validation, caption and notes."""
+    found = gather(scores, settings)
+    lines = []
+    for _, line in table.iterrows():
+        empty = line["n_empty"] if isinstance(line["n_empty"], str) else number(line["n_empty"], 1)
+        cells = [f"`{line['fix']}`", str(line["photos"]), str(line["n_images"]), str(line["n_perturbed"]), empty]
+        for name in METRICS:
+            cells += [spread(line[f"{name}_mean"], line[f"{name}_std"]), _gain(line, name)]
+        lines.append(cells)
+    head = [
+        "fix",
+        "photos",
+        "n",
+        "n (Ins, Del)",
+        "empty",
+        *(part for title in HEADS.values() for part in (title, "gain")),
+    ]
+    parts = [grid(head, lines, left=2), caption(settings), _chosen(found, settings)]
+    if found.notes:
+        parts.append("\n".join(f"- {note}" for note in found.notes))
+    return "\n\n".join(part for part in parts if part)
+
+
+def caption(settings: Settings) -> str:
+    """How the numbers were made, and why a gain on the worst photos says less than it seems to."""
+    metrics, data = settings.active.metrics, settings.active.data
+    per_class = metrics.images_per_class
+    subset = "all test photos" if per_class is None else f"{per_class} test photos per class"
+    return (
+        f"Maps of `{settings.main_variant}`, seeds {settings.seeds}. Mean IoU at {data.input_size}×{data.input_size}:"
+        f" ground truth grey > {data.mask_threshold}; `ala+edge` and `ala+largest` are cut at mean + standard deviation"
+        " of the original map, `original` and `ala+guided` at their own. Insertion and deletion: `official` protocol,"
+        f" {metrics.step} pixels per step, deletion to the mean colour, insertion from a"
+        f" {metrics.blur_kernel}×{metrics.blur_kernel} blur with σ {metrics.blur_sigma:g}, predicted class, on"
+        f" {subset}; removed pixels tie at 0 and come last, in random order. Mean ± sample standard deviation over"
+        " seeds; gain over the original with a 95 % bootstrap interval over photos, where there are"
+        f" {MIN_PHOTOS} or more. `empty`: photos left without a predicted pixel, mean over seeds. `worst` photos are"
+        " chosen by the original's IoU, so part of a gain on them is chance: whatever is worst by chance looks better"
+        " under any change."
+    )
+
+
+def _gain(line: pd.Series, name: str) -> str:
+    gain, low, high = (line[f"{name}_{kind}"] for kind in ("gain", "gain_low", "gain_high"))
+    if gain is None or isinstance(gain, str):
+        return NOT_RUN if isinstance(gain, str) else ABSENT
+    return f"{gain:+.3f}" + (f" [{low:+.3f}, {high:+.3f}]" if low is not None else "")
+
+
+def _chosen(found: EdgeScores, settings: Settings) -> str:
+    """Mean IoU on validation photos by kappa and seed, and what was taken; a warning where nothing helps there."""
+    if not found.seeds:
+        return ""
+    kappas = settings.active.edge.kappas
+    lines, doubts = [], []
+    for seed in found.seeds:
+        said = found.summaries[seed]
+        by_kappa = {each["kappa"]: each["miou"] for each in said["val_miou"]["kappa"]}
+        window = max(each["miou"] for each in said["val_miou"]["guided"])
+        cells = [f"**{number(by_kappa.get(k))}**" if k == said["kappa"] else number(by_kappa.get(k)) for k in kappas]
+        guided = f"{number(window)} (r {said['radius']}, ε {said['eps']:g})"
+        lines.append([str(seed), number(said["val_miou"]["original"]), *cells, guided])
+        if by_kappa[said["kappa"]] <= said["val_miou"]["original"]:
+            doubts.append(str(seed))
+    head = ["seed", "original", *(f"edge, κ = {kappa:g}" for kappa in kappas), "best guided"]
+    told = "Mean IoU on validation photos, where κ (bold), radius r and ε were chosen."
+    if doubts:
+        told += f" At seed {', '.join(doubts)} no κ beats the original there: the best one is the least harmful."
+    return f"{grid(head, lines)}\n\n{told}"

@@ -1,0 +1,53 @@
+"""The tables beside `main` and `ablation`: statistics, the paper, layers, errors; each as CSV and as Markdown."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+import pandas as pd
+
+from ala.report import captions, edge_fix, edge_scores, errors, layers, paired, paper
+from ala.report.run import Run
+from ala.runtime.files import write_text
+
+
+class Extra(NamedTuple):
+    """A table in full precision, and as a Markdown page without its protocol."""
+
+    frame: pd.DataFrame
+    text: str
+
+
+def extras(
+    run: Run, scores: Path, class_names: list[str], main: pd.DataFrame, ablation: pd.DataFrame
+) -> dict[str, Extra]:
+    """All of them by name, in the order of the report; what was not run is added to the run's notes.
+
+    Raises:
+        UserError: a file below `scores` is broken, or was changed after it was written.
+    """
+    settings = run.settings
+    pairs, printed, by_layer = paired.table(run), paper.table(run, main, ablation), layers.table(run, scores)
+    counts, fixes = errors.errors_table(scores, settings), edge_fix.edge_table(scores, settings)
+    top = errors.error_top_table(scores, settings, class_names)
+    run.notes.extend(edge_scores.gather(scores, settings).notes)
+    counted = f"# Errors of the worst photos\n\n{errors.errors_markdown(counts, scores, settings)}\n"
+    fixed = f"# The edge fix and its rivals\n\n{edge_fix.edge_markdown(fixes, scores, settings)}\n"
+    how = errors.caption(counts, settings)
+    listed = f"# The worst photos\n\nOne line per photo, worst first: [error_top.csv](error_top.csv). {how}\n"
+    return {
+        "paired": Extra(pairs, paired.markdown(pairs)),
+        "paper": Extra(printed, paper.markdown(printed)),
+        "layers": Extra(by_layer, layers.markdown(by_layer)),
+        "errors": Extra(counts, counted),
+        "error_top": Extra(top, listed),
+        "edge": Extra(fixes, fixed),
+    }
+
+
+def write(made: dict[str, Extra], run: Run, folder: Path) -> None:
+    """Every table as `NAME.csv` and `NAME.md` in `folder`; each page ends with how its numbers were made."""
+    for name, (frame, text) in made.items():
+        frame.to_csv(folder / f"{name}.csv", index=False, lineterminator="\n")
+        write_text(folder / f"{name}.md", f"{text}\n{captions.protocol(run)}\n")

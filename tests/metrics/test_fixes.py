@@ -1,0 +1,178 @@
+"""Scores of fixes: what is chosen on validation, the same numbers as the metrics give, tables that are refused."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from ala.config.schema import Metrics
+from ala.contracts.maps import Maps
+from ala.data.store import Store, subset_rows
+from ala.metrics import errors, fix_tables, iou
+from ala.metrics.error_rows import error_rows, val_tau
+from ala.metrics.fixes import best, chunks, original_rows, score_fix
+from ala.metrics.score import Probe, Scored, Truth, score
+from ala.runtime.errors import UserError
+
+CPU = torch.device("cpu")
+SIDE = 12
+SETTINGS = Metrics(
+    images_per_class=2, val_images_per_class=1, subset_seed=0, step=20, blur_kernel=3, blur_sigma=1.0, batch=16
+)
+
+
+@dataclass(frozen=True)
+class Cut:
+    """A fix with an answer known beforehand: the map above a level."""
+
+    importance: np.ndarray
+    foreground: np.ndarray
+
+
+def cut(level: float) -> Any:
+    return lambda maps, photos: Cut(np.where(maps > level, maps, 0).astype(np.float32), maps > level)
+
+
+def unchanged(maps: np.ndarray, photos: np.ndarray) -> Cut:
+    assert photos.shape == (*maps.shape, 3)
+    return Cut(maps, iou.predict(maps, "mean_std"))
+
+
+def make_store(split: str, n: int, first_id: int) -> Store:
+    random = np.random.default_rng(first_id)
+    images = random.integers(0, 256, (n, SIDE, SIDE, 3)).astype(np.uint8)
+    masks = np.zeros((n, SIDE, SIDE), np.uint8)
+    for row in range(n):
+        y, x = random.integers(0, 6, 2)
+        masks[row, y : y + 6, x : x + 6] = 102  # a minority's opinion around a majority's
+        masks[row, y + 1 : y + 5, x + 1 : x + 5] = 255
+    labels = np.arange(n) % 2
+    return Store(
+        SIDE, split, ["a", "b"], np.arange(first_id, first_id + n), labels, images, masks, np.zeros((n, 4), np.float32)
+    )
+
+
+def make_maps(store: Store) -> Maps:
+    noise = np.random.default_rng(1).random((len(store), SIDE, SIDE))
+    values = (0.7 * store.foreground(slice(None)) + noise).astype(np.float32)
+    return Maps(store.image_ids, values, "aea-true-sbn-true", "toy", np.full(len(store), -1))
+
+
+@pytest.fixture(scope="module")
+def val() -> Store:
+    return make_store("val", 6, 1)
+
+
+@pytest.fixture(scope="module")
+def test() -> Store:
+    return make_store("test", 8, 101)
+
+
+@pytest.fixture
+def probe(test: Store, small_net: Any) -> Probe:
+    return Probe.of(small_net(SIDE, 2), test, 4, CPU)
+
+
+@pytest.fixture
+def scored(val: Store, test: Store, probe: Probe) -> Scored:
+    return score(make_maps(val), make_maps(test), Truth(val, test, 127), probe, SETTINGS, 3)
+
+
+def test_a_fix_that_changes_nothing_earns_what_the_map_earned(test: Store, probe: Probe, scored: Scored) -> None:
+    rows = score_fix("same", unchanged, make_maps(test), test, 127, probe, SETTINGS, 3)
+    expected = original_rows(scored.rows)
+    assert expected["fix"].unique().tolist() == ["original"]
+    pd.testing.assert_frame_equal(rows.drop(columns="fix"), expected.drop(columns="fix"), rtol=1e-6)
+    subset = subset_rows(test, 2, 0)
+    np.testing.assert_array_equal(np.flatnonzero(rows["insertion"].notna()), subset)
+
+
+def test_a_fix_is_scored_by_its_own_prediction_and_map(test: Store, probe: Probe) -> None:
+    maps = make_maps(test)
+    rows = score_fix("cut", cut(0.6), maps, test, 127, probe, SETTINGS, 3)
+    shown, masks = iou.at_size(maps, test.image_ids, SIDE), test.foreground(slice(None))
+    np.testing.assert_allclose(rows["iou"], iou.iou(shown > 0.6, masks))
+    other = score_fix("keep", unchanged, maps, test, 127, probe, SETTINGS, 3)
+    assert (rows["insertion"] - other["insertion"]).abs().max() > 1e-4
+    np.testing.assert_allclose(rows["id"].dropna(), (rows["insertion"] - rows["deletion"]).dropna())
+    nothing = score_fix("none", cut(2), maps, test, 127, probe, SETTINGS, 3)
+    assert nothing["empty"].all()
+    assert (nothing["iou"] == 0).all()
+
+
+def test_the_best_on_the_given_photos_is_chosen(val: Store) -> None:
+    levels = [0.9, 0.1, 0.5, 0.3]
+    chosen, found = best({level: cut(level) for level in levels}, make_maps(val), val, 127)
+    shown, masks = iou.at_size(make_maps(val), val.image_ids, SIDE), val.foreground(slice(None))
+    slow = {level: iou.iou(shown > level, masks).mean() for level in levels}
+    assert found == pytest.approx(slow)
+    assert chosen == max(slow, key=lambda level: slow[level])
+    assert best({"b": cut(0.5), "a": cut(0.5)}, make_maps(val), val, 127)[0] == "b"  # of equals the first
+
+
+def test_chunks_hold_every_row_once() -> None:
+    parts = list(chunks(np.arange(7), 2**10))  # four photos of a million pixels at once
+    assert [len(part) for part in parts] == [4, 3]
+    assert np.concatenate(parts).tolist() == list(range(7))
+    assert [len(part) for part in chunks(np.arange(2), 2**13)] == [1, 1]
+
+
+def test_error_rows_hold_what_the_parts_say(val: Store, test: Store, scored: Scored) -> None:
+    maps, tau = make_maps(test), val_tau(make_maps(val), val, 127)
+    assert tau == scored.summary["tau_val"]
+    rows = error_rows(maps, test, 127, scored.rows, tau, 3)
+    assert list(rows.columns) == fix_tables.ERROR_COLUMNS
+    assert rows["rule"].unique().tolist() == ["mean_std", "fixed", "val"]
+    shown = iou.at_size(maps, test.image_ids, SIDE)
+    for rule, part in rows.groupby("rule"):
+        np.testing.assert_array_equal(part["image_id"], test.image_ids)
+        np.testing.assert_allclose(part["iou"], scored.rows[f"iou_{rule}"])
+        np.testing.assert_allclose(part[["iou", "fp", "fn"]].sum(axis=1), 1)
+        predictions = iou.predict(shown, str(rule), tau)
+        odd = errors.flags(predictions, test.masks, 127, part["iou"].to_numpy(), scored.rows["correct"].to_numpy())
+        for name, values in odd.items():
+            np.testing.assert_array_equal(part[name], values)
+    assert (rows["misclassified"] == ~np.tile(scored.rows["correct"], 3)).all()
+
+
+def test_scores_of_other_maps_are_refused(val: Store, test: Store, scored: Scored) -> None:
+    other = scored.rows.assign(iou_fixed=scored.rows["iou_fixed"] + 0.01)
+    with pytest.raises(UserError, match=r"seed 3, give another IoU \(fixed\).*dvc repro evaluate@3"):
+        error_rows(make_maps(test), test, 127, other, scored.summary["tau_val"], 3)
+    with pytest.raises(UserError, match="of other photos than the store"):
+        error_rows(make_maps(test), test, 127, scored.rows[1:], scored.summary["tau_val"], 3)
+
+
+def all_fixes(scored: Scored) -> pd.DataFrame:
+    return pd.concat([original_rows(scored.rows).assign(fix=fix) for fix in fix_tables.FIXES], ignore_index=True)
+
+
+def test_tables_come_back_as_they_were(tmp_path: Path, test: Store, scored: Scored) -> None:
+    rows = error_rows(make_maps(test), test, 127, scored.rows, scored.summary["tau_val"], 3)
+    for name, frame in {"errors.csv": rows, "edge.csv": all_fixes(scored)}.items():
+        fix_tables.save(frame, tmp_path / name)
+        pd.testing.assert_frame_equal(fix_tables.load(tmp_path / name, 3), frame)
+    assert fix_tables.load(tmp_path / "no" / "edge.csv", 3) is None
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda rows: rows.drop(columns="empty"), "has the columns"),
+        (lambda rows: rows.assign(seed=4), r"holds seeds \[4\], its folder says 3"),
+        (lambda rows: pd.concat([rows, rows[:1]]), "image 101 stands twice for one fix"),
+        (lambda rows: rows.assign(iou=rows["iou"].where(rows["image_id"] > 103)), "lacks values of iou"),
+        (lambda rows: rows[1:], r"not every fix of original, ala\+edge, ala\+largest, ala\+guided has the same photos"),
+        (lambda rows: rows[rows["fix"] != "ala+edge"], "not every fix of"),
+    ],
+)
+def test_tables_that_are_not_whole_are_refused(tmp_path: Path, scored: Scored, change: Any, message: str) -> None:
+    change(all_fixes(scored)).to_csv(tmp_path / "edge.csv", index=False)
+    with pytest.raises(UserError, match=message):
+        fix_tables.load(tmp_path / "edge.csv", 3)
