@@ -108,7 +108,7 @@ def test_fixes_are_chosen_on_val_scored_on_test_and_again_the_same(project: Path
         written = {file.name: file.read_bytes() for file in out.iterdir()}
         assert not first or written == first  # byte for byte
         first = written
-    assert sorted(first) == ["edge.csv", "errors.csv", "summary.json"]
+    assert sorted(first) == ["SHA256SUMS", "edge.csv", "errors.csv", "summary.json"]
     summary = json.loads(first["summary.json"])
     by_kappa = {each["kappa"]: each["miou"] for each in summary["val_miou"]["kappa"]}
     assert by_kappa[summary["kappa"]] == max(by_kappa.values())
@@ -140,6 +140,7 @@ def test_test_masks_choose_nothing(project: Path) -> None:
     probe = Probe.of(Toy(), stores["test"], 8, torch.device("cpu"))
     again = score(maps["val"], maps["test"], Truth(stores["val"], stores["test"], 127), probe, metrics, 1)
     contract.save(again.rows, scores)
+    seal(scores.parent)
     assert run(project).exit_code == 0
     after = json.loads(path.read_text())
     assert after["test"] != before["test"]
