@@ -35,14 +35,19 @@ class Photos(Protocol):
         """Photos `rows` as uint8 `(len(rows), 3, S, S)`."""
 
 
-class Frames(Protocol):
+class Filler(Protocol):
     """Changed versions of photos, made on demand. Photos are asked for one after another, frames in order."""
 
-    count: int  # frames per photo
     side: int  # S
 
     def fill(self, photo: int, start: int, stop: int, out: Tensor) -> None:
         """Write frames `start..stop` of the photo at position `photo` into `out` `(stop - start, 3, S, S)`."""
+
+
+class Frames(Filler, Protocol):
+    """As many frames of every photo."""
+
+    count: int  # frames per photo
 
 
 class Fitting:
@@ -80,41 +85,62 @@ class Fitting:
 
 
 @torch.inference_mode()
-def target_scores(
-    score: Score, targets: np.ndarray, frames: Frames, batch: int, device: torch.device, what: str
+def column_scores(
+    score: Score,
+    columns: np.ndarray,
+    counts: np.ndarray,
+    frames: Filler,
+    batch: int,
+    device: torch.device,
+    what: str,
 ) -> np.ndarray:
-    """The score of each photo's target class on each of its frames.
+    """The scores of some classes of each photo on each of its frames.
 
     Args:
         score: a model; its answer to an image does not depend on the others in the batch.
-        targets: int `(n,)`, one class per photo.
-        frames: `frames.count` versions of each of the n photos.
+        columns: int `(n, C)`, the classes of each photo.
+        counts: int `(n,)`, frames of each photo.
+        frames: makes them.
         batch: images per forward pass.
         device: where the model lives.
         what: the name of the work, shown with its progress.
 
     Returns:
-        float32 `(n, frames.count)`.
+        float32 `(counts.sum(), C)`, photo after photo, frames in order.
     """
-    n, per_photo = len(targets), frames.count
-    wanted = torch.as_tensor(np.repeat(targets, per_photo), device=device)  # (n * F,)
-    scores = torch.empty(n * per_photo, device=device)
-    buffer = torch.empty(batch, 3, frames.side, frames.side, device=device)
+    total = int(counts.sum())
+    wanted = torch.as_tensor(np.repeat(columns, counts, axis=0), device=device)  # (N, C)
+    scores = torch.empty(wanted.shape, device=device)
+    buffer = torch.empty(min(batch, max(total, 1)), 3, frames.side, frames.side, device=device)
     done = filled = 0
     fitting = Fitting(score)
-    for photo in track(range(n), what, unit="photo"):
+    for photo, per_photo in enumerate(track(counts.tolist(), what, unit="photo")):
         start = 0
         while start < per_photo:
-            stop = min(per_photo, start + batch - filled)
+            stop = min(per_photo, start + len(buffer) - filled)
             frames.fill(photo, start, stop, buffer[filled : filled + stop - start])
             filled, start = filled + stop - start, stop
-            if filled == batch or done + filled == n * per_photo:
+            if filled == len(buffer) or done + filled == total:
                 answers = fitting(buffer[:filled])  # (filled, K)
-                columns = wanted[done : done + filled, None]
                 count_forwards(filled)
-                scores[done : done + filled] = answers.gather(1, columns)[:, 0].float()
+                scores[done : done + filled] = answers.gather(1, wanted[done : done + filled]).float()
                 done, filled = done + filled, 0
-    return scores.view(n, per_photo).cpu().numpy()
+    return scores.cpu().numpy()
+
+
+def target_scores(
+    score: Score, targets: np.ndarray, frames: Frames, batch: int, device: torch.device, what: str
+) -> np.ndarray:
+    """The score of each photo's target class on each of its frames, float32 `(n, frames.count)`.
+
+    Every photo has `frames.count` frames; the other arguments are those of :func:`column_scores`.
+
+    Args:
+        targets: int `(n,)`, one class per photo.
+    """
+    counts = np.full(len(targets), frames.count)
+    found = column_scores(score, np.asarray(targets)[:, None], counts, frames, batch, device, what)  # (n * F, 1)
+    return found.reshape(len(targets), frames.count)
 
 
 @torch.inference_mode()

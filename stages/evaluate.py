@@ -43,7 +43,7 @@ def main(
     test photos that have a map, insertion and deletion on metrics.images_per_class photos of each class.
 
     Writes SCORES/METHOD/seed-SEED/scores.csv (one row per photo and method), curves.npz (insertion and deletion step
-    by step), summary.json (means, counts and the threshold found on validation, by method) and SHA256SUMS, by which
+    by step; true_class.npz: of the true class), summary.json (means, counts and the threshold found on validation, by method) and SHA256SUMS, by which
     the report refuses scores that were edited.
 
     Example: python -m stages.evaluate --method rise --seed 0
@@ -80,6 +80,7 @@ def main(
             with atomic_folder(scores / one / f"seed-{seed}") as out:
                 table.save(pd.concat([each.rows for each in scored], ignore_index=True), out / "scores.csv")
                 Curves.join([each.curves for each in scored]).save(out / "curves.npz")
+                Curves.join([each.true_class for each in scored]).save(out / "true_class.npz")
                 write_json(out / "summary.json", {each.summary["method"]: each.summary for each in scored})
                 seal(out)
             for each in scored:

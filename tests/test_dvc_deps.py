@@ -25,6 +25,7 @@ NOT_USED: dict[str, list[str]] = {
     "rise": ["ala/data/birdlets"],
     "explain": ["ala/data/birdlets"],
     "train_abn": ["ala/data/birdlets"],
+    "protocols": ["ala/explain/rise.py", "ala/explain/attention.py", "ala/data/birdlets"],
     "layers": ["ala/explain/rise.py", "ala/explain/trivial.py", "ala/explain/fcam", "ala/data/birdlets"],
 }
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]

@@ -345,6 +345,8 @@ class Metrics(Section):
     step: Count  # pixels per insertion/deletion step
     blur_kernel: Annotated[int, Field(strict=True, ge=3)]
     blur_sigma: Positive
+    lab_points: Annotated[int, Field(strict=True, ge=2)]  # of the curves of the protocol `lab`; the authors had 48
+    box_step: Annotated[Number, Field(gt=0, lt=1)]  # between the thresholds of MaxBoxAcc and MaxBoxAccV2
     batch: Count  # images per forward pass of the probed model
 
     @model_validator(mode="after")

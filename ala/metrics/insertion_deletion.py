@@ -19,7 +19,7 @@ from torch import Tensor
 from ala.contracts.classifier import Classifier
 from ala.contracts.maps import resize
 from ala.metrics.curves import Curves
-from ala.perturb import Photos, target_scores
+from ala.perturb import Photos, column_scores
 from ala.runtime.seeds import numpy_generator
 
 
@@ -154,17 +154,56 @@ def insertion_deletion(
         reference_side: default: the side of the model's input.
     """
     targets = full.argmax(axis=1)
+    return insertion_deletion_of(
+        model, photos, rows, maps, full, targets[:, None], method=method, step=step, kernel=kernel, seed=seed,
+        batch=batch, device=device, reference_side=reference_side,
+    )[0]  # fmt: skip
+
+
+@torch.inference_mode()
+def insertion_deletion_of(
+    model: Classifier,
+    photos: Photos,
+    rows: np.ndarray,
+    maps: np.ndarray,
+    full: np.ndarray,
+    classes: np.ndarray,
+    *,
+    method: str,
+    step: int,
+    kernel: Tensor,
+    seed: int,
+    batch: int,
+    device: torch.device,
+    reference_side: int | None = None,
+) -> list[Curves]:
+    """Curves of several classes of each photo, from the same forward passes.
+
+    As :func:`insertion_deletion`, with `classes` int `(n, C)`, e.g. the predicted and the true one.
+
+    Returns:
+        C curves; `forwards`, which they share, stands in each.
+    """
     changed = shown_pixels(model.preprocessing.size, step, reference_side)
     frames = _Steps(model, photos, rows, maps, changed, kernel, seed, device)
-    inner = target_scores(model, targets, frames, batch, device, f"insertion and deletion, {method}")  # (n, 2T - 1)
+    counts, what = np.full(len(rows), frames.count), f"insertion and deletion, {method}"
+    found = column_scores(model, classes, counts, frames, batch, device, what)  # (n * (2T - 1), C)
     empty = model(torch.zeros(1, 3, frames.side, frames.side, device=device))[0].float().cpu().numpy()  # (K,)
-    whole = np.take_along_axis(full, targets[:, None], axis=1)  # (n, 1)
-    return Curves(
-        methods=np.full(len(rows), method),
-        image_ids=np.asarray(photos.image_ids)[rows],
-        targets=targets,
-        insertion=np.concatenate([inner[:, : frames.steps], whole], axis=1).astype(np.float32),
-        deletion=np.concatenate([whole, inner[:, frames.steps :], empty[targets, None]], axis=1).astype(np.float32),
-        tie_shares=frames.ties,
-        forwards=inner.size + 1,
-    )
+    curves = []
+    for column, targets in enumerate(classes.T):
+        inner = found[:, column].reshape(len(rows), frames.count)  # (n, 2T - 1)
+        whole = np.take_along_axis(full, targets[:, None], axis=1)  # (n, 1)
+        insertion = np.concatenate([inner[:, : frames.steps], whole], axis=1)  # (n, T + 1)
+        deletion = np.concatenate([whole, inner[:, frames.steps :], empty[targets, None]], axis=1)
+        curves.append(
+            Curves(
+                methods=np.full(len(rows), method),
+                image_ids=np.asarray(photos.image_ids)[rows],
+                targets=targets,
+                insertion=insertion.astype(np.float32),
+                deletion=deletion.astype(np.float32),
+                tie_shares=frames.ties,
+                forwards=inner.size + 1,
+            )
+        )
+    return curves

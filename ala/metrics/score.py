@@ -17,7 +17,7 @@ from ala.contracts.scores import COLUMNS
 from ala.data.store import Store, subset_rows
 from ala.metrics import iou
 from ala.metrics.curves import Curves, area
-from ala.metrics.insertion_deletion import blur_kernel, insertion_deletion
+from ala.metrics.insertion_deletion import blur_kernel, insertion_deletion_of
 from ala.perturb import predict
 from ala.runtime.errors import UserError
 
@@ -63,6 +63,7 @@ class Scored:
     rows: pd.DataFrame
     curves: Curves
     summary: dict[str, Any]
+    true_class: Curves  # the same curves for the true class instead of the predicted one
 
 
 def score(val_maps: Maps, test_maps: Maps, truth: Truth, probe: Probe, settings: Metrics, seed: int) -> Scored:
@@ -102,8 +103,9 @@ def score(val_maps: Maps, test_maps: Maps, truth: Truth, probe: Probe, settings:
 
     subset = subset_rows(test, settings.images_per_class, settings.subset_seed)
     chosen = probe.photos.rows_of(test.image_ids[subset])
-    curves = insertion_deletion(
-        probe.model, probe.photos, chosen, test_maps.select(test.image_ids[subset]), probe.full[chosen],
+    classes = np.stack([targets[subset], test.labels[subset]], axis=1)
+    curves, true_class = insertion_deletion_of(
+        probe.model, probe.photos, chosen, test_maps.select(test.image_ids[subset]), probe.full[chosen], classes,
         method=test_maps.method, step=settings.step, kernel=blur_kernel(settings.blur_kernel, settings.blur_sigma),
         seed=settings.subset_seed, batch=settings.batch, device=probe.device, reference_side=test.size,
     )  # fmt: skip
@@ -123,7 +125,7 @@ def score(val_maps: Maps, test_maps: Maps, truth: Truth, probe: Probe, settings:
         "tau_val": tau, "steps": curves.insertion.shape[1] - 1, "tie_share": float(curves.tie_shares.mean()),
         "forwards": curves.forwards,
     }  # fmt: skip
-    return Scored(table, curves, summary)
+    return Scored(table, curves, summary, true_class)
 
 
 def _tau(maps: Maps, truth: Truth) -> float:

@@ -1,0 +1,129 @@
+"""Insertion and deletion by the laboratory's protocol, which the authors of ALA used (METHODS 5.2).
+
+For k = 1..K the threshold tau_k is the value at rank min(step k, n - 1) of the map, n = S², step = ceil(n / K), and the
+mask is A >= tau_k: equal values enter together. Insertion keeps the mask on a substrate, deletion its complement. The
+curve has no point k = 0; its area is the trapezoid over the K points, spread over [0, 1].
+
+The map may be quantised first: in December 2023 the authors' code replaced it by q equally spaced levels, 3 at last,
+which makes it nearly binary and its curves steps. Frames that are the same image, as most of those are, run once.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ala.contracts.classifier import Classifier
+from ala.contracts.maps import resize
+from ala.metrics.curves import area
+from ala.metrics.insertion_deletion import blurred
+from ala.metrics.iou import min_max
+from ala.perturb import Photos, column_scores
+
+Substrate = Literal["zero", "blur"]
+
+
+class LabCurves(NamedTuple):
+    """Probabilities `(n, C, K)` of C classes along insertion and deletion; `forwards` images were seen for them."""
+
+    insertion: np.ndarray
+    deletion: np.ndarray
+    forwards: int
+
+    def areas(self, which: int) -> tuple[np.ndarray, np.ndarray]:
+        """Areas `(n,)` under insertion and deletion of class number `which` of each photo."""
+        return area(self.insertion[:, which]), area(self.deletion[:, which])
+
+
+def quantised(maps: np.ndarray, levels: int) -> np.ndarray:
+    """Maps `(n, h, w)` scaled to [0, 1] one by one and set to the lower of `levels` equally spaced values, 0 to 1.
+
+    With three levels a pixel keeps 1/2 if it reaches half of the range, and 1 only if it is the maximum.
+    """
+    steps = levels - 1
+    return (np.floor(min_max(maps).astype(np.float64) * steps) / steps).astype(np.float32)
+
+
+def thresholds(importance: np.ndarray, points: int) -> np.ndarray:
+    """tau_1..tau_K of one map `(S, S)`, non-increasing: `(K,)` with K = ceil(n / ceil(n / points))."""
+    descending = np.sort(importance.reshape(-1))[::-1]
+    n = descending.size
+    step = -(-n // points)
+    ranks = np.minimum(step * np.arange(1, -(-n // step) + 1), n - 1)
+    return descending[ranks]
+
+
+class _LabFrames:
+    """For each photo its distinct masks, first on insertion, then on deletion."""
+
+    def __init__(
+        self, model: Classifier, photos: Photos, rows: np.ndarray, maps: np.ndarray, taus: list[np.ndarray],
+        substrate: Substrate, kernel: Tensor, device: torch.device,
+    ) -> None:  # fmt: skip
+        self.side = model.preprocessing.size
+        self._model, self._photos, self._rows, self._maps, self._taus = model, photos, rows, maps, taus
+        self._substrate, self._kernel, self._device = substrate, kernel.to(device), device
+        pixels = torch.zeros(1, 3, 1, 1, dtype=torch.uint8, device=device)
+        self._black = model.preprocessing.normalise(pixels)  # (1, 3, 1, 1): 0 in pixel space
+        self._current = -1
+        self._image = self._ground = self._values = self._cuts = torch.empty(0)
+
+    def fill(self, photo: int, start: int, stop: int, out: Tensor) -> None:
+        if photo != self._current:
+            self._prepare(photo)
+        masks = len(self._cuts)
+        middle = min(max(start, masks), stop)  # insertion before, deletion from here on
+        if start < middle:
+            kept = self._values >= self._cuts[start:middle]  # (b, 1, S, S)
+            torch.where(kept, self._image, self._ground, out=out[: middle - start])
+        if middle < stop:
+            kept = self._values >= self._cuts[middle - masks : stop - masks]
+            torch.where(kept, self._ground, self._image, out=out[middle - start :])
+
+    def _prepare(self, photo: int) -> None:
+        pixels = self._photos.pixels(self._rows[photo : photo + 1]).to(self._device)
+        self._image = self._model.preprocessing.normalise(pixels)  # (1, 3, S, S)
+        blur = self._substrate == "blur"
+        self._ground = blurred(self._image, self._kernel) if blur else self._black.expand_as(self._image)
+        self._values = torch.as_tensor(self._maps[photo], device=self._device)  # (S, S)
+        self._cuts = torch.as_tensor(self._taus[photo], device=self._device).view(-1, 1, 1, 1)
+        self._current = photo
+
+
+def lab_curves(
+    model: Classifier, photos: Photos, rows: np.ndarray, maps: np.ndarray, classes: np.ndarray, *,
+    points: int, levels: int | None, substrate: Substrate, kernel: Tensor, batch: int, device: torch.device, what: str,
+) -> LabCurves:  # fmt: skip
+    """Curves of `maps` on the model for several classes of each photo, from the same forward passes.
+
+    Args:
+        model: the probed model.
+        photos: at the side of `model.preprocessing`.
+        rows: int `(n,)`.
+        maps: `(n, h, w)`, of any resolution; resized to the model's input.
+        classes: int `(n, C)`, e.g. the predicted and the true one.
+        points: K, of the curve.
+        levels: of the quantisation, None for none.
+        substrate: `zero` is a black image (0 in pixel space), `blur` the photo convolved with `kernel`.
+        kernel: of the blur (:func:`ala.metrics.insertion_deletion.blur_kernel`).
+        batch: images per forward pass.
+        device: where the model lives.
+        what: shown with the progress.
+    """
+    large = resize(maps, model.preprocessing.size)  # (n, S, S)
+    if levels is not None:
+        large = quantised(large, levels)
+    all_taus = [thresholds(one, points) for one in large]
+    unique = [np.unique(taus)[::-1].copy() for taus in all_taus]  # distinct thresholds are distinct masks
+    counts = np.array([2 * len(taus) for taus in unique])
+    frames = _LabFrames(model, photos, rows, large, unique, substrate, kernel, device)
+    scores = column_scores(model, classes, counts, frames, batch, device, what)  # (sum of counts, C)
+    insertion, deletion = [], []
+    for one, taus, found in zip(all_taus, unique, np.split(scores, counts.cumsum()[:-1]), strict=True):
+        places = np.searchsorted(-taus, -one)  # of each of the K thresholds among the distinct ones
+        insertion.append(found[: len(taus)][places].T)  # (C, K)
+        deletion.append(found[len(taus) :][places].T)
+    return LabCurves(np.stack(insertion), np.stack(deletion), int(counts.sum()))
