@@ -1,0 +1,28 @@
+"""Which photos the gallery shows, and in what order they are taken while there is room for them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import zip_longest
+
+#: So many of the worst photos come first where not all of them fit.
+WORST = 50
+
+
+def order(labels: Mapping[int, int], score: Mapping[int, float], perturbed: set[int]) -> list[int]:
+    """Image ids by priority: the :data:`WORST` by `score`, then one photo of each class in turn.
+
+    Within a class those with curves (`perturbed`) come first, then by id; ties in the score go to the smaller id.
+
+    Args:
+        labels: class of each photo of the gallery.
+        score: IoU of ALA, of the photos that have one.
+    """
+    worst = sorted((image for image in labels if image in score), key=lambda image: (score[image], image))[:WORST]
+    taken = set(worst)
+    by_class: dict[int, list[int]] = {}
+    for image in sorted(labels, key=lambda image: (image not in perturbed, image)):
+        if image not in taken:
+            by_class.setdefault(labels[image], []).append(image)
+    in_turn: Sequence[tuple[int | None, ...]] = list(zip_longest(*(by_class[label] for label in sorted(by_class))))
+    return worst + [image for turn in in_turn for image in turn if image is not None]
