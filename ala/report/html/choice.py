@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from itertools import zip_longest
 
-#: So many of the worst photos come first where not all of them fit.
+#: So many of the worst photos come first; where all photos fit, the order makes no difference.
 WORST = 50
+#: More photos than these are of no use to a reader and would only be encoded to find that they do not fit.
+MOST = 600
 
 
 def order(labels: Mapping[int, int], score: Mapping[int, float], perturbed: set[int]) -> list[int]:
-    """Image ids by priority: the :data:`WORST` by `score`, then one photo of each class in turn.
+    """At most :data:`MOST` image ids by priority: the :data:`WORST` by `score`, then one of each class in turn.
 
-    Within a class those with curves (`perturbed`) come first, then by id; ties in the score go to the smaller id.
+    Within a class those with curves come first, then by id; ties in the score go to the smaller id.
 
     Args:
-        labels: class of each photo of the gallery.
+        labels: class of each photo that may be shown.
         score: IoU of ALA, of the photos that have one.
+        perturbed: photos that have curves.
     """
     worst = sorted((image for image in labels if image in score), key=lambda image: (score[image], image))[:WORST]
     taken = set(worst)
@@ -24,5 +27,5 @@ def order(labels: Mapping[int, int], score: Mapping[int, float], perturbed: set[
     for image in sorted(labels, key=lambda image: (image not in perturbed, image)):
         if image not in taken:
             by_class.setdefault(labels[image], []).append(image)
-    in_turn: Sequence[tuple[int | None, ...]] = list(zip_longest(*(by_class[label] for label in sorted(by_class))))
-    return worst + [image for turn in in_turn for image in turn if image is not None]
+    turns = zip_longest(*(by_class[label] for label in sorted(by_class)))
+    return (worst + [image for turn in turns for image in turn if image is not None])[:MOST]

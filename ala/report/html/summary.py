@@ -54,7 +54,7 @@ def _detail(row: dict[str, str]) -> str:
     metric = {"miou": "mean IoU"}.get(row.get("metric", ""), row.get("metric", ""))
     text = f"{metric} {_signed(row['difference'])}".strip()
     if row.get("ci_low") and row.get("ci_high"):
-        text += f", 95 % interval {_signed(row['ci_low'])} to {_signed(row['ci_high'])}"
+        text += f" [{_signed(row['ci_low'])}, {_signed(row['ci_high'])}]"
     return text
 
 

@@ -125,7 +125,7 @@ function makeGallery(data) {
     return ["Insertion", "Deletion"].map((title, k) => makeChart({
       title, x: "share of the pixels", y: "probability of the target class",
       series: rows.map((method) => ({ row: method.row, label: method.label, x: data.share, y: photo.curves[method.row][k].map((value) => value / 1000) })),
-    }));
+    }, 4));
   }
 
   function open(id) {
