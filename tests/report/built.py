@@ -28,10 +28,9 @@ class Built:
     store: Store
 
     def render(self, **changes: Any) -> str:
-        given = {"run": self.run, "store": self.store, "provenance": PROVENANCE} | changes
-        return render(
-            given["run"], self.out, self.folder / "maps", self.folder / "scores", given["store"], given["provenance"]
-        )
+        given = {"run": self.run, "store": self.store, "provenance": PROVENANCE, "captions": None} | changes
+        folders = {"out_folder": self.out, "maps": self.folder / "maps", "scores": self.folder / "scores"}
+        return render(**given, **folders)
 
     def named(self, name: str) -> Store:
         """The store with its first class called `name`."""

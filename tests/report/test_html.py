@@ -127,3 +127,17 @@ def test_provenance_is_a_table(page):
 def test_figures_have_alternative_texts(built, page):
     found = re.findall(r'<img src="data:image/png[^"]*" alt="([^"]+)"', page)
     assert len(found) == len(list((built.out / "figures").glob("*.png"))) == 5
+
+
+def test_a_page_that_would_be_too_large_takes_fewer_photos(built, page, monkeypatch):
+    limit = len(page.encode()) - 10_000
+    monkeypatch.setattr("ala.report.html.page.LIMIT", limit)
+    text = built.render()
+    assert len(text.encode()) <= limit
+    shown = len(Reader(text).data()["gallery"]["photos"])
+    assert 0 < shown < 12
+    assert f"{shown} of 12 test photos" in text
+
+
+def test_captions_of_the_caller_stand_for_the_catalogues(built):
+    assert "<p>Only <em>this</em>.</p>" in built.render(captions={"main": "Only *this*."})

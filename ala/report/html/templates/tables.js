@@ -47,3 +47,8 @@ document.addEventListener("click", async (event) => {
   }
   setTimeout(() => { button.textContent = "Copy"; }, 1500);
 });
+
+// What a row's source shows may lie beyond the edge of its table.
+document.addEventListener("toggle", (event) => {
+  if (event.target.matches("details.trace[open]")) event.target.scrollIntoView({ block: "nearest", inline: "end" });
+}, true);
