@@ -54,6 +54,13 @@ def test_every_photo_has_what_the_files_say(built):
     json.dumps(found, allow_nan=False)
 
 
+def test_the_main_ratio_decides_the_kind(tmp_path):
+    path = tmp_path / "error_top.csv"
+    assert photos.kinds(path) == {}
+    path.write_text("image_id,kind_1.5,kind_2,kind_3\n7,OA,IA,Others\n9,OA,,OA\n")
+    assert photos.kinds(path) == {7: "IA"}
+
+
 def test_calibrated_maps_keep_their_values():
     maps = Maps(np.array([4]), np.full((1, 2, 2), 0.4, np.float32), "fcam", "fcam", np.array([-1]), calibrated=True)
     assert (decoded(pictures.heat(maps, 0)) == 102).all()

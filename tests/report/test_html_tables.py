@@ -45,6 +45,20 @@ def test_spreads_join_their_means_and_the_full_value_stays(run_of, tmp_path):
     assert float(second[1].order) < -1e300  # what is absent sorts below all numbers
 
 
+def test_an_interval_beside_its_value_says_so(run_of, tmp_path):
+    path = write(tmp_path, "edge", "fix,miou_gain,miou_gain_low,miou_gain_high\nedge,0.1,0.05,0.15\n")
+    labels = [column.label for column in tables.table(run_of(), path).columns]
+    assert labels == ["fix", "mean IoU gain", "mean IoU gain, interval"]
+
+
+@pytest.mark.parametrize(
+    ("name", "label"),
+    [("n_seeds", "seeds"), ("paper_miou", "slides: mean IoU"), ("miou_x_y", "mean IoU x y"), ("a_b", "a b")],
+)
+def test_columns_are_headed_by_the_longest_known_name(name, label):
+    assert catalogue.column_label(name) == label
+
+
 def test_best_is_bold_among_rivals_only_and_shared_by_ties(run_of, tmp_path):
     head = "method,miou_mean,deletion_mean\n"
     path = write(tmp_path, "main", head + "ala,0.50001,0.2\nfcam,0.49999,0.1\nrise,0.3,not run\nbox,0.9,0.01\n")

@@ -86,6 +86,7 @@ FIGURES = {
         "Photo, mask and the maps of RISE, F-CAM and ALA for ALA's best, median and worst test photo by IoU. White:"
         " outline of the ground truth; cyan: of the map above its mean + standard deviation.",
     ),
+    "errors": ("The worst photos", "The photos of the lowest IoU, sorted by kind of error."),
     "data": ("Data", "Test photos spread evenly over the classes, the object outlined."),
 }
 
@@ -102,8 +103,15 @@ AXES = {"share": "share of the pixels", "epoch": "epoch"}
 
 
 def column_label(name: str) -> str:
-    """How column `name` is headed."""
-    return COLUMNS.get(name, name.replace("_", " "))
+    """How column `name` is headed: by its own label, or by that of the longest known beginning and what follows it."""
+    if name in COLUMNS:
+        return COLUMNS[name]
+    parts = name.split("_")
+    for length in range(len(parts) - 1, 0, -1):
+        known = COLUMNS.get("_".join(parts[:length]))
+        if known is not None:
+            return " ".join([known.rstrip(" ↑↓"), *parts[length:]])
+    return " ".join(parts)
 
 
 def in_order(names: list[str]) -> list[str]:

@@ -20,6 +20,8 @@ from ala.report.html import choice, names, pictures
 from ala.report.html.tables import read
 from ala.report.run import Run, share
 
+#: Which dominance ratio sorts the photos by kind of error (METHODS 6).
+MAIN_RHO = 2.0
 #: Columns of the scores that the page has of each photo, in the order of its data.
 SCORES = ("iou_mean_std", "iou_fixed", "iou_otsu", "iou_val", "insertion", "deletion", "id", "correct", "target")
 
@@ -85,10 +87,18 @@ def data(run: Run, maps: Path, scores: Path, store: Store, kinds: dict[int, str]
 
 
 def kinds(path: Path) -> dict[int, str]:
-    """Error kind by image id, from the columns `image_id` and `kind` of `error_top.csv`; empty where it has none."""
+    """Error kind by image id, from `error_top.csv`; empty where there is none.
+
+    The kind is in the column `kind`, or in `kind_RHO` for several rho: then :data:`MAIN_RHO` decides.
+    """
     if not path.exists():
         return {}
-    return {int(row["image_id"]): row["kind"] for row in read(path) if row.get("image_id") and row.get("kind")}
+    found = {}
+    for row in read(path):
+        kind = row.get("kind") or row.get(f"kind_{MAIN_RHO:g}")
+        if row.get("image_id") and kind:
+            found[int(row["image_id"])] = kind
+    return found
 
 
 def _wanted(run: Run, seed: int, store: Store) -> list[int]:

@@ -104,7 +104,10 @@ def _columns(content: list[dict[str, str]]) -> list[Column]:
         sources = (name, partner) if partner in names else (name,)
         taken |= set(sources)
         shown = base if len(sources) == 2 or (tail == "mean" and base in catalogue.COLUMNS) else name
-        merged.append(Column(sources, catalogue.column_label(shown), _numeric(row[name] for row in content)))
+        label = catalogue.column_label(shown)
+        if len(sources) == 2 and tail == "low" and base in names:  # beside the value that it is the interval of
+            label += ", interval"
+        merged.append(Column(sources, label, _numeric(row[name] for row in content)))
     return merged
 
 
