@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
@@ -141,3 +142,11 @@ def test_a_page_that_would_be_too_large_takes_fewer_photos(built, page, monkeypa
 
 def test_captions_of_the_caller_stand_for_the_catalogues(built):
     assert "<p>Only <em>this</em>.</p>" in built.render(captions={"main": "Only *this*."})
+
+
+def test_a_run_without_ala_has_a_page_without_a_gallery(built):
+    others = {key: cell for key, cell in built.run.cells.items() if key[0] != built.run.settings.main_variant}
+    text = built.render(run=replace(built.run, cells=others))
+    assert Reader(text).data()["gallery"] is None
+    assert 'id="gallery"' not in text
+    assert 'href="#gallery"' not in text
