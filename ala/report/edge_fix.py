@@ -9,7 +9,7 @@ import pandas as pd
 
 from ala.config.schema import Settings
 from ala.metrics.fix_tables import FIXES
-from ala.report.edge_scores import EdgeScores, command, gather
+from ala.report.edge_scores import EdgeScores, command, files, gather
 from ala.report.markdown import ABSENT, grid, number, spread
 from ala.report.tables import NOT_RUN
 from ala.runtime.seeds import numpy_generator
@@ -23,7 +23,7 @@ METRICS = {"miou": "iou", "insertion": "insertion", "deletion": "deletion", "id"
 COLUMNS = [
     "fix", "photos", "n_seeds", "n_images", "n_perturbed", "n_empty",
     *(f"{name}_{kind}" for name in METRICS for kind in ("mean", "std", "gain", "gain_low", "gain_high")),
-    "command",
+    "command", "scores",
 ]  # fmt: skip
 HEADS = {"miou": "mean IoU ↑", "insertion": "Insertion ↑", "deletion": "Deletion ↓", "id": "ID ↑"}
 
@@ -44,6 +44,7 @@ def edge_table(scores: Path, settings: Settings) -> pd.DataFrame:
 def _line(found: EdgeScores, fix: str, photos: str, ids: list[int], settings: Settings) -> dict[str, object]:
     line: dict[str, object] = dict.fromkeys(COLUMNS, NOT_RUN)
     line |= {"fix": fix, "photos": photos, "n_seeds": len(found.seeds), "command": command(settings.seeds)}
+    line |= {"scores": files(found.seeds, "edge.csv")}
     if not found.seeds:
         return line
     rows = found.fixes[found.fixes["image_id"].isin(ids)]

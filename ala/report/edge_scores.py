@@ -47,6 +47,11 @@ def command(seeds: list[int]) -> str:
     return "dvc repro " + " ".join(f"edge@{seed}" for seed in seeds)
 
 
+def files(seeds: list[int], name: str) -> str:
+    """The files `name` of per-image scores of `seeds`, with spaces between."""
+    return " ".join(f"scores/edge/seed-{seed}/{name}" for seed in seeds)
+
+
 def gather(scores: Path, settings: Settings) -> EdgeScores:
     """Read `scores/edge/seed-SEED/` of every seed that the settings name.
 

@@ -11,14 +11,14 @@ from ala.config.schema import Settings
 from ala.metrics.errors import FLAGS, KINDS, MISSED_IOU, TINY_AREA, UNCERTAIN_SHARE, kinds
 from ala.metrics.fix_tables import RULES
 from ala.report import slides
-from ala.report.edge_scores import EdgeScores, command, gather
+from ala.report.edge_scores import EdgeScores, command, files, gather
 from ala.report.markdown import grid, number
 from ala.report.tables import NOT_RUN
 
 #: `errors.csv`: counts among the worst photos by each rule; `seed` is the one whose predictions are sorted.
 COLUMNS = [
     "rule", "rho", *KINDS, *(f"paper_{kind}" for kind in KINDS), "paper_worst",
-    "n_worst", "n_images", "n_seeds", "seed", *FLAGS, "command",
+    "n_worst", "n_images", "n_seeds", "seed", *FLAGS, "command", "scores",
 ]  # fmt: skip
 RULE_LABELS = {"mean_std": "mean + std (main)", "fixed": "fixed 0.5", "val": "best on validation"}
 
@@ -36,6 +36,7 @@ def errors_table(scores: Path, settings: Settings) -> pd.DataFrame:
         for rho in settings.active.errors.rho:
             line: dict[str, object] = dict.fromkeys(COLUMNS, NOT_RUN)
             line |= {"rule": rule, "rho": rho, "n_seeds": len(found.seeds), "command": command(settings.seeds)}
+            line |= {"scores": files(found.seeds, "errors.csv")}
             line |= {f"paper_{kind}": paper[kind] for kind in KINDS} | {"paper_worst": paper["worst"]}
             if rows is not None:
                 kind = pd.Series(kinds(rows["fp"].to_numpy(), rows["fn"].to_numpy(), rho))
@@ -54,7 +55,7 @@ def error_top_table(scores: Path, settings: Settings, names: Sequence[str]) -> p
     """
     wanted = settings.active.errors.rho
     by_rho = {f"kind_{rho:g}": rho for rho in wanted}
-    columns = ["image_id", "class", "miou", "n_seeds", "seed", "iou", "fp", "fn", *by_rho, *FLAGS]
+    columns = ["image_id", "class", "miou", "n_seeds", "seed", "iou", "fp", "fn", *by_rho, *FLAGS, "command", "scores"]
     found = gather(scores, settings)
     rows = _worst_rows(found, "mean_std", settings)
     if rows is None:
@@ -63,6 +64,8 @@ def error_top_table(scores: Path, settings: Settings, names: Sequence[str]) -> p
     rows = rows.assign(
         miou=rows["image_id"].map(main.groupby("image_id")["iou"].mean()),
         n_seeds=len(found.seeds),
+        command=command(found.seeds),
+        scores=files(found.seeds, "errors.csv"),
         **{"class": [names[label] for label in rows["label"]]},
         **{name: kinds(rows["fp"].to_numpy(), rows["fn"].to_numpy(), rho) for name, rho in by_rho.items()},
     )

@@ -7,16 +7,17 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from ala.report import captions, edge_fix, edge_scores, errors, layers, paired, paper
+from ala.report import captions, edge_fix, edge_scores, errors, layers, paired, paper, sensitivity, sensitivity_page
 from ala.report.run import Run
 from ala.runtime.files import write_text
 
 
 class Extra(NamedTuple):
-    """A table in full precision, and as a Markdown page without its protocol."""
+    """A table in full precision, as a Markdown page without its protocol, and its caption alone."""
 
     frame: pd.DataFrame
     text: str
+    caption: str = ""
 
 
 def extras(
@@ -34,13 +35,20 @@ def extras(
     run.notes.extend(edge_scores.gather(scores, settings).notes)
     counted = f"# Errors of the worst photos\n\n{errors.errors_markdown(counts, scores, settings)}\n"
     fixed = f"# The edge fix and its rivals\n\n{edge_fix.edge_markdown(fixes, scores, settings)}\n"
-    how = errors.caption(counts, settings)
-    listed = f"# The worst photos\n\nOne line per photo, worst first: [error_top.csv](error_top.csv). {how}\n"
+    told, how = errors.caption(counts, settings), sensitivity_page.caption(run)
+    listed = f"# The worst photos\n\nOne line per photo, worst first: [error_top.csv](error_top.csv). {told}\n"
+    found = sensitivity.gather(run, scores)
+    run.notes.extend(found.notes)
+    seeds = sensitivity.per_seed(run, found)
+    by_protocol, survived = sensitivity.table(run, seeds), sensitivity.survival(seeds)
+    common = sensitivity.common_model(run, found)
     return {
-        "paired": Extra(pairs, paired.markdown(pairs)),
-        "paper": Extra(printed, paper.markdown(printed)),
-        "layers": Extra(by_layer, layers.markdown(by_layer)),
-        "errors": Extra(counts, counted),
+        "sensitivity": Extra(by_protocol, sensitivity_page.sensitivity(run, by_protocol, survived), how),
+        "common_model": Extra(common, sensitivity_page.common_model(run, common)),
+        "paired": Extra(pairs, paired.markdown(pairs), paired.CAPTION),
+        "paper": Extra(printed, paper.markdown(printed), paper.CAPTION),
+        "layers": Extra(by_layer, layers.markdown(by_layer), layers.CAPTION),
+        "errors": Extra(counts, counted, told),
         "error_top": Extra(top, listed),
         "edge": Extra(fixes, fixed),
     }
@@ -48,6 +56,6 @@ def extras(
 
 def write(made: dict[str, Extra], run: Run, folder: Path) -> None:
     """Every table as `NAME.csv` and `NAME.md` in `folder`; each page ends with how its numbers were made."""
-    for name, (frame, text) in made.items():
-        frame.to_csv(folder / f"{name}.csv", index=False, lineterminator="\n")
-        write_text(folder / f"{name}.md", f"{text}\n{captions.protocol(run)}\n")
+    for name, extra in made.items():
+        extra.frame.to_csv(folder / f"{name}.csv", index=False, lineterminator="\n")
+        write_text(folder / f"{name}.md", f"{extra.text}\n{captions.protocol(run)}\n")

@@ -17,7 +17,7 @@ from ala.runtime.errors import UserError
 COLUMNS = [
     "model", "layer", "n_seeds", "n_images", "accuracy_mean", "accuracy_std", "miou_mean", "miou_std", "miou_val_mean",
     "insertion_mean", "deletion_mean", "id_mean", "id_std", "share_mean", "share_std", "miou_without_mean",
-    "miou_without_std", "command",
+    "miou_without_std", "command", "scores",
 ]  # fmt: skip
 _SCORES = {"accuracy": "correct", "miou": "iou_mean_std", "miou_val": "iou_val", "insertion": "insertion",
            "deletion": "deletion", "id": "id"}  # fmt: skip
@@ -52,20 +52,21 @@ def table(run: Run, scores: Path) -> pd.DataFrame:
     if len(seeds) < len(run.settings.seeds):
         lacking = ", ".join(str(seed) for seed in run.settings.seeds if seed not in seeds)
         run.notes.append(f"`layers` lacks seed {lacking}; run `{command}`")
+    behind = {name: " ".join(f"scores/layers/seed-{seed}/{name}.csv" for seed in seeds) for name in ("scores", "taps")}
     together = pd.concat(frames, ignore_index=True)
     for layer in run.settings.active.layers.abn:
         mine = together[together["method"] == f"abn-layer-{layer}"]
         if mine.empty:
             run.notes.append(f"layer {layer} of `layers.abn` was not scored; run `{command}`")
             continue
-        lines.append({"model": "abn", "layer": layer, "command": command, **_means(mine)})
+        lines.append({"model": "abn", "layer": layer, "command": command, "scores": behind["scores"], **_means(mine)})
     whole = [cell.scores for cell in run.of("ala")]
     if whole:
         command_ala = rows.command(run.settings.main_variant, run.settings.seeds)
         lines.append({"model": "ala", "layer": "all", "command": command_ala, **_means(pd.concat(whole))})
     for tap, mine in pd.concat(taps, ignore_index=True).groupby("tap"):
         line: dict[str, object] = {"model": "ala", "layer": tap, "command": command, "n_seeds": len(mine),
-                                   "n_images": int(mine["n_images"].min())}  # fmt: skip
+                                   "n_images": int(mine["n_images"].min()), "scores": behind["taps"]}  # fmt: skip
         for name in ("share", "miou_without"):
             line |= {f"{name}_mean": mine[name].mean(), f"{name}_std": mine[name].std(ddof=1)}
         lines.append(line)

@@ -19,6 +19,7 @@ from ala.report import (
     extras,
     figures,
     gallery,
+    html,
     layers,
     markdown,
     paper,
@@ -32,7 +33,7 @@ from ala.runtime.files import write_json, write_text
 from ala.runtime.progress import track
 
 #: What is made, and replaced as a whole; anything else in the folder is left alone.
-PARTS = ("tables", "curves", "figures", "metrics.json", "provenance.json", "report.md")
+PARTS = ("tables", "curves", "figures", "metrics.json", "provenance.json", "report.md", "index.html")
 
 
 @dataclass(frozen=True)
@@ -124,6 +125,10 @@ def _make(run: Run, folders: Folders, out: Path) -> None:
     write_json(out / "provenance.json", found)
     footer = provenance.footer(run, found)
     write_text(out / "report.md", page(run, main, ablation, tested, more, drawn, chosen, footer))
+    page_captions = {name: extra.caption for name, extra in more.items() if extra.caption}
+    write_text(
+        out / "index.html", html.render(run, out, folders.maps, folders.scores, store, found["results"], page_captions)
+    )
 
 
 def _csv(frame: pd.DataFrame, path: Path) -> None:
@@ -166,6 +171,10 @@ def page(
         '(i) to (iii) as on slide 31; (iv) is added. The slides print (iii) again as "Ours", with other spreads.',
         _picture("ablation", drawn, "Each seed as a dot, mean ± spread beside the slides' value as an open marker."),
         _links("ablation"),
+        "## Sensitivity to the protocol",
+        _body(more["sensitivity"]).partition("\n\n## ")[2].partition("\n\n## ")[0].partition("\n\n")[2],
+        "How often an order of the slides is seen, over all protocols. Every score under every protocol:"
+        " [sensitivity.md](tables/sensitivity.md); all maps on one model: [common_model.md](tables/common_model.md).",
         "## Statistics",
         "Every two rows on the same photos, with 95 % interval, effect size, corrected test, and the seeds that would"
         " tell them apart: [paired.md](tables/paired.md). Every printed value beside ours, with the slides' own"

@@ -59,8 +59,10 @@ def test_curves_equal_the_slow_reference(
 def test_equal_masks_run_once(toy_photos: Any, small_net: Any) -> None:
     maps = np.zeros((2, 12, 12), np.float32)
     maps[0, :3] = 1  # two levels: two masks; the constant map: one
-    found = lab_curves(small_net(12), toy_photos((2, 12)), np.arange(2), maps, np.zeros((2, 1), int), points=24,
-                       levels=None, substrate="zero", kernel=blur_kernel(3, 1.0), batch=4, device=CPU, what="")  # fmt: skip
+    found = lab_curves(
+        small_net(12), toy_photos((2, 12)), np.arange(2), maps, np.zeros((2, 1), int), points=24, levels=None,
+        substrate="zero", kernel=blur_kernel(3, 1.0), batch=4, device=CPU, what="test",
+    )  # fmt: skip
     assert found.forwards == 2 * 2 + 2 * 1
     assert found.insertion.shape == (2, 1, 24)
     assert np.ptp(found.insertion[1]) == 0

@@ -22,7 +22,15 @@ from ala.runtime.errors import UserError
 CPU = torch.device("cpu")
 SIDE = 12
 SETTINGS = Metrics(
-    images_per_class=2, val_images_per_class=1, subset_seed=0, step=20, blur_kernel=3, blur_sigma=1.0, batch=16
+    images_per_class=2,
+    val_images_per_class=1,
+    subset_seed=0,
+    step=20,
+    blur_kernel=3,
+    blur_sigma=1.0,
+    lab_points=5,
+    box_step=0.1,
+    batch=16,
 )
 
 

@@ -13,6 +13,7 @@ import pytest
 from ala.config import Settings, load
 from ala.contracts.scores import COLUMNS, FLAGS
 from ala.report.run import Cell, Run
+from tests.report.built import Built, make
 from tests.report.fake_run import ROOT, write_params, write_run
 
 
@@ -29,6 +30,12 @@ def fake(tmp_path_factory: pytest.TempPathFactory) -> Fake:
     settings = write_params(folder)
     write_run(folder, settings)
     return Fake(folder, settings)
+
+
+@pytest.fixture(scope="session")
+def built(fake: Fake, tmp_path_factory: pytest.TempPathFactory) -> Built:
+    """The report of that run without its page; leave it as it is."""
+    return make(fake.folder, fake.settings, tmp_path_factory.mktemp("reports"))
 
 
 @pytest.fixture

@@ -102,7 +102,13 @@ def test_maps_become_scores_and_again_the_same(project: Path, method: str) -> No
         f"{prefix}{split}.npz" for prefix in prefixes for split in ("val", "test")
     )
     assert Maps.load(maps / f"{prefixes[0]}test.npz").calibrated == (method == "fcam")
-    assert sorted(file.name for file in out.iterdir()) == ["curves.npz", "scores.csv", "summary.json"]
+    assert sorted(file.name for file in out.iterdir()) == [
+        "SHA256SUMS",
+        "curves.npz",
+        "scores.csv",
+        "summary.json",
+        "true_class.npz",
+    ]
     rows, curves = scores.load(out / "scores.csv"), Curves.load(out / "curves.npz")
     assert rows["method"].unique().tolist() == names
     assert len(rows) == 6 * len(names)

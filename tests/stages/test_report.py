@@ -16,7 +16,8 @@ from PIL import Image
 from stages.report import main
 from tests.report.fake_run import write_params, write_run
 
-TABLES = ("main", "ablation", "claims", "layers", "paired", "paper", "errors", "error_top", "edge")
+TABLES = ("main", "ablation", "claims", "layers", "paired", "paper", "errors", "error_top", "edge",
+          "sensitivity", "common_model")  # fmt: skip
 
 
 def report(folder: Path, **changes: object) -> None:
@@ -45,7 +46,7 @@ def done(tmp_path_factory):
 
 def test_everything_is_written_and_nothing_stale_is_left(done):
     assert set(hashes(done / "reports")) == {
-        "report.md", "metrics.json", "provenance.json", "notes.md",
+        "report.md", "metrics.json", "provenance.json", "index.html", "notes.md",
         *(f"tables/{name}.{kind}" for name in TABLES for kind in ("csv", "md")),
         "tables/per_seed.csv",
         *(f"curves/{name}.csv" for name in ("insertion", "deletion", "training", "validation_miou")),

@@ -1,0 +1,5 @@
+"""`reports/index.html`: one self-contained page with claims, tables, curves and a gallery of photos under maps."""
+
+from ala.report.html.page import LIMIT, render
+
+__all__ = ["LIMIT", "render"]

@@ -1,0 +1,250 @@
+"""`sensitivity.csv` and `common_model.csv`: what hangs on the protocol, and what on the model that is asked."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ala.contracts import seal
+from ala.metrics.curves import Curves, area
+from ala.metrics.iou import RULES
+from ala.report import rows
+from ala.report.run import Cell, Run
+from ala.runtime.errors import UserError
+
+#: Metrics of one kind share their photos: IoU by rule and ground truth, localisation, insertion and deletion.
+WHOLE = ("maxboxacc", "maxboxaccv2", "pxap")
+COLUMNS = [
+    "protocol", "metric", "method", "n_seeds", "n_images", "mean", "std", "rank", "command", "scores",
+]  # fmt: skip
+COMMON_COLUMNS = [
+    "method", "n_seeds", "n_images",
+    *(f"{name}_{model}_{kind}" for name in ("insertion", "deletion", "id") for model in ("own", "common")
+      for kind in ("mean", "std")),
+    "command", "scores",
+]  # fmt: skip
+#: Rows of both tables; (iii) is ALA.
+SHOWN = (*rows.MAIN, "i", "ii", "iv")
+#: Claims whose order is looked for in every protocol.
+ORDERS = (("ala", "fcam"), ("fcam", "rise"), ("ala", "i"), ("ala", "ii"))
+
+
+@dataclass(frozen=True)
+class Protocols:
+    """What the stage `protocols` left, by seed.
+
+    Attributes:
+        lab, localisation, common: rows of all seeds.
+        whole: MaxBoxAcc, MaxBoxAccV2 and PxAP by (method, seed).
+        true_class: official insertion, deletion and id for the true class, by (method, seed), indexed by image id.
+        seeds: those that were run.
+        notes: sentences about what is missing.
+    """
+
+    lab: pd.DataFrame
+    localisation: pd.DataFrame
+    common: pd.DataFrame
+    whole: dict[tuple[str, int], dict[str, float]]
+    true_class: dict[tuple[str, int], pd.DataFrame]
+    seeds: list[int]
+    notes: list[str] = field(default_factory=list)
+
+
+def command(seeds: list[int]) -> str:
+    """The command that makes these scores again."""
+    return "dvc repro " + " ".join(f"protocols@{seed}" for seed in seeds)
+
+
+def gather(run: Run, scores: Path) -> Protocols:
+    """Read `scores/protocols/seed-SEED/` and the true-class curves of all methods.
+
+    Raises:
+        UserError: a file is broken, or was changed after it was written.
+    """
+    settings = run.settings
+    seeds = [seed for seed in settings.seeds if (scores / "protocols" / f"seed-{seed}").is_dir()]
+    frames: dict[str, list[pd.DataFrame]] = {"lab": [], "localisation": [], "common": []}
+    whole: dict[tuple[str, int], dict[str, float]] = {}
+    for seed in seeds:
+        folder = scores / "protocols" / f"seed-{seed}"
+        seal.check(folder, command([seed]))
+        for name, parts in frames.items():
+            parts.append(_table(folder / f"{name}.csv", seed))
+        summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+        whole |= {(method, seed): values for method, values in summary.items()}
+    notes = []
+    if missing := [seed for seed in settings.seeds if seed not in seeds]:
+        what = f"lacks seed {', '.join(map(str, missing))}" if seeds else "was not run"
+        notes.append(f"`protocols` {what}; run `{command(missing)}`")
+    joined = {name: pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=["method", "seed"])
+              for name, parts in frames.items()}  # fmt: skip
+    return Protocols(**joined, whole=whole, true_class=_true_class(run, scores), seeds=seeds, notes=notes)
+
+
+def _table(path: Path, seed: int) -> pd.DataFrame:
+    try:
+        frame = pd.read_csv(path, float_precision="round_trip")
+    except (FileNotFoundError, ValueError) as error:
+        raise UserError(f"{path} is no table of scores ({error}); run `{command([seed])}`") from None
+    if "method" not in frame or set(frame["seed"]) - {seed}:
+        raise UserError(f"{path} is not of seed {seed}; run `{command([seed])}`")
+    return frame
+
+
+def _true_class(run: Run, scores: Path) -> dict[tuple[str, int], pd.DataFrame]:
+    found = {}
+    for method, seed in run.cells:
+        path = scores / rows.folder(method) / f"seed-{seed}" / "true_class.npz"
+        if not path.exists():
+            continue
+        curves = Curves.load(path)
+        mine = curves.methods == method
+        insertion, deletion = area(curves.insertion[mine]), area(curves.deletion[mine])
+        columns = {"insertion": insertion, "deletion": deletion, "id": insertion - deletion}
+        found[method, seed] = pd.DataFrame(columns, index=curves.image_ids[mine])
+    return found
+
+
+def per_seed(run: Run, found: Protocols) -> pd.DataFrame:
+    """`protocol, metric, method, seed, value, n_images`: means over photos of every score under every protocol.
+
+    IoU under all rules with the majority's mask is over all photos that have a map; everything else is over the photos
+    of the perturbation subset, which all methods share.
+    """
+    lines: list[dict[str, Any]] = []
+
+    def add(protocol: str, metric: str, row: str, seed: int, values: pd.Series) -> None:
+        known = values.astype(float).dropna()
+        if len(known):
+            line = {"protocol": protocol, "metric": metric, "method": row, "seed": seed}
+            lines.append({**line, "value": float(known.mean()), "n_images": len(known)})
+
+    for row in SHOWN:
+        if row not in rows.MAIN and row not in run.settings.ablations:
+            continue
+        for cell in run.of(row):
+            key = cell.method, cell.seed
+            for rule in RULES:
+                add(f"majority-{rule}", "miou", row, cell.seed, cell.scores[f"iou_{rule}"])
+            for metric in ("insertion", "deletion", "id"):
+                add("official-predicted", metric, row, cell.seed, cell.scores[metric])
+                if key in found.true_class:
+                    add("official-true", metric, row, cell.seed, found.true_class[key][metric])
+            lab = _of(found.lab, *key)
+            for protocol, part in lab.groupby("protocol", sort=False) if len(lab) else ():
+                for metric in ("insertion", "deletion", "id"):
+                    add(str(protocol), metric, row, cell.seed, part[metric])
+            places = _of(found.localisation, *key)
+            if len(places):
+                for rule in RULES:
+                    add(f"anyone-{rule}", "miou", row, cell.seed, places[f"iou_any_{rule}"])
+                for metric in ("pointing", "energy"):
+                    add("localisation", metric, row, cell.seed, places[metric])
+            for metric in WHOLE if key in found.whole else ():
+                line = {"protocol": "localisation", "metric": metric, "method": row, "seed": cell.seed}
+                lines.append({**line, "value": found.whole[key][metric], "n_images": found.whole[key]["n_images"]})
+    return pd.DataFrame(lines, columns=["protocol", "metric", "method", "seed", "value", "n_images"])
+
+
+def _of(frame: pd.DataFrame, method: str, seed: int) -> pd.DataFrame:
+    return frame[(frame["method"] == method) & (frame["seed"] == seed)]
+
+
+def table(run: Run, seeds: pd.DataFrame) -> pd.DataFrame:
+    """`sensitivity.csv` from :func:`per_seed`: mean and sample standard deviation over seeds, and the rank among the
+    methods that explain a model (1 is best; less Deletion is better)."""
+    lines = []
+    for (protocol, metric, method), part in seeds.groupby(["protocol", "metric", "method"], sort=False):
+        official = str(protocol).startswith(("official", "majority"))
+        scored = rows.command(rows.scored_as(str(method), run.settings), run.settings.seeds)
+        lines.append(
+            {
+                "protocol": protocol, "metric": metric, "method": method, "n_seeds": len(part),
+                "n_images": int(part["n_images"].min()), "mean": part["value"].mean(),
+                "std": part["value"].std(ddof=1), "command": scored if official else command(run.settings.seeds),
+                "scores": _files(str(protocol), str(method), part["seed"].tolist(), run),
+            }
+        )  # fmt: skip
+    frame = pd.DataFrame(lines, columns=[name for name in COLUMNS if name != "rank"])
+    rivals = frame[frame["method"].isin(rows.EXPLAINERS)]
+    signed = rivals["mean"].where(rivals["metric"] != "deletion", -rivals["mean"])
+    ranks = signed.groupby([rivals["protocol"], rivals["metric"]]).rank(ascending=False, method="min")
+    frame["rank"] = ranks.astype("Int64")
+    return frame[COLUMNS]
+
+
+def _files(protocol: str, method: str, seeds: list[int], run: Run) -> str:
+    """The files of per-image scores behind a row, with spaces between."""
+    if protocol.startswith(("official", "majority")):
+        folder = rows.folder(rows.scored_as(method, run.settings))
+        name = "true_class.npz" if protocol == "official-true" else "scores.csv"
+        return " ".join(f"scores/{folder}/seed-{seed}/{name}" for seed in seeds)
+    name = "lab.csv" if protocol.startswith("lab") else "localisation.csv"
+    return " ".join(f"scores/protocols/seed-{seed}/{name}" for seed in seeds)
+
+
+def survival(seeds: pd.DataFrame) -> pd.DataFrame:
+    """How often an order of the slides is seen: one line per order and metric, over all protocols of that metric.
+
+    `agree`: the difference of the means over seeds is above √(sd² + sd²); `reverse`: below minus that; `open`: neither,
+    or a single seed.
+    """
+    lines = []
+    kinds = {"miou": ["miou"], "insertion": ["insertion"], "deletion": ["deletion"], "id": ["id"],
+             "localisation": [*WHOLE, "pointing", "energy"]}  # fmt: skip
+    for better, worse in ORDERS:
+        for kind, metrics in kinds.items():
+            counts = {"agree": 0, "reverse": 0, "open": 0}
+            for (_, metric), part in seeds[seeds["metric"].isin(metrics)].groupby(["protocol", "metric"], sort=False):
+                sides = [part.loc[part["method"] == row, "value"].to_numpy() for row in (better, worse)]
+                if min(len(side) for side in sides) == 0:
+                    continue
+                gap = float(sides[0].mean() - sides[1].mean()) * (-1 if metric == "deletion" else 1)
+                known = min(len(side) for side in sides) > 1
+                spread = float(np.hypot(*(side.std(ddof=1) for side in sides))) if known else np.inf
+                counts["agree" if gap > spread else "reverse" if gap < -spread else "open"] += 1
+            head = {"better": better, "worse": worse, "metric": kind, "n_protocols": sum(counts.values())}
+            lines.append({**head, **counts})
+    return pd.DataFrame(lines)
+
+
+def _both(row: str, cells: list[Cell], run: Run) -> str:
+    """The files behind a row of the common model: its own scores, and those on the common one where they differ."""
+    folder = rows.folder(rows.scored_as(row, run.settings))
+    own = [f"scores/{folder}/seed-{cell.seed}/scores.csv" for cell in cells]
+    asked_anyway = folder in ("rise", "trivial", run.settings.main_variant)
+    return " ".join(own + ([] if asked_anyway else [f"scores/protocols/seed-{cell.seed}/common.csv" for cell in cells]))
+
+
+def common_model(run: Run, found: Protocols) -> pd.DataFrame:
+    """`common_model.csv`: official insertion, deletion and ID of every method on its own model and on the main one."""
+    lines = []
+    for row in SHOWN:
+        if row not in rows.MAIN and row not in run.settings.ablations:
+            continue
+        means: dict[str, list[float]] = {name: [] for name in COMMON_COLUMNS if name.endswith("_mean")}
+        counts, cells = [], run.of(row)
+        for cell in cells:
+            on_main = _of(found.common, cell.method, cell.seed)
+            own = cell.perturbed
+            asked_anyway = cell.method in ("rise", run.settings.main_variant, *rows.TRIVIAL)
+            common = own if asked_anyway else on_main
+            if not len(common):
+                continue
+            counts.append(min(len(own), len(common)))
+            for name in ("insertion", "deletion", "id"):
+                means[f"{name}_own_mean"].append(own[name].mean())
+                means[f"{name}_common_mean"].append(common[name].mean())
+        line: dict[str, object] = {"method": row, "n_seeds": len(counts), "n_images": min(counts, default="not run"),
+                                   "command": command(run.settings.seeds)}  # fmt: skip
+        line["scores"] = _both(row, cells, run)
+        for name, values in means.items():
+            series = pd.Series(values, dtype=float)
+            line |= {name: series.mean() if values else "not run", name.replace("_mean", "_std"): series.std(ddof=1)}
+        lines.append(line)
+    return pd.DataFrame(lines, columns=COMMON_COLUMNS, dtype=object)

@@ -1,0 +1,109 @@
+"""The gallery's data: the photos, maps, scores and curves that the run has, in the room that there is."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ala.contracts.maps import Maps
+from ala.metrics.curves import Curves
+from ala.report.html import choice, photos, pictures
+
+
+def data(built, room=10**7, kinds=None):
+    return photos.data(built.run, built.folder / "maps", built.folder / "scores", built.store, kinds or {}, room)
+
+
+def decoded(text):
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(text))))
+
+
+def test_every_photo_has_what_the_files_say(built):
+    found = data(built, kinds=photos.kinds(built.out / "tables/error_top.csv", 2))
+    assert [photo["id"] for photo in found["photos"]] == built.store.image_ids.tolist()
+    assert [method["row"] for method in found["methods"]][:4] == ["ala", "fcam", "rise", "abn"]
+    assert [method["row"] for method in found["methods"] if not method["maps"]] == ["full", "center", "noise", "box"]
+    maps = Maps.load(built.folder / "maps/rise/seed-0/test.npz")
+    curves = Curves.load(built.folder / "scores/rise/seed-0/curves.npz")
+    scores = built.run.cells["rise", 0].scores.set_index("image_id")
+    for row, photo in enumerate(found["photos"]):
+        image = photo["id"]
+        assert photo["label"] == built.store.labels[row]
+        error = decoded(photo["photo"]).astype(int) - built.store.images[row]
+        assert np.abs(error).mean() < 12  # JPEG of noisy discs
+        assert (decoded(photo["mask"]) == built.store.foreground([row])[0]).all()
+        assert ("rise" in photo["maps"]) == (image in maps.image_ids)
+        assert ("rise" in photo["curves"]) == (image in curves.image_ids)
+        value = photo["scores"]["rise"][photos.SCORES.index("iou_mean_std")]
+        expected = scores.loc[image, "iou_mean_std"]
+        assert value is None if np.isnan(expected) else value == pytest.approx(expected, rel=1e-5)
+        if "rise" in photo["maps"]:
+            own = maps.select(np.array([image]))[0]
+            scaled = (own - own.min()) / (own.max() - own.min())
+            assert np.abs(decoded(photo["maps"]["rise"]) / 255 - scaled).max() <= 0.5 / 255 + 1e-6
+        if "rise" in photo["curves"]:
+            line = curves.deletion[list(curves.image_ids).index(image)]
+            assert np.abs(np.array(photo["curves"]["rise"][1]) / 1000 - line).max() <= 0.0005 + 1e-6
+    kinds = [photo.get("kind") for photo in found["photos"]]
+    assert kinds[:3] == ["over-attended", "insufficiently attended", None]
+    json.dumps(found, allow_nan=False)
+
+
+def test_the_main_ratio_decides_the_kind(tmp_path):
+    path = tmp_path / "error_top.csv"
+    assert photos.kinds(path, 2) == {}
+    path.write_text("image_id,kind_1.5,kind_2,kind_3\n7,OA,IA,Others\n9,OA,,OA\n")
+    assert photos.kinds(path, 2) == {7: "IA"}
+
+
+def test_calibrated_maps_keep_their_values():
+    maps = Maps(np.array([4]), np.full((1, 2, 2), 0.4, np.float32), "fcam", "fcam", np.array([-1]), calibrated=True)
+    assert (decoded(pictures.heat(maps, 0)) == 102).all()
+
+
+def test_large_pictures_are_made_smaller():
+    maps = Maps(np.array([4]), np.random.default_rng(0).random((1, 200, 200)), "a", "a", np.array([-1]))
+    assert decoded(pictures.heat(maps, 0)).shape == (80, 80)
+    assert decoded(pictures.photo(np.zeros((300, 300, 3), np.uint8))).shape == (160, 160, 3)
+
+
+def test_room_decides_how_many_photos_there_are(built):
+    whole = data(built)
+    size = len(json.dumps(whole["photos"], separators=(",", ":")))
+    part = data(built, room=size // 2)
+    assert 0 < len(part["photos"]) < len(whole["photos"])
+    assert len(json.dumps(part["photos"], separators=(",", ":"))) <= size // 2
+    ours = built.run.cells[built.run.settings.main_variant, 0].scores
+    worst = ours.sort_values(["iou_mean_std", "image_id"])["image_id"].tolist()
+    assert {photo["id"] for photo in part["photos"]} == set(worst[: len(part["photos"])])
+    assert data(built, room=0)["photos"] == []
+
+
+def slow_order(labels, score, perturbed):
+    left = set(labels)
+    found = []
+    while len(found) < choice.WORST and left & set(score):
+        found.append(min(left & set(score), key=lambda image: (score[image], image)))
+        left.remove(found[-1])
+    while left:
+        for label in sorted({labels[image] for image in left}):
+            mine = [image for image in left if labels[image] == label]
+            with_curves = [image for image in mine if image in perturbed]
+            found.append(min(with_curves or mine))
+            left.remove(found[-1])
+    return found[: choice.MOST]
+
+
+def test_worst_photos_come_first_then_each_class_in_turn():
+    rng = np.random.default_rng(3)
+    for count in (0, 5, 80, 700):
+        images = rng.permutation(5000)[:count].tolist()
+        labels = {image: int(rng.integers(7)) for image in images}
+        score = {image: float(rng.integers(20)) / 20 for image in images[: count // 2]}
+        perturbed = set(images[::3])
+        assert choice.order(labels, score, perturbed) == slow_order(labels, score, perturbed)

@@ -1,0 +1,120 @@
+"""Protocols side by side: means over the files they come from, ranks, and which orders survive."""
+
+from __future__ import annotations
+
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from ala.metrics.curves import Curves, area
+from ala.metrics.protocols import LAB
+from ala.report import sensitivity, sensitivity_page
+from ala.report.gather import gather
+from ala.runtime.errors import UserError
+
+
+@pytest.fixture(scope="module")
+def run(fake):
+    return gather(fake.settings, fake.folder / "scores", fake.folder / "models", fake.folder / "data")
+
+
+@pytest.fixture(scope="module")
+def found(run, fake):
+    return sensitivity.gather(run, fake.folder / "scores")
+
+
+@pytest.fixture(scope="module")
+def seeds(run, found):
+    return sensitivity.per_seed(run, found)
+
+
+@pytest.fixture(scope="module")
+def frame(run, seeds):
+    return sensitivity.table(run, seeds).set_index(["protocol", "metric", "method"])
+
+
+def test_every_method_stands_under_every_protocol(frame):
+    protocols = {"official-predicted", "official-true", *LAB}
+    for metric in ("insertion", "deletion", "id"):
+        assert set(frame.xs(metric, level="metric").index.get_level_values("protocol")) == protocols
+        for protocol in protocols:
+            methods = set(frame.loc[protocol, metric].index)
+            assert methods == set(sensitivity.SHOWN)
+    rules = ("mean_std", "fixed", "otsu", "val")
+    ious = {f"{truth}-{rule}" for truth in ("majority", "anyone") for rule in rules}
+    assert set(frame.xs("miou", level="metric").index.get_level_values("protocol")) == ious
+    metrics = frame.xs("localisation", level="protocol").index.get_level_values("metric")
+    assert set(metrics) == {"maxboxacc", "maxboxaccv2", "pxap", "pointing", "energy"}
+
+
+def test_means_are_over_photos_then_seeds(frame, fake):
+    means = []
+    for seed in (0, 1, 2):
+        rows = pd.read_csv(fake.folder / f"scores/protocols/seed-{seed}/lab.csv")
+        mine = rows[(rows["method"] == "fcam") & (rows["protocol"] == "lab-blur-q3-true")]
+        means.append(mine["id"].mean())
+    line = frame.loc["lab-blur-q3-true", "id", "fcam"]
+    assert line["mean"] == pytest.approx(np.mean(means))
+    assert line["std"] == pytest.approx(np.std(means, ddof=1))
+    assert line["command"] == "dvc repro protocols@0 protocols@1 protocols@2"
+    assert line["scores"].split()[1] == "scores/protocols/seed-1/lab.csv"
+
+
+def test_the_true_class_has_its_own_curves(frame, fake):
+    areas = [area(Curves.load(fake.folder / f"scores/fcam/seed-{seed}/true_class.npz").insertion).mean()
+             for seed in (0, 1, 2)]  # fmt: skip
+    assert frame.loc["official-true", "insertion", "fcam"]["mean"] == pytest.approx(np.mean(areas))
+
+
+def test_ranks_are_among_explainers_and_less_deletion_is_better(frame):
+    insertion, deletion = (frame.loc["lab-zero-none-true", metric]["rank"] for metric in ("insertion", "deletion"))
+    assert insertion["ala"] == deletion["ala"] == 1  # quality 0.9
+    assert insertion["rise"] == deletion["rise"] == 4
+    assert pd.isna(insertion["box"])
+
+
+def test_survival_counts_orders_beyond_the_spread(seeds):
+    table = sensitivity.survival(seeds).set_index(["better", "worse", "metric"])
+    line = table.loc["ala", "fcam", "localisation"]
+    assert (line["n_protocols"], line["agree"], line["reverse"]) == (5, 5, 0)
+    assert table.loc["fcam", "rise", "miou"]["n_protocols"] == 8
+    turned = seeds.copy()
+    turned.loc[turned["method"] == "ala", "value"] *= 0
+    turned = turned[turned["metric"] == "pxap"]
+    line = sensitivity.survival(turned).set_index(["better", "worse", "metric"]).loc["ala", "fcam", "localisation"]
+    assert (line["n_protocols"], line["reverse"]) == (1, 1)
+    assert sensitivity.survival(seeds[seeds["seed"] == 0])["agree"].sum() == 0  # one seed has no spread
+
+
+def test_common_model(run, found):
+    table = sensitivity.common_model(run, found).set_index("method")
+    fcam = found.common[found.common["method"] == "fcam"].groupby("seed")["id"].mean()
+    assert table.loc["fcam", "id_common_mean"] == pytest.approx(fcam.mean())
+    own = np.mean([cell.perturbed["id"].mean() for cell in run.of("fcam")])
+    assert table.loc["fcam", "id_own_mean"] == pytest.approx(own)
+    for row in ("ala", "rise", "center"):  # the main model is theirs
+        assert table.loc[row, "id_common_mean"] == table.loc[row, "id_own_mean"]
+
+
+def test_pages(run, frame, seeds, found):
+    text = sensitivity_page.sensitivity(run, frame.reset_index(), sensitivity.survival(seeds))
+    assert "| ALA better than F-CAM | Localisation | 5 | 5 | 0 | 0 | survives every protocol |" in text
+    assert "| lab-blur-q3-true | **" in text
+    assert "| F-CAM | 3 |" in sensitivity_page.common_model(run, sensitivity.common_model(run, found))
+
+
+def test_missing_and_edited_files(run, fake, tmp_path):
+    shutil.copytree(fake.folder / "scores", tmp_path / "scores")
+    shutil.rmtree(tmp_path / "scores/protocols/seed-0")
+    some = sensitivity.gather(run, tmp_path / "scores")
+    assert some.notes == ["`protocols` lacks seed 0; run `dvc repro protocols@0`"]
+    assert set(sensitivity.per_seed(run, some).query("protocol == 'lab-zero-q3-true'")["seed"]) == {1, 2}
+    with (tmp_path / "scores/protocols/seed-1/lab.csv").open("a") as file:
+        file.write("x")
+    with pytest.raises(UserError, match=r"lab\.csv was changed .* run `dvc repro protocols@1`"):
+        sensitivity.gather(run, tmp_path / "scores")
+    shutil.rmtree(tmp_path / "scores/protocols")
+    nothing = sensitivity.gather(run, tmp_path / "scores")
+    assert nothing.notes == ["`protocols` was not run; run `dvc repro protocols@0 protocols@1 protocols@2`"]
