@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help env repro report test lint types lock clean
+.PHONY: help env oracles repro report test lint types lock clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -14,6 +14,9 @@ env: $(VENV)/lock.txt ## make or update the environment in .venv
 $(VENV)/lock.txt: requirements/lock.txt
 	@echo "Installing the environment into $(VENV) (about a minute) ..."
 	requirements/install.sh $(VENV)
+
+oracles: env ## add the libraries that tests/oracles compares with
+	python -m pip --disable-pip-version-check install --quiet --no-deps --require-hashes -r requirements/oracles.txt
 
 repro: env ## run the pipeline of the chosen profile; the results are in reports/
 	dvc repro
@@ -36,4 +39,4 @@ lock: env ## resolve the requirements anew
 	python requirements/lock.py
 
 clean: ## remove what the pipeline wrote, but not its cache
-	rm -rf data models maps scores
+	rm -rf data models maps scores state

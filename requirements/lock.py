@@ -1,4 +1,4 @@
-"""Write lock.txt and cuda.txt from pyproject.toml: `make lock` (needs `uv`, which the lock itself contains)."""
+"""Write lock.txt, cuda.txt and oracles.txt: `make lock` (needs `uv`, which the lock itself contains)."""
 
 from __future__ import annotations
 
@@ -11,21 +11,30 @@ CUDA = re.compile(r"^(nvidia-|cuda-|triton)")
 HEAD = "# Written by `make lock`; do not edit.\n"
 
 
-def compile_lock() -> str:
-    """Every package with its hashes, for all platforms, as uv resolves pyproject.toml under constraints.txt."""
+def compile_lock(*sources: str) -> list[str]:
+    """Every package with its hashes, for all platforms, as uv resolves `sources`, one entry each."""
     command = [
-        "uv", "pip", "compile", "pyproject.toml", "--extra", "dev", "--constraints", "requirements/constraints.txt",
-        "--universal", "--python-version", "3.11", "--generate-hashes", "--no-emit-index-url", "--no-header",
-        "--no-annotate", "--quiet",
+        "uv", "pip", "compile", *sources, "--universal", "--python-version", "3.11", "--generate-hashes",
+        "--no-emit-index-url", "--no-header", "--no-annotate", "--quiet",
     ]  # fmt: skip
-    return subprocess.run(command, cwd=HERE.parent, check=True, capture_output=True, text=True).stdout
+    done = subprocess.run(command, cwd=HERE.parent, check=True, capture_output=True, text=True)
+    return [entry for entry in re.split(r"(?m)^(?=[A-Za-z0-9])", done.stdout) if entry.strip()]
+
+
+def name_of(entry: str) -> str:
+    """The package of an entry."""
+    return re.split(r"[=\[ ]", entry, maxsplit=1)[0]
 
 
 def main() -> None:
-    """Split uv's answer into packages for everyone and CUDA libraries."""
-    entries = re.split(r"(?m)^(?=[A-Za-z0-9])", compile_lock())
+    """Packages for everyone, CUDA libraries, and what the oracles need beside them."""
+    entries = compile_lock("pyproject.toml", "--extra", "dev", "--constraints", "requirements/constraints.txt")
     (HERE / "lock.txt").write_text(HEAD + "".join(entry for entry in entries if not CUDA.match(entry)))
     (HERE / "cuda.txt").write_text(HEAD + "".join(entry for entry in entries if CUDA.match(entry)))
+    locked = {name_of(entry) for entry in entries}
+    # xaitk-saliency asks for NumPy below 2 on Python 3.11 only, where it runs with ours all the same: hence overrides.
+    more = compile_lock("requirements/oracles.in", "--overrides", "requirements/lock.txt")
+    (HERE / "oracles.txt").write_text(HEAD + "".join(entry for entry in more if name_of(entry) not in locked))
 
 
 if __name__ == "__main__":

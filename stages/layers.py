@@ -76,7 +76,7 @@ def main(
                 classes = len(train.names)
                 model = train_variant("abn", other, encoder, train, truth.val, classes, seed, device=where).model
             scored.append(score_layer(model, layer, truth, profile, seed, where))
-        variant = variant_name(settings.aea, True)
+        variant = variant_name(aea=True, sbn=True)  # row (iii), whatever the main model is
         ala = load_model(models / variant / f"seed-{seed}", models / "encoder", where)
         taps = weigh_taps(ala, truth, profile, seed, where)
 

@@ -67,7 +67,8 @@ def build(run: Run, folders: Folders, out: Path) -> None:
 
 def _make(run: Run, folders: Folders, out: Path) -> None:
     main, ablation, tested = tables.main(run), tables.ablation(run), claims.table(run)
-    store = Store.open(folders.data / "store" / str(run.settings.active.data.input_size), "test")
+    at_size = folders.data / "store" / str(run.settings.active.data.input_size)
+    store = Store.open(at_size, "test")
     more = extras.extras(run, folders.scores, store.names, main, ablation)
     drawn: dict[str, str] = {}
     chosen: list[gallery.Case] = []
@@ -121,7 +122,7 @@ def _make(run: Run, folders: Folders, out: Path) -> None:
     steps: list[Callable[[], None]] = [write_tables, write_figures, write_pictures]
     for step in track(steps, "report", unit="part"):
         step()
-    found = provenance.record(run, folders.models, folders.maps, folders.scores)
+    found = provenance.record(run, at_size, folders.models, folders.maps, folders.scores)
     write_json(out / "provenance.json", found)
     footer = provenance.footer(run, found)
     write_text(out / "report.md", page(run, main, ablation, tested, more, drawn, chosen, footer))

@@ -22,7 +22,9 @@ TINY = {
     "train": {"epochs": 4, "batch": 8},
     "rise": {"n_masks": 16},
     "fcam": {"classifier": {"epochs": 2, "batch": 8}, "decoder": {"epochs": 2, "batch": 8}},
-    "metrics": {"images_per_class": 2, "step": 1600},
+    "metrics": {"images_per_class": 2, "step": 1600, "lab_points": 4, "box_step": 0.1},
+    "layers": {"abn": [0, 2]},
+    "errors": {"at_least": 4},
 }
 
 

@@ -103,9 +103,26 @@ def test_report_begins_with_what_was_run(scratch):
         assert figure.name in text, f"{figure.name} is not shown in the report"
 
 
+def test_the_report_holds_every_table_its_twin_and_one_page(scratch):
+    folder = scratch.folder / "reports"
+    names = {path.stem for path in (folder / "tables").glob("*.csv")}
+    assert names >= {
+        "main", "ablation", "claims", "sensitivity", "common_model", "errors", "layers", "paired", "paper", "edge",
+    }  # fmt: skip
+    for name in names - {"per_seed"}:
+        assert (folder / "tables" / f"{name}.md").stat().st_size > 200, name
+    assert (folder / "index.html").stat().st_size < 8_000_000
+    record = json.loads((folder / "provenance.json").read_text())
+    assert record["results"]["profile"] == "mini"
+    assert len(record["results"]["models"]) == 6 * 2  # four variants, ABN, F-CAM; two seeds
+    assert {"train@0", "rise@1", "protocols@0", "layers@1", "edge@0", "encoder"} <= record["cost"].keys()
+    assert all(entry["seconds"] > 0 and entry["peak_memory_mb"] > 50 for entry in record["cost"].values())
+    assert record["cost"]["rise@0"]["forwards"] >= 16 * 8  # masks times photos
+
+
 def test_nothing_of_this_machine_is_in_the_reports(scratch):
     for file in (scratch.folder / "reports").rglob("*"):
-        if file.suffix in {".md", ".csv", ".json"}:
+        if file.suffix in {".md", ".csv", ".json", ".html"}:
             assert str(scratch.folder) not in file.read_text()
             assert str(Path.home()) + "/" not in file.read_text()
 
@@ -136,7 +153,7 @@ def test_aea_switch_reruns_only_what_it_touches(scratch, main, ablation):
     before = (scratch.folder / "reports/tables/ablation.csv").read_bytes()
     done = scratch.run("dvc", "exp", "run", "-S", "aea=false", "--name", "no-aea")
     assert scratch.stages_run(done) == {
-        *(f"{name}@{seed}" for name in ("rise", "evaluate_main", "edge") for seed in (0, 1)),
+        *(f"{name}@{seed}" for name in ("rise", "evaluate_main", "edge", "protocols") for seed in (0, 1)),
         "report",
     }
     assert (scratch.folder / "reports/tables/ablation.csv").read_bytes() == before

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from ala.report.html import catalogue, facts, summary, tables
@@ -135,3 +137,13 @@ def test_provenance_of_any_depth_becomes_lines():
         "b": [("c", "1, 2"), ("d.e", "not known")],
         "f": [("1.g", "1")],
     }
+
+
+def test_values_of_the_slides_are_grey_unless_they_may_be_compared(built):
+    path = built.out / "tables/main.csv"
+    foreign = {column.sources[0]: column for column in tables.table(built.run, path).columns if column.foreign}
+    assert set(foreign) == {"paper_miou", "paper_insertion", "paper_deletion", "paper_id"}
+    assert all(column.label.endswith(", not comparable") for column in foreign.values())
+    assert '<td class="n foreign"' in built.render()
+    paper = replace(built.run, settings=built.run.settings.model_copy(update={"profile": "paper"}))
+    assert not any(column.foreign for column in tables.table(paper, path).columns)

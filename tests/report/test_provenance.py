@@ -13,12 +13,14 @@ import pytest
 from ala.report.gather import gather
 from ala.report.provenance import footer, record
 from ala.runtime.files import write_json
+from tests.report.fake_run import SIZE
 
 
 @pytest.fixture
 def found(fake):
     run = gather(fake.settings, fake.folder / "scores", fake.folder / "models", fake.folder / "data")
-    return run, lambda root: record(run, fake.folder / "models", fake.folder / "maps", fake.folder / "scores", root)
+    folders = [fake.folder / name for name in ("models", "maps", "scores")]
+    return run, lambda root: record(run, fake.folder / f"data/store/{SIZE}", *folders, root)
 
 
 def git(folder: Path, *words: str) -> str:
@@ -64,4 +66,5 @@ def test_every_model_map_and_score_has_its_hash(found, tmp_path):
     assert len(results["maps_and_scores"]["fcam/seed-1"]) == 2
     assert len(results["models"]["abn/seed-0"]["weights/weights.safetensors"]) == 64
     assert results["encoder_sha256"] == "e" * 64
+    assert {"test-images.npy", "test-masks.npy", "train-images.npy"} <= results["data_sha256"].keys()
     assert make(tmp_path) == make(tmp_path)

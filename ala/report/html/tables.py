@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ala.report import claims, rows
+from ala.report import claims, paper, rows
 from ala.report.html import catalogue
 from ala.report.html.trace import NAMING, Trace, trace
 from ala.report.run import Run
@@ -40,6 +40,7 @@ class Column:
     sources: tuple[str, ...]
     label: str
     numeric: bool
+    foreign: bool = False  # from the slides, in a run that must not be compared with them
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ def table(run: Run, path: Path, caption: str | None = None) -> Table:
     """The CSV file `path` as a table; `caption` (Markdown) stands for the catalogue's."""
     content = read(path)
     known = catalogue.TABLES.get(path.stem) or catalogue.Known(path.stem.replace("_", " ").capitalize(), "")
-    columns = _columns(content)
+    columns = _columns(content, paper.comparable(run))
     best = _best(content, known)
     lines = [
         (
@@ -91,7 +92,7 @@ def table(run: Run, path: Path, caption: str | None = None) -> Table:
     )  # fmt: skip
 
 
-def _columns(content: list[dict[str, str]]) -> list[Column]:
+def _columns(content: list[dict[str, str]], comparable: bool) -> list[Column]:
     """Spreads join their means and interval ends each other; what the last column of the page tells is left out."""
     names = list(content[0]) if content else []
     merged: list[Column] = []
@@ -107,7 +108,9 @@ def _columns(content: list[dict[str, str]]) -> list[Column]:
         label = catalogue.column_label(shown)
         if len(sources) == 2 and tail == "low" and base in names:  # beside the value that it is the interval of
             label += ", interval"
-        merged.append(Column(sources, label, _numeric(row[name] for row in content)))
+        foreign = not comparable and name.startswith(("paper_", "printed"))
+        label += ", not comparable" if foreign else ""
+        merged.append(Column(sources, label, _numeric(row[name] for row in content), foreign))
     return merged
 
 
