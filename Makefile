@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help env oracles repro report test lint types lock clean
+.PHONY: help env oracles repro experiments report test lint types lock clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -21,6 +21,9 @@ oracles: env ## add the libraries that tests/oracles compares with
 repro: env ## run the pipeline of the chosen profile; the results are in reports/
 	dvc repro
 	python -m stages.report --readme README.md
+
+experiments: env ## experiments side by side: what was changed, and the metrics
+	dvc exp show --only-changed --drop '/|Created'
 
 report: env ## rebuild the report alone
 	dvc repro --single-item report
