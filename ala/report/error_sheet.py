@@ -61,7 +61,7 @@ def draw(top: pd.DataFrame, store: Store, maps: Path, settings: Settings, path: 
         panel.set_axis_off()
     for row, panel in zip(range(len(cases)), panels.flat, strict=False):
         panel.imshow(np.asarray(store.images[where[row]]))
-        gallery.outline(panel, predicted[row], "#00e5ff", width=0.9)
+        gallery.outline(panel, predicted[row], style.OUTLINE, width=0.9)
         gallery.outline(panel, truth[row], "white", width=0.9)
         title = f"{cases['kind'][row]} · photo {ids[row]} · IoU {cases['iou'][row]:.2f}"
         panel.set_title(title, fontsize=6.5, fontweight="normal", loc="center", pad=2)

@@ -118,7 +118,7 @@ def draw(run: Run, chosen: list[Case], seed: int, store: Store, maps: Path, path
             # The photo stays visible where the map is low.
             opacity = 0.2 + 0.6 * values[0]
             panel.imshow(values[0], cmap=MAP_COLOURS, vmin=0, vmax=1, alpha=opacity, interpolation="bilinear")
-            outline(panel, iou.predict(values, "mean_std")[0], "#00e5ff")
+            outline(panel, iou.predict(values, "mean_std")[0], style.OUTLINE)
             outline(panel, masks[line], "white")
             score = _iou(run, row, seed)[case.image_id]
             panel.set_title(f"IoU {score:.2f}", fontsize=8, fontweight="normal", loc="center")

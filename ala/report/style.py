@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 DPI = 110
 INK = "#2b2b2b"
 SHADE = "#e4e9f0"
+OUTLINE = "#00e5ff"  # of what a map predicts, drawn over photos
+_NEAR = 64  # levels in each channel; smoothed edges of an outline are less pure
 
 #: Okabe and Ito's palette for what is learned or explained, greys for the maps made without a model.
 COLOURS = {
@@ -89,14 +91,21 @@ def save(figure: Figure, path: Path, photos: bool = False) -> None:
 
 
 def _few_colours(image: Image.Image) -> Image.Image:
-    """`image` in 255 colours of its own and pure white; the error of a colour is spread over its neighbours."""
+    """`image` in 254 colours of its own, pure white and the outlines' colour.
+
+    The error of a colour is spread over its neighbours, but paper stays white and outlines keep their colour, however
+    little of the picture they are.
+    """
     from PIL import Image
 
-    palette = image.quantize(255)  # Pillow dithers only where a palette is given
+    own = 254
+    palette = image.quantize(own)  # Pillow dithers only where a palette is given
     reduced = image.quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG)
-    indices = np.array(reduced)
-    indices[(np.asarray(image) == 255).all(axis=2)] = 255  # paper stays white
-    colours = (palette.getpalette() or [])[: 3 * 255]
+    indices, pixels = np.array(reduced), np.asarray(image).astype(int)
+    line = [int(OUTLINE[place : place + 2], 16) for place in (1, 3, 5)]
+    indices[np.abs(pixels - line).max(axis=2) < _NEAR] = own
+    indices[(pixels == 255).all(axis=2)] = own + 1
+    colours = (palette.getpalette() or [])[: 3 * own]
     result = Image.fromarray(indices)
-    result.putpalette(colours + [0] * (3 * 255 - len(colours)) + [255] * 3)
+    result.putpalette(colours + [0] * (3 * own - len(colours)) + line + [255] * 3)
     return result

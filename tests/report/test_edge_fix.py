@@ -14,7 +14,7 @@ from PIL import Image
 
 from ala.data.store import Store
 from ala.metrics.fix_tables import FIXES
-from ala.report import error_sheet
+from ala.report import error_sheet, style
 from ala.report.edge_fix import COLUMNS, edge_markdown, edge_table, interval
 from ala.report.errors import error_top_table
 from tests.report.fake_run import SIZE
@@ -116,6 +116,7 @@ def test_sheet_is_drawn_and_again_the_same(fake, tmp_path):
     store = Store.open(fake.folder / f"data/store/{SIZE}", "test")
     top = error_top_table(fake.folder / "scores", fake.settings, store.names)
     paths = [tmp_path / "a.png", tmp_path / "b.png"]
+    style.use()
     for path in paths:
         assert error_sheet.draw(top, store, fake.folder / "maps", fake.settings, path)
     assert paths[0].read_bytes() == paths[1].read_bytes()

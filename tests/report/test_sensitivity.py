@@ -32,7 +32,7 @@ def seeds(run, found):
 
 @pytest.fixture(scope="module")
 def frame(run, seeds):
-    return sensitivity.table(run, seeds).set_index(["protocol", "metric", "method"])
+    return sensitivity.table(run, seeds).set_index(["protocol", "metric", "method"]).sort_index()
 
 
 def test_every_method_stands_under_every_protocol(frame):

@@ -63,15 +63,14 @@ def otsu(grey: Tensor) -> Tensor:
     """
     batch, n = grey.shape
     offset = torch.arange(batch, device=grey.device)[:, None] * 256
-    counts = torch.bincount((grey.long() + offset).flatten(), minlength=batch * 256).view(batch, 256).double()
-    values = torch.arange(256, device=grey.device, dtype=torch.float64)
+    counts = torch.bincount((grey.long() + offset).flatten(), minlength=batch * 256).view(batch, 256)
+    values = torch.arange(256, device=grey.device)
     below = counts.cumsum(1)  # (B, 256) pixels <= t
     above = n - below
     sum_below = (counts * values).cumsum(1)
-    sum_above = sum_below[:, -1:] - sum_below
-    both = (below > 0) & (above > 0)
-    gap = sum_below / below.clamp(min=1) - sum_above / above.clamp(min=1)  # difference of the two means
-    return torch.where(both, below * above * gap * gap, 0.0).argmax(1)
+    # Difference of the two means times below * above, in exact integers, so that equally good thresholds are equal.
+    gap = sum_below * n - sum_below[:, -1:] * below
+    return (gap.double() ** 2 / (below * above).clamp(min=1)).argmax(1)
 
 
 def sample(allowed: Tensor, number: int, generator: torch.Generator) -> Tensor:

@@ -38,6 +38,11 @@ def slow_otsu(values: np.ndarray) -> int:
     return best_t
 
 
+def test_of_equally_good_thresholds_the_smallest_is_taken() -> None:
+    """{14} against the rest and {52} against the rest are equally far apart."""
+    assert otsu(torch.tensor([[14, 28, 32, 34, 38, 52]], dtype=torch.uint8)).tolist() == [14]
+
+
 @given(strategies.lists(strategies.integers(0, 255), min_size=2, max_size=60))
 @settings(max_examples=60, deadline=None)
 def test_otsu_is_its_definition(values: list[int]) -> None:
