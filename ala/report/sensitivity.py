@@ -83,6 +83,10 @@ def gather(run: Run, scores: Path) -> Protocols:
         notes.append(f"`protocols` {what}; run `{command(missing)}`")
     joined = {name: pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=["method", "seed"])
               for name, parts in frames.items()}  # fmt: skip
+    if "energy" in joined["localisation"]:
+        empty = joined["localisation"].loc[joined["localisation"]["energy"].isna(), ["method", "seed"]]
+        for (method, of), part in empty.groupby(["method", "seed"]):
+            notes.append(f"`{method}`, seed {of}: {len(part)} maps are 0 everywhere; their energy is left out")
     return Protocols(**joined, whole=whole, true_class=_true_class(run, scores), seeds=seeds, notes=notes)
 
 
@@ -113,8 +117,8 @@ def _true_class(run: Run, scores: Path) -> dict[tuple[str, int], pd.DataFrame]:
 def per_seed(run: Run, found: Protocols) -> pd.DataFrame:
     """`protocol, metric, method, seed, value, n_images`: means over photos of every score under every protocol.
 
-    IoU under all rules with the majority's mask is over all photos that have a map; everything else is over the photos
-    of the perturbation subset, which all methods share.
+    All over the photos of the perturbation subset, which all methods share: a difference between two protocols, or
+    between two methods under one, is not one between photos. The main table has IoU on every photo with a map.
     """
     lines: list[dict[str, Any]] = []
 
@@ -130,7 +134,7 @@ def per_seed(run: Run, found: Protocols) -> pd.DataFrame:
         for cell in run.of(row):
             key = cell.method, cell.seed
             for rule in RULES:
-                add(f"majority-{rule}", "miou", row, cell.seed, cell.scores[f"iou_{rule}"])
+                add(f"majority-{rule}", "miou", row, cell.seed, cell.perturbed[f"iou_{rule}"])
             for metric in ("insertion", "deletion", "id"):
                 add("official-predicted", metric, row, cell.seed, cell.scores[metric])
                 if key in found.true_class:
@@ -236,7 +240,11 @@ def common_model(run: Run, found: Protocols) -> pd.DataFrame:
             common = own if asked_anyway else on_main
             if not len(common):
                 continue
-            counts.append(min(len(own), len(common)))
+            own = own[own["image_id"].isin(common["image_id"])]
+            common = common[common["image_id"].isin(own["image_id"])]
+            if not len(own):
+                continue
+            counts.append(len(own))
             for name in ("insertion", "deletion", "id"):
                 means[f"{name}_own_mean"].append(own[name].mean())
                 means[f"{name}_common_mean"].append(common[name].mean())

@@ -29,8 +29,8 @@ def caption(run: Run) -> str:
         f" predicted or the true class. `lab-GROUND-QUANTISATION-CLASS`: {metrics.lab_points} points, equal values"
         " enter together, on a black image (`zero`) or on the blurred photo (`blur`), maps as they are (`none`) or in"
         f" three levels (`q3`). Thresholds of the boxes in steps of {metrics.box_step:g}. Each map is probed on the"
-        f" model that it explains. All on {photos}; `majority` on every photo that has a map. docs/protocols.md has"
-        " formulas and sources."
+        f" model that it explains. All on {photos}, IoU too (the main table has it on all photos). docs/protocols.md"
+        " has formulas and sources."
     )
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from ala.contracts import seal
 from ala.metrics.curves import Curves, area
 from ala.metrics.protocols import LAB
 from ala.report import sensitivity, sensitivity_page
@@ -62,6 +64,18 @@ def test_means_are_over_photos_then_seeds(frame, fake):
     assert line["scores"].split()[1] == "scores/protocols/seed-1/lab.csv"
 
 
+def test_iou_is_compared_on_the_photos_that_all_methods_share(frame, run):
+    """RISE explains half of the photos here; F-CAM's IoU on the others must not enter a comparison with it."""
+    for row in ("fcam", "rise"):
+        means = [cell.perturbed["iou_otsu"].mean() for cell in run.of(row)]
+        assert frame.loc["majority-otsu", "miou", row]["mean"] == pytest.approx(np.mean(means))
+    assert np.mean([cell.scores["iou_otsu"].mean() for cell in run.of("fcam")]) != pytest.approx(
+        frame.loc["majority-otsu", "miou", "fcam"]["mean"]
+    )
+    counts = frame.xs("miou", level="metric")["n_images"]
+    assert counts.min() == counts.max()
+
+
 def test_the_true_class_has_its_own_curves(frame, fake):
     areas = [area(Curves.load(fake.folder / f"scores/fcam/seed-{seed}/true_class.npz").insertion).mean()
              for seed in (0, 1, 2)]  # fmt: skip
@@ -96,6 +110,28 @@ def test_common_model(run, found):
     assert table.loc["fcam", "id_own_mean"] == pytest.approx(own)
     for row in ("ala", "rise", "center"):  # the main model is theirs
         assert table.loc[row, "id_common_mean"] == table.loc[row, "id_own_mean"]
+
+
+def test_a_photo_without_a_score_on_the_common_model_leaves_both_means(run, found):
+    """Else the two columns of a row would be over different photos."""
+    lost = found.common[found.common["method"] == "fcam"]["image_id"].iloc[0]
+    kept = found.common[(found.common["method"] != "fcam") | (found.common["image_id"] != lost)]
+    table = sensitivity.common_model(run, replace(found, common=kept)).set_index("method")
+    own = [cell.perturbed.set_index("image_id")["id"].drop(lost).mean() for cell in run.of("fcam")]
+    assert table.loc["fcam", "id_own_mean"] == pytest.approx(np.mean(own))
+    assert table.loc["fcam", "n_images"] == len(run.of("fcam")[0].perturbed) - 1
+
+
+def test_maps_without_energy_are_named(run, fake, tmp_path):
+    shutil.copytree(fake.folder / "scores", tmp_path / "scores")
+    folder = tmp_path / "scores/protocols/seed-1"
+    rows = pd.read_csv(folder / "localisation.csv")
+    rows.loc[(rows["method"] == "abn") & (rows.index % 2 == 0), "energy"] = np.nan
+    lost = int(rows["energy"].isna().sum())
+    rows.to_csv(folder / "localisation.csv", index=False)
+    seal.seal(folder)
+    notes = sensitivity.gather(run, tmp_path / "scores").notes
+    assert notes == [f"`abn`, seed 1: {lost} maps are 0 everywhere; their energy is left out"]
 
 
 def test_pages(run, frame, seeds, found):
