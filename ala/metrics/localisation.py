@@ -14,14 +14,21 @@ BINS = 1000  # of the histograms behind PxAP
 IOU_LEVELS = (0.3, 0.5, 0.7)  # of MaxBoxAccV2
 
 
-def box_of(mask: np.ndarray) -> tuple[int, int, int, int]:
-    """The smallest box `(x0, y0, x1, y1)`, both ends inside, around the true pixels of `(S, S)`; one must be true."""
-    ys, xs = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    return int(xs[0]), int(ys[0]), int(xs[-1]), int(ys[-1])
+def inclusive(boxes: np.ndarray, side: int) -> np.ndarray:
+    """Boxes `(n, 4)` `x, y, width, height` as their first and last pixels `x0, y0, x1, y1`: int64 `(n, 4)`.
+
+    A pixel belongs to a box that covers its centre, as in the map `box` (:mod:`ala.explain.trivial`), which therefore
+    finds every box; a box thinner than a pixel keeps the pixel that it lies in.
+    """
+    start, length = np.asarray(boxes, np.float64)[:, :2], np.asarray(boxes, np.float64)[:, 2:]
+    first, stop = (np.clip(np.ceil(edge - 0.5), 0, side) for edge in (start, start + length))
+    middle = np.clip(np.floor(start + length / 2), 0, side - 1)
+    thin = first >= stop
+    return np.hstack([np.where(thin, middle, first), np.where(thin, middle, stop - 1)]).astype(np.int64)
 
 
-def box_iou(boxes: np.ndarray, truth: tuple[int, int, int, int]) -> np.ndarray:
-    """IoU of boxes `(n, 4)` `x0, y0, x1, y1` with one box, both ends counted as inside: float64 `(n,)`."""
+def box_iou(boxes: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """IoU of boxes `(n, 4)` `x0, y0, x1, y1` with one box `(4,)`, both ends counted as inside: float64 `(n,)`."""
     boxes = np.asarray(boxes, dtype=np.int64).reshape(-1, 4)
     x0, y0, x1, y1 = truth
     wide = np.clip(np.minimum(boxes[:, 2], x1) - np.maximum(boxes[:, 0], x0) + 1, 0, None)
@@ -31,15 +38,15 @@ def box_iou(boxes: np.ndarray, truth: tuple[int, int, int, int]) -> np.ndarray:
     return both / (areas + (x1 - x0 + 1) * (y1 - y0 + 1) - both)
 
 
-def box_scores(maps: np.ndarray, masks: np.ndarray, step: float) -> tuple[np.ndarray, np.ndarray]:
-    """IoU of a map's boxes with the object's box, for every threshold.
+def box_scores(maps: np.ndarray, boxes: np.ndarray, step: float) -> tuple[np.ndarray, np.ndarray]:
+    """IoU of a map's boxes with the object's listed box, for every threshold.
 
     The map, in 8 bits, is cut at int(tau * its maximum) for tau = 0, step, ..., below 1: foreground lies above. Each
     connected part has a box.
 
     Args:
         maps: `(n, S, S)` in [0, 1].
-        masks: boolean `(n, S, S)`, not empty.
+        boxes: `(n, 4)` `x, y, width, height` in pixels of the S x S photo, from the data set's own list.
         step: of tau.
 
     Returns:
@@ -48,17 +55,16 @@ def box_scores(maps: np.ndarray, masks: np.ndarray, step: float) -> tuple[np.nda
     """
     taus = np.arange(0, 1, step)
     largest, best = np.zeros((len(maps), len(taus))), np.zeros((len(maps), len(taus)))
-    for photo, (values, mask) in enumerate(zip(maps, masks, strict=True)):
+    for photo, (values, truth) in enumerate(zip(maps, inclusive(boxes, maps.shape[-1]), strict=True)):
         levels = (values * 255).astype(np.uint8)
         cuts = (taus * int(levels.max())).astype(int)
         distinct, places = np.unique(cuts, return_inverse=True)
-        truth = box_of(mask)
         found = np.array([_parts(levels > cut, truth) for cut in distinct])  # (D, 2)
         largest[photo], best[photo] = found[places, 0], found[places, 1]
     return largest, best
 
 
-def _parts(foreground: np.ndarray, truth: tuple[int, int, int, int]) -> tuple[float, float]:
+def _parts(foreground: np.ndarray, truth: np.ndarray) -> tuple[float, float]:
     """IoU of the largest part's box, and of the best part's box, with `truth`; the first of equally large parts."""
     parts, count = ndimage.label(foreground, _EIGHT)
     if not count:

@@ -89,7 +89,7 @@ def localise(maps: Maps, truth: Truth, settings: Metrics, seed: int, tau: float 
     values = iou.at_size(maps, ids, truth.test.size)  # (n, S, S)
     masks = truth.test.foreground(rows, truth.mask_threshold)
     anyone = truth.test.foreground(rows, 0)
-    largest, best = localisation.box_scores(values, masks, settings.box_step)
+    largest, best = localisation.box_scores(values, truth.test.boxes[rows], settings.box_step)
     columns: dict[str, Any] = {
         "method": maps.method, "seed": seed, "image_id": ids,
         "pointing": localisation.pointing(values, masks), "energy": localisation.energy(values, masks),

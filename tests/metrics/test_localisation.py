@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from skimage.measure import label, regionprops
 
+from ala.explain.trivial import box
 from ala.metrics import localisation as loc
 
 
@@ -21,6 +22,15 @@ def photos() -> tuple[np.ndarray, np.ndarray]:
         maps[n, y - 1 : y + h - n % 2, x : x + w + 1] += 0.5
     maps -= maps.min(axis=(1, 2), keepdims=True)
     return maps / maps.max(axis=(1, 2), keepdims=True), masks
+
+
+def boxes_of(masks: np.ndarray) -> np.ndarray:
+    """x, y, width, height around the true pixels."""
+    found = []
+    for mask in masks:
+        ys, xs = np.nonzero(mask)
+        found.append((xs.min(), ys.min(), np.ptp(xs) + 1, np.ptp(ys) + 1))
+    return np.array(found, np.float32)
 
 
 def slow_box_ious(values: np.ndarray, mask: np.ndarray, tau: float) -> tuple[float, float]:
@@ -43,7 +53,7 @@ def slow_box_ious(values: np.ndarray, mask: np.ndarray, tau: float) -> tuple[flo
 
 def test_boxes_against_painted_ones(photos):
     maps, masks = photos
-    largest, best = loc.box_scores(maps, masks, 0.05)
+    largest, best = loc.box_scores(maps, boxes_of(masks), 0.05)
     for n in range(6):
         for place, tau in enumerate(np.arange(0, 1, 0.05)):
             assert (largest[n, place], best[n, place]) == pytest.approx(slow_box_ious(maps[n], masks[n], tau))
@@ -57,11 +67,26 @@ def test_boxes_against_painted_ones(photos):
 def test_a_map_equal_to_its_box_is_perfect():
     mask = np.zeros((1, 9, 9), bool)
     mask[0, 2:5, 3:8] = True
-    largest, best = loc.box_scores(mask.astype(np.float32), mask, 0.1)
+    largest, best = loc.box_scores(mask.astype(np.float32), boxes_of(mask), 0.1)
     assert loc.max_box_acc(largest) == loc.max_box_acc_v2(best) == 1
-    assert loc.box_of(mask[0]) == (3, 2, 7, 4)
-    nothing, _ = loc.box_scores(np.zeros((1, 9, 9), np.float32), mask, 0.1)
+    nothing, _ = loc.box_scores(np.zeros((1, 9, 9), np.float32), boxes_of(mask), 0.1)
     assert nothing.max() == 0
+
+
+def test_a_listed_box_holds_the_pixels_whose_centre_it_covers():
+    boxes = np.array([[3, 2, 5, 3], [0.5, 0.6, 1.0, 1.0], [4.6, 0.1, 0.2, 20], [-3, 7.2, 5, 9]])
+    np.testing.assert_array_equal(
+        loc.inclusive(boxes, 9), [[3, 2, 7, 4], [0, 1, 0, 1], [4, 0, 4, 8], [0, 7, 1, 8]]
+    )  # thinner than a pixel; beyond the border
+
+
+def test_the_oracle_map_finds_every_listed_box():
+    """The map `box` paints the same pixels, whatever the fractions of the box."""
+    boxes = np.random.default_rng(0).uniform(0.3, 9, (40, 4))
+    maps = box(np.arange(40), boxes, 16).importance
+    largest, best = loc.box_scores(maps, boxes, 0.5)
+    assert (largest == 1).all()
+    assert (best == 1).all()
 
 
 def test_pxap_against_every_threshold(photos):
