@@ -45,7 +45,7 @@ class Section(BaseModel):
 class Birdlets(Section):
     """The drawn miniature (ARCHITECTURE, "Birdlets")."""
 
-    species: Annotated[int, Field(strict=True, ge=2, le=40)]
+    species: Annotated[int, Field(strict=True, ge=2, le=240)]  # 240 birds differ in colours or crest
     train_per_species: Count  # official-train photos of each species, later split into train and val
     test_per_species: Count
     clutter: Fraction  # share of colourful decoys behind, and of twigs in front of, the birds

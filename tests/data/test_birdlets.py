@@ -54,6 +54,14 @@ class TestSpecies:
         assert len({(s.attributes.head, s.attributes.body, s.attributes.wing) for s in kinds}) == number
         assert len({one.folder for one in kinds}) == number
 
+    @pytest.mark.parametrize("number", [120, 121, 200, 240])
+    def test_as_many_species_as_there_are_birds(self, number: int) -> None:
+        """Beyond the 120 colourings the crest tells; the first species are the same whatever their number."""
+        kinds = species(of(number))
+        assert [one.number for one in kinds] == list(range(1, number + 1))
+        assert len({one.attributes for one in kinds}) == len({one.name for one in kinds}) == number
+        assert kinds[:20] == species(of(20))
+
     def test_same_settings_same_species_another_seed_others(self) -> None:
         assert species(of(20)) == species(of(20))
         assert species(of(20)) != species(of(20, seed=1))

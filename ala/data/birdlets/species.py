@@ -75,7 +75,8 @@ def species(settings: Birdlets) -> list[Species]:
     As long as that is possible (it is for the first twenty), any two species differ in at least two of the colours of
     head, body and wing, so that no single part decides between two of them and none is lost when a part is hidden.
     Colours are used evenly: which colours a photo contains says little about the species. The crest is on every other
-    species and never needed.
+    species and never needed up to 120 species, the number of colourings; further species repeat the colourings in the
+    same order with the crest swapped, up to all 240 birds of :func:`attribute_space`.
     """
     return list(_species(settings.species, settings.seed))
 
@@ -86,7 +87,7 @@ def _species(count: int, seed: int) -> tuple[Species, ...]:
     triples = list(itertools.permutations(COLOURS, 3))
     waiting = [triples[i] for i in rng.permutation(len(triples))]
     chosen: list[tuple[str, ...]] = []
-    while len(chosen) < count:
+    while len(chosen) < min(count, len(triples)):
 
         def cost(triple: tuple[str, ...]) -> tuple[int, int]:
             """How many species are too close, then how often its colours are worn already in the same places."""
@@ -97,10 +98,12 @@ def _species(count: int, seed: int) -> tuple[Species, ...]:
         best = min(waiting, key=cost)  # the first of equals, hence by the shuffled order
         waiting.remove(best)
         chosen.append(best)
-    return tuple(
-        Species(number, Attributes(head, body, wing, crest=number % 2 == 0))
-        for number, (head, body, wing) in enumerate(chosen, start=1)
-    )
+    kinds = []
+    for place in range(count):
+        again, nth = divmod(place, len(triples))
+        head, body, wing = chosen[nth]
+        kinds.append(Species(place + 1, Attributes(head, body, wing, crest=(nth % 2 == 1) != (again == 1))))
+    return tuple(kinds)
 
 
 def _differing(one: tuple[str, ...], other: tuple[str, ...]) -> int:
