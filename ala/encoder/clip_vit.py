@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from ala.contracts.preprocessing import Preprocessing
 from ala.encoder.frozen import FrozenEncoder
+from ala.encoder.self_attention import fuse_attention
 from ala.runtime.errors import UserError
 
 # The smallest text tower open_clip builds: only the visual tower of the model is kept.
@@ -131,6 +132,7 @@ class ClipVit(FrozenEncoder):
         width = visual.conv1.out_channels
         depth = len(visual.transformer.resblocks)
         super().__init__(preprocessing, grid, dict.fromkeys(range(depth + 1), width), text_features)
+        fuse_attention(visual.transformer)
         self.visual = visual
         self.config = {key: config[key] for key in ("embed_dim", "vision_cfg", "quick_gelu") if key in config}
         positions = resize_positions(visual.positional_embedding.detach(), grid)
@@ -151,8 +153,11 @@ class ClipVit(FrozenEncoder):
         return self.visual.ln_pre(torch.cat([first, patches], dim=1) + self.positions)
 
     def as_map(self, tokens: Tensor) -> Tensor:
-        """Tokens `(B, 1 + g², C)` as a map `(B, C, g, g)` without the class token."""
-        return tokens[:, 1:].mT.unflatten(2, (self.grid, self.grid)).contiguous()
+        """Tokens `(B, 1 + g², C)` as a map `(B, C, g, g)` without the class token: a view, channels last in memory.
+
+        So LayerNorm over channels reads it in order and convolutions take it as it is.
+        """
+        return tokens[:, 1:].mT.unflatten(2, (self.grid, self.grid))
 
     def tokens(self, images: Tensor, wanted: list[int]) -> dict[int, Tensor]:
         """Tokens `(B, 1 + g², C)` at the wanted taps, the class token included; runs no block after the last."""

@@ -24,6 +24,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from ala.config.schema import Pretrain
 from ala.contracts.preprocessing import Preprocessing
+from ala.encoder.self_attention import fuse_attention
 from ala.encoder.words import WordTokeniser
 from ala.runtime.progress import track
 from ala.runtime.seeds import seed_everything, torch_generator
@@ -73,6 +74,7 @@ def pretrain(
 
     seed_everything(settings.seed, "encoder", "weights")
     model = open_clip.CLIP(**config).to(device).train()
+    fuse_attention(model)
     optimisers = make_optimisers(model, settings)
     steps = settings.epochs * math.ceil(len(captions) / settings.batch)
     schedules = [LambdaLR(optimiser, lambda step: warm_cosine(step, steps)) for optimiser in optimisers]

@@ -121,8 +121,9 @@ class SideBranch(nn.Module):
         if not chosen:
             return tokens
         added = [resized(self.fusions[str(tap)](taps[tap]), side) for tap in chosen]  # (B, D, g, g) each
-        flat = torch.stack(added).sum(0).flatten(2).mT  # (B, n, D)
-        return tokens + F.pad(flat, (0, 0, self.queries.shape[1], 0))  # zeros for the queries
+        flat = sum(added[1:], added[0]).flatten(2).mT  # (B, n, D)
+        queries, pixels = tokens.split([self.queries.shape[1], side.numel()], dim=1)
+        return torch.cat([queries, pixels + flat], dim=1)  # (B, Q+n, D)
 
 
 class SingleTap(nn.Module):
