@@ -20,6 +20,7 @@ from ala.contracts.classifier import Classifier
 from ala.runtime.errors import UserError
 from ala.runtime.ledger import count_forwards
 from ala.runtime.progress import track
+from ala.runtime.threads import in_parts
 
 Score = Callable[[Tensor], Tensor]  # normalised images (B, 3, S, S) -> scores (B, K)
 
@@ -70,7 +71,8 @@ class Fitting:
         while True:
             try:
                 pieces = images.split(self.limit or len(images))
-                return torch.cat([self._score(piece) for piece in pieces]) if len(pieces) > 1 else self._score(images)
+                answers = [in_parts(self._score, piece) for piece in pieces]
+                return torch.cat(answers) if len(answers) > 1 else answers[0]
             except torch.OutOfMemoryError:
                 tried = min(self.limit or len(images), len(images))
                 if tried == 1:
