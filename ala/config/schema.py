@@ -61,13 +61,22 @@ class Archive(Section):
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
+class Expected(Section):
+    """What a data set must consist of, so that another one is not taken for it."""
+
+    photos: Count
+    classes: Count
+
+
 class Data(Section):
     """Which photos, and how they are split (METHODS 1)."""
 
     source: Literal["birdlets", "folder", "download"]
     birdlets: Birdlets | None = None
-    root: str | None = None  # source: folder. A data set in CUB-200-2011 layout
-    archives: list[Archive] | None = None  # source: download
+    root: str | None = None  # a data set in CUB-200-2011 layout. source: folder; or download, in place of a download
+    downloads: list[Archive] | None = None  # source: download
+    archives: str | None = None  # source: download. A folder that holds these files already
+    expected: Expected | None = None
     split_seed: Natural
     train_per_class: Count
     mask_threshold: Annotated[int, Field(strict=True, ge=0, le=254)]  # foreground where grey > threshold
@@ -75,9 +84,11 @@ class Data(Section):
 
     @model_validator(mode="after")
     def _source_is_given(self) -> Data:
-        needed = {"birdlets": "birdlets", "folder": "root", "download": "archives"}[self.source]
+        needed = {"birdlets": "birdlets", "folder": "root", "download": "downloads"}[self.source]
         if getattr(self, needed) is None:
             raise ValueError(f"source {self.source} needs {needed}; set it or choose another source")
+        if self.root is not None and self.archives is not None:
+            raise ValueError("root and archives are both set; set one of them to null")
         return self
 
 

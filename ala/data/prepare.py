@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from ala.config.schema import Data
-from ala.data.archives import fetch, unpack
+from ala.config.schema import Data, Expected
+from ala.data.archives import at_hand, fetch, unpack
 from ala.data.cub import LISTS, OPTIONAL_LISTS, CubIndex, read_cub
 from ala.data.disk import need_room
+from ala.data.download import MIB
 from ala.data.parallel import each
 from ala.data.verify import Facts, verify
 from ala.runtime.errors import UserError
@@ -37,15 +40,46 @@ def prepare(data: Data, out: Path, profile: str, downloads: Path = Path("downloa
         with atomic_folder(out) as temporary:
             draw_dataset(temporary, data.birdlets)
             return verify(read_cub(temporary), data.mask_threshold)
-    if data.source == "folder":
-        return _from_folder(_root(data, out, profile), out, data.mask_threshold)
-    archives = fetch(data.archives or [], downloads)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    # Unpacked beside `out` under a name that no later run looks at, then moved, so that the photos exist only once.
-    with tempfile.TemporaryDirectory(dir=out.parent, prefix=".unpacked-") as unpacked:
+    if data.root is not None or data.source == "folder":
+        return _from_folder(_root(data, out, profile), out, data)
+    wanted = data.downloads or []
+    archives = at_hand(wanted, Path(data.archives).expanduser()) if data.archives else fetch(wanted, downloads)
+    with _scratch(out) as unpacked:
+        need_room(out, sum(file.stat().st_size for file in archives) + 64 * MIB, "unpacking")  # photos do not compress
         for archive in archives:
-            unpack(archive, Path(unpacked))
-        return _from_folder(Path(unpacked), out, data.mask_threshold, transfer=_move)
+            unpack(archive, unpacked)
+        try:
+            return _from_folder(unpacked, out, data, transfer=_move)
+        except UserError as error:  # the sentence names files of a folder that is gone by now
+            source = " and ".join(map(str, archives))
+            raise UserError(f"{source}: {str(error).replace(f'{unpacked}/', '')}") from None
+
+
+@contextmanager
+def _scratch(out: Path) -> Iterator[Path]:
+    """A new folder beside `out`, so that photos can be moved from it; what a killed run left there is cleared away.
+
+    A run holds a lock on its folder, which the system releases however the run ends. What is not locked is nobody's.
+    """
+    import fcntl
+
+    out.parent.mkdir(parents=True, exist_ok=True)
+    for left in out.parent.glob(".unpacked-*"):
+        handle = os.open(left, os.O_RDONLY)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(left)
+        except BlockingIOError:
+            continue
+        finally:
+            os.close(handle)
+    with tempfile.TemporaryDirectory(dir=out.parent, prefix=".unpacked-") as name:
+        handle = os.open(name, os.O_RDONLY)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            yield Path(name)
+        finally:
+            os.close(handle)
 
 
 def _root(data: Data, out: Path, profile: str) -> Path:
@@ -69,10 +103,11 @@ def _move(source: Path, target: Path) -> None:
     source.replace(target)
 
 
-def _from_folder(root: Path, out: Path, threshold: int, transfer: Callable[[Path, Path], None] = _copy) -> Facts:
+def _from_folder(root: Path, out: Path, data: Data, transfer: Callable[[Path, Path], None] = _copy) -> Facts:
     """Check `root` wholly, then bring the lists and the files that they name to `out`."""
     index = read_cub(root)
-    facts = verify(index, threshold)
+    _check_counts(index, data.expected)
+    facts = verify(index, data.mask_threshold)
     with atomic_folder(out) as temporary:
         pairs = _pairs(index, temporary)
         if transfer is _copy:
@@ -88,6 +123,17 @@ def _from_folder(root: Path, out: Path, threshold: int, transfer: Callable[[Path
 
         each(bring, pairs, "copying photos", unit="file")
     return facts
+
+
+def _check_counts(index: CubIndex, expected: Expected | None) -> None:
+    if expected is None:
+        return
+    photos, classes = len(index.frame), len(index.classes)
+    if (photos, classes) != (expected.photos, expected.classes):
+        raise UserError(
+            f"{index.root} lists {photos:,} photos of {classes} classes, expected {expected.photos:,} of"
+            f" {expected.classes}; use the whole data set, or change data.expected"
+        )
 
 
 def _pairs(index: CubIndex, target: Path) -> list[tuple[Path, Path]]:

@@ -16,8 +16,8 @@ import pytest
 
 from ala.config.schema import Archive
 from ala.data import archives as module
-from ala.data import disk
-from ala.data.archives import fetch, unpack
+from ala.data import disk, download
+from ala.data.archives import at_hand, fetch, unpack
 from ala.runtime.errors import UserError
 
 CONTENT = bytes(range(256)) * 5000  # 1.28 MB: two pieces
@@ -28,6 +28,7 @@ class _Server(ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.asked: list[str] = []
+        self.ranges: list[str | None] = []
 
     def url(self, behaviour: str) -> str:
         return f"http://127.0.0.1:{self.server_port}/{behaviour}"
@@ -39,22 +40,33 @@ class _Handler(BaseHTTPRequestHandler):
     server: _Server
 
     def do_GET(self) -> None:
-        behaviour = self.path.strip("/")
+        behaviour, asked = self.path.strip("/"), self.headers["Range"]
         self.server.asked.append(behaviour)
-        if behaviour == "missing":
-            self.send_error(404)
+        self.server.ranges.append(asked)
+        if behaviour in ("missing", "busy") or (behaviour == "wakes" and self.server.asked.count("wakes") < 3):
+            self.send_error(404 if behaviour == "missing" else 503)
             return
         body = {"wrong": CONTENT[::-1], "short": CONTENT[:-1], "long": CONTENT + b"x"}.get(behaviour, CONTENT)
-        self.send_response(200)
+        start = int(asked.removeprefix("bytes=").removesuffix("-")) if asked and behaviour != "drops" else 0
+        self.send_response(206 if start else 200)
+        if start:
+            told = start + 1 if behaviour == "shifted" else start
+            self.send_header("Content-Range", f"bytes {told}-{len(body) - 1}/{len(body)}")
+        body = body[start:]
         if behaviour != "endless":
             self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        self.wfile.write(
-            body[: len(body) * 6 // 10] if behaviour == "drops" else body * (20 if behaviour == "endless" else 1)
-        )
+        if behaviour == "drops" or (behaviour in ("drops-once", "shifted") and not start):
+            body = body[: len(body) * 6 // 10]
+        self.wfile.write(body * (20 if behaviour == "endless" else 1))
 
     def log_message(self, format: str, *args: object) -> None:
         """Say nothing."""
+
+
+@pytest.fixture(autouse=True)
+def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(download, "PAUSE", 0.0)
 
 
 @pytest.fixture
@@ -85,28 +97,114 @@ def test_what_is_there_is_not_fetched_again(server: _Server, tmp_path: Path) -> 
     assert server.asked == []
 
 
-@pytest.mark.parametrize("bad", ["missing", "wrong", "short", "long", "drops", "endless"])
+@pytest.mark.parametrize("bad", ["missing", "wrong", "short", "long", "drops", "endless", "busy"])
 def test_mirrors_are_tried_in_order(server: _Server, tmp_path: Path, bad: str) -> None:
     files = fetch([archive(server.url(bad), server.url("good"), server.url("unasked"))], tmp_path)
     assert files[0].read_bytes() == CONTENT
-    assert server.asked == [bad, "good"]
+    times = download.ATTEMPTS if bad in ("drops", "busy") else 1
+    assert server.asked == [bad] * times + ["good"]
 
 
 @pytest.mark.parametrize(
     ("bad", "message"),
     [
         ("missing", "404"),
+        ("busy", "503"),
         ("wrong", "sent a file with another sha256"),
         ("short", "sent 1,279,999 of 1,280,000 bytes"),
-        ("long", "sends more than 1,280,000 bytes"),
-        ("endless", "sends more than 1,280,000 bytes"),
-        ("drops", r"127\.0\.0\.1 broke the transfer off"),
+        ("long", "sent more than 1,280,000 bytes"),
+        ("endless", "sent more than 1,280,000 bytes"),
     ],
 )
 def test_nothing_is_left_of_a_bad_download(server: _Server, tmp_path: Path, bad: str, message: str) -> None:
     with pytest.raises(UserError, match=message):
         fetch([archive(server.url(bad))], tmp_path / "downloads")
     assert list((tmp_path / "downloads").iterdir()) == []
+
+
+def test_goes_on_where_the_connection_broke(server: _Server, tmp_path: Path) -> None:
+    fetch([archive(server.url("drops-once"))], tmp_path)
+    assert (tmp_path / "birds.tgz").read_bytes() == CONTENT
+    first, second = server.ranges
+    assert first is None
+    assert second is not None
+    assert len(CONTENT) * 0.5 < int(second.removeprefix("bytes=").removesuffix("-")) <= len(CONTENT) * 0.6
+    assert [file.name for file in tmp_path.iterdir()] == ["birds.tgz"]
+
+
+def test_a_later_run_goes_on_where_the_first_stopped(server: _Server, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"127\.0\.0\.1 broke the transfer off.*run again to go on"):
+        fetch([archive(server.url("drops"))], tmp_path)
+    part = tmp_path / "birds.tgz.part"
+    assert server.asked == ["drops"] * download.ATTEMPTS  # without Range it never gets further
+    assert CONTENT.startswith(part.read_bytes())
+    begun = part.stat().st_size
+    assert begun > len(CONTENT) // 2
+    fetch([archive(server.url("good"))], tmp_path)
+    assert server.ranges[-1] == f"bytes={begun}-"
+    assert (tmp_path / "birds.tgz").read_bytes() == CONTENT
+    assert not part.exists()
+
+
+def test_a_server_without_range_sends_all_again(server: _Server, tmp_path: Path) -> None:
+    (tmp_path / "birds.tgz.part").write_bytes(b"x" * 5000)
+    with pytest.raises(UserError, match="broke the transfer off"):
+        fetch([archive(server.url("drops"))], tmp_path)
+    assert server.ranges[0] == "bytes=5000-"
+    assert CONTENT.startswith((tmp_path / "birds.tgz.part").read_bytes())  # nothing of the old beginning
+
+
+@pytest.mark.parametrize("left", [b"x" * 5000, b"x" * len(CONTENT), b"x" * (len(CONTENT) + 1)])
+def test_a_foreign_beginning_is_thrown_away(server: _Server, tmp_path: Path, left: bytes) -> None:
+    (tmp_path / "birds.tgz.part").write_bytes(left)
+    fetch([archive(server.url("good"))], tmp_path)
+    assert (tmp_path / "birds.tgz").read_bytes() == CONTENT
+    assert [file.name for file in tmp_path.iterdir()] == ["birds.tgz"]
+
+
+def test_another_range_than_asked_for_is_refused(server: _Server, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="sends another range than asked for"):
+        fetch([archive(server.url("shifted"))], tmp_path)
+
+
+def test_waits_longer_each_time_for_a_server_in_trouble(
+    server: _Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pauses: list[float] = []
+    monkeypatch.setattr(download, "PAUSE", 1.0)
+    monkeypatch.setattr(download.time, "sleep", pauses.append)
+    fetch([archive(server.url("wakes"))], tmp_path)
+    assert pauses == [1.0, 2.0]
+    assert "answers 503 Service Unavailable; trying again in 2 s" in capsys.readouterr().err
+
+
+def test_a_full_disk_while_downloading(server: _Server, tmp_path: Path) -> None:
+    (tmp_path / "birds.tgz.part").symlink_to("/dev/full")  # each write to it fails as on a full disk
+    with pytest.raises(UserError, match=r"birds\.tgz\.part cannot take .* \(No space left on device\); free space"):
+        fetch([archive(server.url("good"), server.url("unasked"))], tmp_path)
+    assert server.asked == ["good"]
+
+
+def test_one_process_a_folder(server: _Server, tmp_path: Path) -> None:
+    with (
+        download._held(tmp_path / "birds.tgz.part"),
+        pytest.raises(UserError, match="is being filled by another process"),
+    ):
+        fetch([archive(server.url("good"))], tmp_path)
+    fetch([archive(server.url("good"))], tmp_path)
+
+
+def test_archives_at_hand(tmp_path: Path) -> None:
+    both = [archive("https://127.0.0.1/a"), archive("https://127.0.0.1/b", name="masks.tgz", content=b"masks")]
+    (tmp_path / "birds.tgz").write_bytes(CONTENT)
+    with pytest.raises(UserError, match=r"lacks masks\.tgz \(5 bytes, sha256 [0-9a-f]{64}\); put") as caught:
+        at_hand(both, tmp_path)
+    assert "birds.tgz" not in str(caught.value)
+    (tmp_path / "masks.tgz").write_bytes(b"masks")
+    assert at_hand(both, tmp_path) == [tmp_path / "birds.tgz", tmp_path / "masks.tgz"]
+    (tmp_path / "masks.tgz").write_bytes(b"other")
+    with pytest.raises(UserError, match=r"has sha256 .*, expected sha256"):
+        at_hand(both, tmp_path)
 
 
 def test_offline_names_both_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -218,6 +316,13 @@ def test_refuses_members_that_reach_out(tmp_path: Path, bad: Member) -> None:
     with pytest.raises(UserError, match=r"holds a (path outside|link or device)"):
         unpack(pack(tmp_path / "a.tgz", _file("good"), bad), tmp_path / "out")
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["a.tgz", "good", "out"]
+
+
+@pytest.mark.parametrize("names", [("a", "a"), ("a", "./a"), ("a/b", "a"), ("a", "a/b", "a//b")])
+def test_refuses_what_comes_twice(tmp_path: Path, names: tuple[str, ...]) -> None:
+    (tmp_path / "out").mkdir()
+    with pytest.raises(UserError, match=r"twice; do not use it|does not unpack into"):
+        unpack(pack(tmp_path / "a.tgz", *(_file(name) for name in names)), tmp_path / "out")
 
 
 def _truncate(content: bytes) -> bytes:

@@ -2,6 +2,9 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+import signal
+import subprocess
+import sys
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from ala.config.schema import Archive, Data
+from ala.config.schema import Archive, Data, Expected
 from ala.data import archives, disk
 from ala.data import prepare as module
 from ala.data.cub import LISTS, read_cub
@@ -155,7 +158,7 @@ def packed(cub: Path, tmp_path: Path) -> Data:
         _archived(downloads / "birds.tgz", *first, (cub / "classes.txt", "attributes.txt")),
         _archived(downloads / "masks.tgz", (masks, "segmentations")),
     ]
-    return Data(source="download", archives=both, **COMMON)
+    return Data(source="download", downloads=both, **COMMON)
 
 
 def test_archives_give_the_same_data_set_as_the_folder(packed: Data, cub: Path, tmp_path: Path) -> None:
@@ -169,5 +172,97 @@ def test_archives_give_the_same_data_set_as_the_folder(packed: Data, cub: Path, 
 def test_a_failed_unpack_leaves_nothing(packed: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(archives, "MAX_FILES", 12)
     with pytest.raises(UserError, match="unpacks to more than 12 files"):
+        prepare(packed, tmp_path / "data" / "dataset", "paper", tmp_path / "downloads")
+    assert list((tmp_path / "data").iterdir()) == []
+
+
+def test_archives_in_another_folder(packed: Data, cub: Path, tmp_path: Path) -> None:
+    (tmp_path / "downloads").rename(tmp_path / "mine")
+    data = packed.model_copy(update={"archives": str(tmp_path / "mine")})
+    prepare(data, tmp_path / "data" / "dataset", "paper", tmp_path / "downloads")
+    assert (tmp_path / "data" / "dataset" / "images.txt").read_bytes() == (cub / "images.txt").read_bytes()
+    assert not (tmp_path / "downloads").exists()
+
+
+def test_an_unpacked_tree_in_place_of_a_download(packed: Data, cub: Path, tmp_path: Path) -> None:
+    shutil.rmtree(tmp_path / "downloads")
+    facts = prepare(packed.model_copy(update={"root": str(cub)}), tmp_path / "out", "paper", tmp_path / "downloads")
+    assert facts == verify(read_cub(cub))
+    with pytest.raises(ValueError, match="root and archives are both set"):
+        Data.model_validate(packed.model_dump() | {"root": "a", "archives": "b"})
+
+
+@pytest.mark.parametrize(
+    ("expected", "message"),
+    [
+        (Expected(photos=15, classes=4), "lists 15 photos of 3 classes, expected 15 of 4; use the whole data set"),
+        (Expected(photos=16, classes=3), "lists 15 photos of 3 classes, expected 16 of 3; use the whole data set"),
+    ],
+)
+def test_another_data_set_than_expected(
+    packed: Data, cub: Path, tmp_path: Path, expected: Expected, message: str
+) -> None:
+    """Sound by itself, yet with classes missing: told from the lists, before a photo is opened."""
+    by_root = packed.model_copy(update={"root": str(cub), "expected": expected})
+    by_archive = packed.model_copy(update={"expected": expected})
+    for data, named in ((by_root, str(cub)), (by_archive, "masks.tgz: CUB_200_2011 ")):
+        with pytest.raises(UserError, match=message) as caught:
+            prepare(data, tmp_path / "data" / "dataset", "paper", tmp_path / "downloads")
+        assert named in str(caught.value)
+    assert not (tmp_path / "data" / "dataset").exists()
+
+
+def test_archives_of_another_data_set(packed: Data, tmp_path: Path) -> None:
+    """With the hashes that the settings name, but nothing of CUB inside."""
+    other = tmp_path / "flowers.txt"
+    other.write_text("rose")
+    downloads = [_archived(tmp_path / "downloads" / f"{name}.tgz", (other, "flowers.txt")) for name in "ab"]
+    with pytest.raises(UserError, match=r"a\.tgz and .*b\.tgz: .*images\.txt does not exist"):
+        prepare(packed.model_copy(update={"downloads": downloads}), tmp_path / "out", "paper", tmp_path / "downloads")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_damaged_photo_in_an_archive_is_named_by_its_place_there(packed: Data, cub: Path, tmp_path: Path) -> None:
+    photo = cub / "images/001.Wren/bird_0002.jpg"
+    photo.write_bytes(photo.read_bytes()[:300])
+    first = [(cub / name, f"CUB_200_2011/{name}") for name in (*LISTS, "images")]
+    downloads = [_archived(tmp_path / "downloads" / "birds.tgz", *first), *(packed.downloads or [])[1:]]
+    with pytest.raises(
+        UserError, match=r"masks\.tgz: photo CUB_200_2011/images/001\.Wren/bird_0002\.jpg does not decode"
+    ):
+        prepare(packed.model_copy(update={"downloads": downloads}), tmp_path / "out", "paper", tmp_path / "downloads")
+
+
+_KILLED = """
+import json, os, signal, sys
+from pathlib import Path
+from ala.config.schema import Data
+from ala.data import prepare
+unpack = prepare.unpack
+def killed(archive, folder):
+    unpack(archive, folder)
+    os.kill(os.getpid(), signal.SIGKILL)
+prepare.unpack = killed
+prepare.prepare(Data.model_validate_json(sys.argv[1]), Path(sys.argv[2]), "paper", Path(sys.argv[3]))
+"""
+
+
+def test_a_killed_unpack_is_done_again(packed: Data, cub: Path, tmp_path: Path) -> None:
+    """What it left is cleared away, not continued; a folder that another process is filling stays."""
+    out, downloads = tmp_path / "data" / "dataset", tmp_path / "downloads"
+    command = [sys.executable, "-c", _KILLED, packed.model_dump_json(), str(out), str(downloads)]
+    assert subprocess.run(command, check=False, capture_output=True).returncode == -signal.SIGKILL
+    (left,) = out.parent.iterdir()
+    (left / "CUB_200_2011" / "images.txt").write_text("1 damaged.jpg\n")
+    with module._scratch(out) as foreign:
+        assert not left.exists()
+        prepare(packed, out, "paper", downloads)
+        assert sorted(file.name for file in out.parent.iterdir()) == sorted([foreign.name, "dataset"])
+    assert tree(out) == {name: data for name, data in tree(cub).items() if not name.endswith("_rgb.jpg")}
+
+
+def test_no_room_to_unpack(packed: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(disk.shutil, "disk_usage", lambda _: SimpleNamespace(free=1000))
+    with pytest.raises(UserError, match="1,000 bytes free, unpacking needs"):
         prepare(packed, tmp_path / "data" / "dataset", "paper", tmp_path / "downloads")
     assert list((tmp_path / "data").iterdir()) == []

@@ -139,7 +139,7 @@ def test_offline_download(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         {"name": name, "urls": ["http://127.0.0.1:9/"], "bytes": 1000, "sha256": "0" * 64}
         for name in ("a.tgz", "b.tgz")
     ]
-    change("photos", source="download", archives=archives)
+    change("photos", source="download", root=None, downloads=archives)
     result = run(data)
     assert result.exit_code == 2
     for part in ("a.tgz (1,000 bytes, sha256 0000", "b.tgz (1,000 bytes, sha256 0000", "into downloads/"):
