@@ -14,6 +14,18 @@ def minmax(maps: Tensor, eps: float = 1e-7) -> Tensor:
     return (maps - low) / (high - low + eps)
 
 
+def pointwise(x: Tensor, conv: nn.Conv2d) -> Tensor:
+    """The 1x1 convolution `conv` of `(B, C, h, w)`: `(B, out, h, w)`.
+
+    As a product of matrices, since a convolution's gradient is slow on CPUs where channels are few: ten times as slow
+    for the one of the map.
+    """
+    mixed = conv.weight.flatten(1) @ x.flatten(2)  # (B, out, h * w)
+    if conv.bias is not None:
+        mixed = mixed + conv.bias[:, None]
+    return mixed.unflatten(2, x.shape[-2:])
+
+
 class AttentionBranch(nn.Module):
     """M `(B, Q, g, g)` to (alpha `(B, 1, g, g)` in [0, 1], logits `(B, K)`).
 
@@ -44,9 +56,13 @@ class AttentionBranch(nn.Module):
             self.classify = nn.Linear(classes, classes, bias=False)
 
     def forward(self, masks: Tensor) -> tuple[Tensor, Tensor]:
-        trunk = self.trunk(masks)  # (B, hidden or K, g, g)
+        norm, mix, *rest = self.trunk
+        assert isinstance(mix, nn.Conv2d)
+        trunk = pointwise(norm(masks), mix)  # (B, hidden or K, g, g)
+        for part in rest:
+            trunk = part(trunk)
         if self.kind == "minmax":
-            alpha = minmax(self.dropout(self.map(masks)))  # (B, 1, g, g)
+            alpha = minmax(self.dropout(pointwise(masks, self.map)))  # (B, 1, g, g)
         else:
             alpha = self.dropout(self.map_norm(self.map(trunk))).sigmoid()  # (B, 1, g, g)
         return alpha, self.classify(trunk.mean((-2, -1)))

@@ -335,3 +335,13 @@ class TestContactSheet:
         with pytest.raises(UserError, match=r"image_class_labels\.txt"):
             contact_sheet(tmp_path, tmp_path / "sheet.png")
         assert not (tmp_path / "sheet.png").exists()
+
+
+@pytest.mark.slow
+def test_processes_draw_what_one_draws(monkeypatch):
+    few, words = draw_pairs(101, 24, seed=0, settings=TINY)
+    monkeypatch.setattr("ala.data.birdlets.pairs._MANY", 1)
+    monkeypatch.setattr("ala.data.birdlets.pairs.workers", lambda: 2)
+    again, same = draw_pairs(101, 24, seed=0, settings=TINY)
+    assert np.array_equal(few, again)
+    assert words == same

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from ala.config.schema import AttentionSettings
-from ala.model.attention_branch import AttentionBranch, minmax
+from ala.model.attention_branch import AttentionBranch, minmax, pointwise
 
 
 def test_minmax_by_hand() -> None:
@@ -86,3 +86,18 @@ def test_map_dropout_acts_in_training_only(kind: str) -> None:
     assert not torch.equal(dropped, ab(masks)[0])
     same = torch.stack([(m == m.flatten().mode().values).float().mean() for m in dropped])
     assert same.mean().item() == pytest.approx(0.75, abs=0.15)  # the dropped cells share one value
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_pointwise_is_the_convolution_and_has_its_gradients(bias: bool) -> None:
+    torch.manual_seed(0)
+    conv = nn.Conv2d(5, 3, 1, bias=bias).double()
+    results = []
+    for apply in (conv, lambda x: pointwise(x, conv)):
+        x = torch.linspace(-1, 1, 2 * 5 * 4 * 6).double().view(2, 4, 6, 5).permute(0, 3, 1, 2).requires_grad_()
+        conv.zero_grad()
+        out = apply(x)
+        out.square().sum().backward()
+        results.append([out.detach(), x.grad, *(parameter.grad.clone() for parameter in conv.parameters())])
+    for expected, found in zip(*results, strict=True):
+        torch.testing.assert_close(found, expected)
