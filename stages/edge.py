@@ -76,7 +76,7 @@ def main(
 
         model = load_explained(method, seed, settings, models, where).classifier
         photos = Store.open(store / str(model.preprocessing.size), "test")
-        probe = Probe.of(model, photos, metrics.batch, where)
+        probe = Probe.of(model, photos, metrics.batch, where, settings.active.engine)
         chosen: dict[str, fixes.Fix] = {
             "ala+edge": partial(refine.edge, kappa=kappa, settings=edge),
             "ala+largest": refine.largest,

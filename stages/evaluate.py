@@ -74,7 +74,7 @@ def main(
             at_size = store / str(data.input_size)
             truth = Truth(Store.open(at_size, "val"), Store.open(at_size, "test"), data.mask_threshold)
             photos = Store.open(store / str(model.preprocessing.size), "test")
-            probe = Probe.of(model, photos, metrics.batch, where)
+            probe = Probe.of(model, photos, metrics.batch, where, settings.active.engine)
             scored = [score(val, test, truth, probe, metrics, seed) for val, test in pairs]
 
             with atomic_folder(scores / one / f"seed-{seed}") as out:

@@ -99,7 +99,7 @@ def score_layer(
 
     explained = Explained(f"abn-layer-{layer}", model, model.explain, calibrated=False)
     val, test = (own_maps(explained, photos, profile.metrics.batch, device) for photos in (truth.val, truth.test))
-    probe = Probe.of(model, truth.test, profile.metrics.batch, device)
+    probe = Probe.of(model, truth.test, profile.metrics.batch, device, profile.engine)
     return score(val, test, truth, probe, profile.metrics, seed)
 
 

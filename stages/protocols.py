@@ -61,7 +61,13 @@ def main(
 
         def probe_of(method: str) -> Probe:
             model = load_explained(method, seed, settings, models, where).classifier
-            return Probe.of(model, Store.open(store / str(model.preprocessing.size), "test"), metrics.batch, where)
+            return Probe.of(
+                model,
+                Store.open(store / str(model.preprocessing.size), "test"),
+                metrics.batch,
+                where,
+                settings.active.engine,
+            )
 
         main_probe = probe_of("rise")
         lab, places, common, summary = [], [], [], {}

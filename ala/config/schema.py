@@ -34,6 +34,7 @@ Positive = Annotated[Number, Field(gt=0)]
 NotNegative = Annotated[Number, Field(ge=0)]
 Count = Annotated[int, Field(strict=True, ge=1)]
 Natural = Annotated[int, Field(strict=True, ge=0)]
+Batch = Count | Literal["auto"]  # auto: what a short trial finds to be fastest on this device
 
 
 class Section(BaseModel):
@@ -229,7 +230,7 @@ class Rise(Section):
     p1: Annotated[Number, Field(gt=0, le=1)]
     seed: Natural
     output: Literal["probabilities", "logits"]
-    batch: Count
+    batch: Batch
 
 
 class FcamStage(Section):
@@ -358,13 +359,20 @@ class Metrics(Section):
     blur_sigma: Positive
     lab_points: Annotated[int, Field(strict=True, ge=2)]  # of the curves of the protocol `lab`; the authors had 48
     box_step: Annotated[Number, Field(gt=0, lt=1)]  # between the thresholds of MaxBoxAcc and MaxBoxAccV2
-    batch: Count  # images per forward pass of the probed model
+    batch: Batch  # images per forward pass of the probed model
 
     @model_validator(mode="after")
     def _kernel_is_odd(self) -> Metrics:
         if self.blur_kernel % 2 == 0:
             raise ValueError(f"blur_kernel ({self.blur_kernel}) must be odd")
         return self
+
+
+class Engine(Section):
+    """How models are run for RISE, insertion and deletion (`ala/perturb`); maps and areas hang on it a little."""
+
+    precision: Literal["auto", "fp32", "bf16"] = "fp32"  # auto: bf16 where it is fast and probabilities barely move
+    compile: StrictBool = False  # torch.compile: minutes at the start, worth it on GPUs and long runs
 
 
 class Layers(Section):
@@ -391,6 +399,7 @@ class Profile(Section):
     abn: Abn
     layers: Layers
     metrics: Metrics
+    engine: Engine = Engine()
     errors: ErrorSettings
     edge: Edge
 

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import json
+import struct
+import tempfile
 import zipfile
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 
 from ala.runtime.errors import UserError
 from ala.runtime.files import atomic_path
+
+IN_MEMORY = 256 * 2**20  # bytes; larger arrays of maps stay on disk
+_PIECE = 16 * 2**20  # bytes of maps checked or written at a time
 
 
 @dataclass(frozen=True)
@@ -50,14 +57,18 @@ class Maps:
             raise UserError(f"maps of {self.method}: targets must be ({n},), got {self.targets.shape}")
         if len(np.unique(self.image_ids)) != n:
             raise UserError(f"maps of {self.method}: an image id stands twice; each image has one map")
-        values = self._stored()
-        bad = np.flatnonzero(~np.isfinite(values).all(axis=(1, 2)))
-        if len(bad):
+        finite = [np.isfinite(values).all(axis=(1, 2)) for _, values in _pieces(self._stored())]
+        spoiled = np.flatnonzero(~np.concatenate([np.zeros(0, bool), *finite]))
+        if len(spoiled):
             raise UserError(
-                f"maps of {self.method}: the map of image {self.image_ids[bad[0]]} ({len(bad)} in all) holds"
+                f"maps of {self.method}: the map of image {self.image_ids[spoiled[0]]} ({len(spoiled)} in all) holds"
                 " NaN or infinity; make those maps again"
             )
-        if self.calibrated and n and (values.min() < 0 or values.max() > 1 + 1e-6):
+        for _, values in _pieces(self._stored()) if self.calibrated or self.binary else ():
+            self._check_range(values)
+
+    def _check_range(self, values: np.ndarray) -> None:
+        if self.calibrated and values.size and (values.min() < 0 or values.max() > 1 + 1e-6):
             raise UserError(
                 f"maps of {self.method} are called calibrated but reach from {values.min()} to {values.max()};"
                 " scale them to [0, 1] or leave calibrated out"
@@ -71,20 +82,29 @@ class Maps:
         return self.importance[:1] if shared else self.importance
 
     def save(self, path: Path) -> None:
-        """Write a compressed `.npz`, atomically."""
+        """Write an `.npz` that is not compressed, atomically, a few maps at a time."""
         about = {"method": self.method, "model": self.model, "calibrated": self.calibrated, "binary": self.binary}
-        with atomic_path(path) as temporary, temporary.open("wb") as file:
-            np.savez_compressed(
-                file,
-                image_ids=self.image_ids.astype(np.int64),
-                importance=self._stored().astype(np.float32),
-                targets=self.targets.astype(np.int64),
-                about=np.array(json.dumps(about, sort_keys=True)),
-            )
+        stored = self._stored()
+        with atomic_path(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
+            for name, value in (
+                ("image_ids", self.image_ids.astype(np.int64)),
+                ("targets", self.targets.astype(np.int64)),
+                ("about", np.array(json.dumps(about, sort_keys=True))),
+            ):
+                with _member(archive, name) as file:
+                    np.lib.format.write_array(file, value, allow_pickle=False)
+            with _member(archive, "importance") as file:
+                header = {"descr": "<f4", "fortran_order": False, "shape": stored.shape}
+                np.lib.format.write_array_header_1_0(file, header)
+                for _, values in _pieces(stored):
+                    file.write(np.ascontiguousarray(values, dtype="<f4").data)
 
     @classmethod
     def load(cls, path: Path) -> Maps:
-        """Read what :meth:`save` wrote.
+        """Read what :meth:`save` wrote, or a compressed `.npz` with the same contents.
+
+        Importance stays on disk and is paged in where it is looked at, so maps larger than memory can be read; from a
+        compressed file it is unpacked first, to disk where it is large.
 
         Raises:
             UserError: the file is missing, is no such archive, or breaks the contract.
@@ -92,7 +112,7 @@ class Maps:
         try:
             with np.load(path, allow_pickle=False) as archive:
                 about = json.loads(str(archive["about"]))
-                return cls(archive["image_ids"], archive["importance"], about["method"], about["model"],
+                return cls(archive["image_ids"], _importance(path), about["method"], about["model"],
                            archive["targets"], about["calibrated"], about["binary"])  # fmt: skip
         except UserError as error:
             raise UserError(f"{path}: {error}") from None
@@ -101,8 +121,8 @@ class Maps:
         except (KeyError, TypeError, ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
             raise UserError(f"{path} is no Maps file ({error}); delete it and run its explain stage again") from None
 
-    def select(self, image_ids: np.ndarray) -> np.ndarray:
-        """Importance `(m, h, w)` in the order of `image_ids`.
+    def positions(self, image_ids: np.ndarray) -> np.ndarray:
+        """Where the maps of `image_ids` stand: int64 `(m,)`.
 
         Raises:
             UserError: an id has no map.
@@ -111,7 +131,91 @@ class Maps:
         missing = [int(image) for image in image_ids if int(image) not in position]
         if missing:
             raise UserError(f"maps of {self.method} lack image {missing[0]} ({len(missing)} in all); explain it too")
-        return self.importance[[position[int(image)] for image in image_ids]]
+        return np.array([position[int(image)] for image in image_ids], dtype=np.int64)
+
+    def select(self, image_ids: np.ndarray) -> np.ndarray:
+        """Importance `(m, h, w)` in the order of `image_ids`, in memory.
+
+        Raises:
+            UserError: an id has no map.
+        """
+        return self.importance[self.positions(image_ids)]
+
+    def view(self, image_ids: np.ndarray) -> Selected:
+        """The maps of `image_ids` without a copy; a slice of it is in memory.
+
+        Raises:
+            UserError: an id has no map.
+        """
+        return Selected(self.importance, self.positions(image_ids))
+
+
+@dataclass(frozen=True)
+class Selected:
+    """Maps in another order, or some of them, read when they are asked for."""
+
+    importance: np.ndarray
+    rows: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, part: slice) -> np.ndarray:
+        return self.importance[self.rows[part]]
+
+
+def disk_backed(shape: tuple[int, ...], limit: int = IN_MEMORY) -> np.ndarray:
+    """A float32 array to be filled: in memory up to `limit` bytes, else mapped to an unnamed temporary file.
+
+    The system writes pages of such a file out when memory is short, and frees the disk space when the last reference
+    is gone. It lies where `tempfile` puts files (`TMPDIR`).
+    """
+    size = 4 * int(np.prod(shape, dtype=np.int64))
+    if size <= limit:
+        return np.empty(shape, np.float32)
+    with tempfile.TemporaryFile() as file:
+        file.truncate(size)
+        return np.memmap(file, np.float32, "r+", shape=shape)
+
+
+def _pieces(maps: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+    """Maps a few at a time, each with the position of its first."""
+    at_once = max(1, _PIECE // max(1, 4 * int(np.prod(maps.shape[1:]))))
+    for start in range(0, len(maps), at_once):
+        yield start, maps[start : start + at_once]
+
+
+def _member(archive: zipfile.ZipFile, name: str) -> IO[bytes]:
+    """A file in `archive`, open for writing; its time is always the same, so equal maps are equal bytes."""
+    return archive.open(zipfile.ZipInfo(f"{name}.npy", (1980, 1, 1, 0, 0, 0)), "w", force_zip64=True)
+
+
+def _importance(path: Path) -> np.ndarray:
+    """The array `importance` of an `.npz`: mapped where it is stored as it is, else unpacked."""
+    with zipfile.ZipFile(path) as archive, archive.open("importance.npy") as file:
+        info = archive.getinfo("importance.npy")
+        np.lib.format.read_magic(file)
+        shape, fortran, dtype = np.lib.format.read_array_header_1_0(file)
+        if fortran or dtype.hasobject:
+            raise ValueError("importance is no array of plain numbers in C order")
+        size = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
+        if info.file_size != file.tell() + size:
+            raise ValueError(
+                f"importance of shape {shape} needs {size:,} bytes, but has {info.file_size - file.tell():,}"
+            )
+        if info.compress_type == zipfile.ZIP_STORED and size > IN_MEMORY:
+            with path.open("rb") as raw:  # the lengths of name and extra field are the last two numbers of the header
+                raw.seek(info.header_offset + 26)
+                name, extra = struct.unpack("<HH", raw.read(4))
+            start = info.header_offset + 30 + name + extra + file.tell()
+            return np.memmap(path, dtype, "r", start, shape)
+        found = disk_backed(shape)
+        flat = found.reshape(-1)
+        at_once = _PIECE // dtype.itemsize
+        for begin in range(0, flat.size, at_once):
+            part = flat[begin : begin + at_once]
+            part[:] = np.frombuffer(file.read(part.size * dtype.itemsize), dtype)
+        return found
 
 
 def resize(importance: np.ndarray, side: int) -> np.ndarray:

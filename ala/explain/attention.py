@@ -8,10 +8,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ala.contracts.maps import disk_backed
 from ala.contracts.preprocessing import Preprocessing
-from ala.perturb import Photos
+from ala.perturb import Batch, Photos
+from ala.perturb.batch_size import resolve
 from ala.runtime.ledger import count_forwards
-from ala.runtime.progress import track
+from ala.runtime.progress import progress
 
 
 @torch.inference_mode()
@@ -20,7 +22,7 @@ def explain_photos(
     preprocessing: Preprocessing,
     photos: Photos,
     rows: np.ndarray,
-    batch: int,
+    batch: Batch,
     device: torch.device,
     what: str = "explain",
 ) -> np.ndarray:
@@ -36,11 +38,17 @@ def explain_photos(
         what: the name of the work, shown with its progress.
 
     Returns:
-        float32 `(n, h, w)`.
+        float32 `(n, h, w)`, on disk where it is large (:func:`ala.contracts.maps.disk_backed`).
     """
-    parts = []
-    for start in track(range(0, len(rows), batch), what, unit="batch"):
-        images = preprocessing.normalise(photos.pixels(rows[start : start + batch]).to(device))
-        parts.append(explain(images).float().cpu())  # (b, h, w)
-        count_forwards(len(images))
-    return torch.cat(parts).numpy()
+    found = np.empty((0, 0, 0), np.float32)
+    at_once = resolve(batch, explain, preprocessing.size, device)
+    with progress(len(rows), what, unit="photo") as advance:
+        for start in range(0, len(rows), at_once):
+            images = preprocessing.normalise(photos.pixels(rows[start : start + at_once]).to(device))
+            maps = explain(images).float().cpu().numpy()  # (b, h, w)
+            if start == 0:
+                found = disk_backed((len(rows), *maps.shape[1:]))
+            found[start : start + len(maps)] = maps
+            count_forwards(len(images))
+            advance(len(images))
+    return found

@@ -17,7 +17,7 @@ from ala.data.store import Store, subset_rows
 from ala.explain import trivial
 from ala.explain.attention import explain_photos
 from ala.explain.rise import rise_maps
-from ala.perturb import predict
+from ala.perturb import Batch, predict, running
 from ala.runtime.errors import UserError
 
 VARIANTS = tuple(variant_name(**row) for row in ROWS.values())
@@ -71,7 +71,7 @@ def load_explained(method: str, seed: int, settings: Settings, models: Path, dev
     return Explained(name, model, model.explain, calibrated=False)
 
 
-def own_maps(model: Explained, photos: Store, batch: int, device: torch.device) -> Maps:
+def own_maps(model: Explained, photos: Store, batch: Batch, device: torch.device) -> Maps:
     """Maps that the model gives by itself, of all `photos`; they are class-agnostic."""
     importance = explain_photos(
         model.explain, model.classifier.preprocessing, photos, np.arange(len(photos)), batch, device,
@@ -86,8 +86,9 @@ def rise_maps_of(model: Explained, photos: Store, settings: Settings, device: to
     metrics, rise = settings.active.metrics, settings.active.rise
     per_class = {"val": metrics.val_images_per_class, "test": metrics.images_per_class}[photos.split]
     rows = subset_rows(photos, per_class, metrics.subset_seed)
-    targets = predict(model.classifier, photos, rows, rise.batch, device).argmax(axis=1)
-    importance = rise_maps(model.classifier, photos, rows, targets, rise, device)
+    classifier = running(model.classifier, settings.active.engine, device, photos)
+    targets = predict(classifier, photos, rows, rise.batch, device).argmax(axis=1)
+    importance = rise_maps(classifier, photos, rows, targets, rise, device)
     return Maps(photos.image_ids[rows], importance, "rise", model.name, targets)
 
 

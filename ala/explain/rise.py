@@ -17,13 +17,15 @@ from torch import Tensor
 
 from ala.config.schema import Rise
 from ala.contracts.classifier import Classifier
+from ala.contracts.maps import disk_backed
 from ala.contracts.preprocessing import Preprocessing
-from ala.perturb import Photos, Score, target_scores
+from ala.perturb import Batch, Photos, Score, best_batch, target_scores
 from ala.runtime.errors import UserError
+from ala.runtime.progress import Advance, progress
 from ala.runtime.seeds import numpy_generator
 
-MASK_MEMORY = 64 * 2**20  # bytes of up-sampled masks held at once; more masks are taken in turns
-SUM_MEMORY = 64 * 2**20  # bytes of maps summed up at once; more photos are taken in groups
+MASK_MEMORY = 32 * 2**20  # bytes of up-sampled masks held at once; more masks are taken in turns
+SUM_MEMORY = 32 * 2**20  # bytes of maps summed up at once; more photos are taken in groups
 _RENDERED_AT_ONCE = 32  # masks; the up-sampled grids are larger than what is cropped from them
 
 
@@ -122,7 +124,7 @@ def rise_maps(
         sums: bytes of maps on the device at once (at least one map).
 
     Returns:
-        float32 `(n, S, S)`.
+        float32 `(n, S, S)`, on disk where it is large (:func:`ala.contracts.maps.disk_backed`).
 
     Raises:
         UserError: logits are asked of a model without them.
@@ -134,13 +136,17 @@ def rise_maps(
         score = model.logits
     side = model.preprocessing.size
     masks = RiseMasks.draw(settings.n_masks, settings.grid, settings.p1, side, settings.seed)
+    batch = best_batch(score, side, device) if settings.batch == "auto" else settings.batch
     per_turn, per_group = (max(1, limit // (4 * side * side)) for limit in (memory, sums))
-    found = np.empty((len(rows), side, side), np.float32)
-    for first in range(0, len(rows), per_group):
-        group = slice(first, first + per_group)
-        found[group] = _sum_over_masks(score, model.preprocessing, photos, rows[group], targets[group], masks, per_turn,
-                                       settings.batch, device)  # fmt: skip
-    found /= np.float32(settings.n_masks * settings.p1)
+    if per_turn > batch:
+        per_turn -= per_turn % batch  # so that no forward pass of a turn is cut short
+    found = disk_backed((len(rows), side, side))
+    with progress(len(rows) * len(masks), "rise", unit="image") as advance:
+        for first in range(0, len(rows), per_group):
+            group = slice(first, first + per_group)
+            total = _sum_over_masks(score, model.preprocessing, photos, rows[group], targets[group], masks, per_turn,
+                                    batch, device, advance)  # fmt: skip
+            found[group] = total / np.float32(settings.n_masks * settings.p1)
     return found
 
 
@@ -152,17 +158,16 @@ def _sum_over_masks(
     targets: np.ndarray,
     masks: RiseMasks,
     per_turn: int,
-    batch: int,
+    batch: Batch,
     device: torch.device,
+    advance: Advance,
 ) -> np.ndarray:
     """Masks weighted by the scores they leave, summed: float32 `(n, S, S)`; `per_turn` masks are held at once."""
-    turns = range(0, len(masks), per_turn)
     importance = torch.zeros(len(rows), masks.side**2, device=device)
-    for turn, start in enumerate(turns, 1):
+    for start in range(0, len(masks), per_turn):
         shown = masks.render(start, min(len(masks), start + per_turn), device)  # (m, S, S)
         frames = _Masked(photos, rows, shown, preprocessing, device)
-        what = "rise" if len(turns) == 1 else f"rise, masks {turn}/{len(turns)}"
-        weights = torch.as_tensor(target_scores(score, targets, frames, batch, device, what), device=device)
-        importance.addmm_(weights, shown.flatten(1))  # (n, m) @ (m, S * S)
+        scores = target_scores(score, targets, frames, batch, device, "rise", advance)  # (n, m)
+        importance.addmm_(torch.as_tensor(scores, device=device), shown.flatten(1))  # (n, m) @ (m, S * S)
         del shown, frames  # before the next turn's masks are made
     return importance.view(len(rows), masks.side, masks.side).cpu().numpy()

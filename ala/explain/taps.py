@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from ala.explain.attention import explain_photos
 from ala.model.explained import ExplainedModel
 from ala.model.side_branch import SideBranch
-from ala.perturb import Photos
+from ala.perturb import Batch, Photos
+from ala.perturb.batch_size import resolve
 from ala.runtime.errors import UserError
 
 
@@ -31,7 +32,7 @@ def side_branch(model: ExplainedModel) -> SideBranch:
 
 
 def tap_shares(
-    model: ExplainedModel, photos: Photos, rows: np.ndarray, batch: int, device: torch.device
+    model: ExplainedModel, photos: Photos, rows: np.ndarray, batch: Batch, device: torch.device
 ) -> dict[int, np.ndarray]:
     """Each tap's share of what the taps add to the SBN's image tokens, by tap.
 
@@ -43,6 +44,7 @@ def tap_shares(
         float64 `(len(rows),)` for each tap.
     """
     fusions = side_branch(model).fusions
+    batch = resolve(batch, model.explain, model.preprocessing.size, device)  # before the hooks see anything
     seen: dict[int, list[Tensor]] = {int(name): [] for name in fusions}
 
     def keep(tap: int) -> object:

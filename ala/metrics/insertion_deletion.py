@@ -17,10 +17,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ala.contracts.classifier import Classifier
-from ala.contracts.maps import resize
+from ala.contracts.maps import Selected, resize
 from ala.metrics.curves import Curves
-from ala.perturb import Photos, column_scores
+from ala.perturb import Batch, Photos, column_scores
 from ala.runtime.seeds import numpy_generator
+
+Sliced = np.ndarray | Selected  # maps (n, h, w); a slice of them is in memory, all of them need not be
 
 
 def shown_pixels(side: int, step: int, reference_side: int | None = None) -> np.ndarray:
@@ -80,7 +82,7 @@ class _Steps:
     """
 
     def __init__(
-        self, model: Classifier, photos: Photos, rows: np.ndarray, maps: np.ndarray, changed: np.ndarray,
+        self, model: Classifier, photos: Photos, rows: np.ndarray, maps: Sliced, changed: np.ndarray,
         kernel: Tensor, seed: int, device: torch.device,
     ) -> None:  # fmt: skip
         self.side, self.steps = model.preprocessing.size, len(changed) - 1
@@ -123,14 +125,14 @@ def insertion_deletion(
     model: Classifier,
     photos: Photos,
     rows: np.ndarray,
-    maps: np.ndarray,
+    maps: Sliced,
     full: np.ndarray,
     *,
     method: str,
     step: int,
     kernel: Tensor,
     seed: int,
-    batch: int,
+    batch: Batch,
     device: torch.device,
     reference_side: int | None = None,
 ) -> Curves:
@@ -165,7 +167,7 @@ def insertion_deletion_of(
     model: Classifier,
     photos: Photos,
     rows: np.ndarray,
-    maps: np.ndarray,
+    maps: Sliced,
     full: np.ndarray,
     classes: np.ndarray,
     *,
@@ -173,7 +175,7 @@ def insertion_deletion_of(
     step: int,
     kernel: Tensor,
     seed: int,
-    batch: int,
+    batch: Batch,
     device: torch.device,
     reference_side: int | None = None,
 ) -> list[Curves]:

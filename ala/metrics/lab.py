@@ -19,9 +19,9 @@ from torch import Tensor
 from ala.contracts.classifier import Classifier
 from ala.contracts.maps import resize
 from ala.metrics.curves import area
-from ala.metrics.insertion_deletion import blurred
+from ala.metrics.insertion_deletion import Sliced, blurred
 from ala.metrics.iou import min_max
-from ala.perturb import Photos, column_scores
+from ala.perturb import Batch, Photos, column_scores
 
 Substrate = Literal["zero", "blur"]
 
@@ -56,15 +56,22 @@ def thresholds(importance: np.ndarray, points: int) -> np.ndarray:
     return descending[ranks]
 
 
+def seen(maps: Sliced, photo: int, side: int, levels: int | None) -> np.ndarray:
+    """The map `(S, S)` of one photo at the model's side, quantised if wanted; made anew whenever it is needed."""
+    large = resize(maps[photo : photo + 1], side)  # (1, S, S)
+    return (large if levels is None else quantised(large, levels))[0]
+
+
 class _LabFrames:
     """For each photo its distinct masks, first on insertion, then on deletion."""
 
     def __init__(
-        self, model: Classifier, photos: Photos, rows: np.ndarray, maps: np.ndarray, taus: list[np.ndarray],
-        substrate: Substrate, kernel: Tensor, device: torch.device,
+        self, model: Classifier, photos: Photos, rows: np.ndarray, maps: Sliced, levels: int | None,
+        taus: list[np.ndarray], substrate: Substrate, kernel: Tensor, device: torch.device,
     ) -> None:  # fmt: skip
         self.side = model.preprocessing.size
-        self._model, self._photos, self._rows, self._maps, self._taus = model, photos, rows, maps, taus
+        self._model, self._photos, self._rows, self._taus = model, photos, rows, taus
+        self._maps, self._levels = maps, levels
         self._substrate, self._kernel, self._device = substrate, kernel.to(device), device
         pixels = torch.zeros(1, 3, 1, 1, dtype=torch.uint8, device=device)
         self._black = model.preprocessing.normalise(pixels)  # (1, 3, 1, 1): 0 in pixel space
@@ -88,14 +95,16 @@ class _LabFrames:
         self._image = self._model.preprocessing.normalise(pixels)  # (1, 3, S, S)
         blur = self._substrate == "blur"
         self._ground = blurred(self._image, self._kernel) if blur else self._black.expand_as(self._image)
-        self._values = torch.as_tensor(self._maps[photo], device=self._device)  # (S, S)
+        values = seen(self._maps, photo, self.side, self._levels)
+        self._values = torch.as_tensor(values, device=self._device)  # (S, S)
         self._cuts = torch.as_tensor(self._taus[photo], device=self._device).view(-1, 1, 1, 1)
         self._current = photo
 
 
 def lab_curves(
-    model: Classifier, photos: Photos, rows: np.ndarray, maps: np.ndarray, classes: np.ndarray, *,
-    points: int, levels: int | None, substrate: Substrate, kernel: Tensor, batch: int, device: torch.device, what: str,
+    model: Classifier, photos: Photos, rows: np.ndarray, maps: Sliced, classes: np.ndarray, *,
+    points: int, levels: int | None, substrate: Substrate, kernel: Tensor, batch: Batch, device: torch.device,
+    what: str,
 ) -> LabCurves:  # fmt: skip
     """Curves of `maps` on the model for several classes of each photo, from the same forward passes.
 
@@ -113,13 +122,10 @@ def lab_curves(
         device: where the model lives.
         what: shown with the progress.
     """
-    large = resize(maps, model.preprocessing.size)  # (n, S, S)
-    if levels is not None:
-        large = quantised(large, levels)
-    all_taus = [thresholds(one, points) for one in large]
+    all_taus = [thresholds(seen(maps, photo, model.preprocessing.size, levels), points) for photo in range(len(rows))]
     unique = [np.unique(taus)[::-1].copy() for taus in all_taus]  # distinct thresholds are distinct masks
     counts = np.array([2 * len(taus) for taus in unique])
-    frames = _LabFrames(model, photos, rows, large, unique, substrate, kernel, device)
+    frames = _LabFrames(model, photos, rows, maps, levels, unique, substrate, kernel, device)
     scores = column_scores(model, classes, counts, frames, batch, device, what)  # (sum of counts, C)
     insertion, deletion = [], []
     for one, taus, found in zip(all_taus, unique, np.split(scores, counts.cumsum()[:-1]), strict=True):

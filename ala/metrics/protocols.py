@@ -54,7 +54,7 @@ def lab_scores(maps: Maps, truth: Truth, probe: Probe, settings: Metrics, seed: 
     for ground in SUBSTRATES:
         for name, levels in LEVELS.items():
             curves = lab_curves(
-                probe.model, probe.photos, chosen, maps.select(ids), classes, points=settings.lab_points, levels=levels,
+                probe.model, probe.photos, chosen, maps.view(ids), classes, points=settings.lab_points, levels=levels,
                 substrate=ground, kernel=kernel, batch=settings.batch, device=probe.device,
                 what=f"lab protocol, {maps.method}, {ground}, {name}",
             )  # fmt: skip
@@ -71,7 +71,7 @@ def common_scores(maps: Maps, truth: Truth, probe: Probe, settings: Metrics, see
     ids = truth.test.image_ids[rows]
     chosen = probe.photos.rows_of(ids)
     curves = insertion_deletion(
-        probe.model, probe.photos, chosen, maps.select(ids), probe.full[chosen], method=maps.method, step=settings.step,
+        probe.model, probe.photos, chosen, maps.view(ids), probe.full[chosen], method=maps.method, step=settings.step,
         kernel=blur_kernel(settings.blur_kernel, settings.blur_sigma), seed=settings.subset_seed, batch=settings.batch,
         device=probe.device, reference_side=truth.test.size,
     )  # fmt: skip

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from ala.config.schema import Metrics
+from ala.config.schema import Engine, Metrics
 from ala.contracts.classifier import Classifier
 from ala.contracts.maps import Maps
 from ala.contracts.scores import COLUMNS
@@ -18,7 +18,7 @@ from ala.data.store import Store, subset_rows
 from ala.metrics import iou
 from ala.metrics.curves import Curves, area
 from ala.metrics.insertion_deletion import blur_kernel, insertion_deletion_of
-from ala.perturb import predict
+from ala.perturb import Batch, predict, running
 from ala.runtime.errors import UserError
 
 _PIXELS_AT_ONCE = 2**22  # of maps and masks, so that CUB at 384 x 384 never lies in memory as a whole
@@ -50,8 +50,11 @@ class Probe:
     device: torch.device
 
     @classmethod
-    def of(cls, model: Classifier, photos: Store, batch: int, device: torch.device) -> Probe:
-        """Ask `model` about all of `photos`."""
+    def of(
+        cls, model: Classifier, photos: Store, batch: Batch, device: torch.device, engine: Engine | None = None
+    ) -> Probe:
+        """Ask `model`, run as `engine` says (default: float32), about all of `photos`."""
+        model = running(model, engine or Engine(), device, photos)
         full = predict(model, photos, np.arange(len(photos)), batch, device, "predict test photos")
         return cls(model, photos, full, device)
 
@@ -105,7 +108,7 @@ def score(val_maps: Maps, test_maps: Maps, truth: Truth, probe: Probe, settings:
     chosen = probe.photos.rows_of(test.image_ids[subset])
     classes = np.stack([targets[subset], test.labels[subset]], axis=1)
     curves, true_class = insertion_deletion_of(
-        probe.model, probe.photos, chosen, test_maps.select(test.image_ids[subset]), probe.full[chosen], classes,
+        probe.model, probe.photos, chosen, test_maps.view(test.image_ids[subset]), probe.full[chosen], classes,
         method=test_maps.method, step=settings.step, kernel=blur_kernel(settings.blur_kernel, settings.blur_sigma),
         seed=settings.subset_seed, batch=settings.batch, device=probe.device, reference_side=test.size,
     )  # fmt: skip

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
-from typing import TypeVar
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
 
 from tqdm import tqdm
 
 T = TypeVar("T")
+Advance = Callable[[int], object]  # by so many units
 
 
 def track(items: Iterable[T], what: str, total: int | None = None, unit: str = "it") -> Iterable[T]:
@@ -16,8 +18,18 @@ def track(items: Iterable[T], what: str, total: int | None = None, unit: str = "
 
     Where stderr is no terminal the bar is refreshed every ten seconds only, so that logs stay short.
     """
-    interactive = sys.stderr.isatty()
-    return tqdm(
-        items, desc=what, total=total, unit=unit, delay=1.0, leave=False, dynamic_ncols=True,
-        mininterval=0.2 if interactive else 10.0,
-    )  # fmt: skip
+    return tqdm(items, desc=what, total=total, unit=unit, **_look())
+
+
+@contextmanager
+def progress(total: int, what: str, unit: str) -> Iterator[Advance]:
+    """A bar as that of :func:`track` for work that tells by itself how many units it has done."""
+    with tqdm(desc=what, total=total, unit=unit, **_look()) as bar:
+        yield bar.update
+
+
+def _look() -> dict[str, Any]:
+    return {
+        "delay": 1.0, "leave": False, "dynamic_ncols": True,
+        "mininterval": 0.2 if sys.stderr.isatty() else 10.0,
+    }  # fmt: skip

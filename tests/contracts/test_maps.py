@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ala.contracts.maps import Maps, resize
+from ala.contracts import maps as module
+from ala.contracts.maps import Maps, disk_backed, resize
 from ala.runtime.errors import UserError
 
 
@@ -126,3 +127,55 @@ def test_resize_is_bilinear_without_aligned_corners() -> None:
 @pytest.mark.parametrize("side", [12, 80, 100])
 def test_resize_keeps_equal_values_equal(side: int) -> None:
     assert (resize(np.full((1, 3, 3), 0.1, np.float32), side) == np.float32(0.1)).all()
+
+
+def test_maps_larger_than_the_bound_stay_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = maps()
+    one.save(tmp_path / "maps.npz")
+    monkeypatch.setattr(module, "IN_MEMORY", 100)
+    monkeypatch.setattr(module, "_PIECE", 90)  # one map at a time
+    two = Maps.load(tmp_path / "maps.npz")
+    assert isinstance(two.importance, np.memmap)
+    np.testing.assert_array_equal(two.importance, one.importance)
+    two.save(tmp_path / "again.npz")
+    assert (tmp_path / "again.npz").read_bytes() == (tmp_path / "maps.npz").read_bytes()
+
+
+@pytest.mark.parametrize("bound", [100, 2**20])
+def test_compressed_maps_of_other_tools_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bound: int) -> None:
+    monkeypatch.setattr(module, "IN_MEMORY", bound)
+    importance = np.random.default_rng(1).random((3, 4, 5))  # float64
+    about = np.array(json.dumps({"method": "m", "model": "", "calibrated": False, "binary": False}))
+    ids = np.array([1, 2, 3])
+    np.savez_compressed(tmp_path / "maps.npz", image_ids=ids, importance=importance, targets=-ids, about=about)
+    np.testing.assert_allclose(Maps.load(tmp_path / "maps.npz").importance, importance, rtol=1e-6)
+
+
+def test_view_reads_what_is_asked_for() -> None:
+    one = maps()
+    view = one.view(np.array([9, 5]))
+    assert len(view) == 2
+    np.testing.assert_array_equal(view[0:1], one.importance[[2]])
+    np.testing.assert_array_equal(view[:], one.select(np.array([9, 5])))
+    with pytest.raises(UserError, match="lack image 7"):
+        one.view(np.array([7]))
+
+
+def test_disk_backed_arrays_leave_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    large = disk_backed((3, 4, 5), limit=100)
+    assert isinstance(large, np.memmap)
+    large[:] = 1
+    assert large.sum() == 60
+    assert list(tmp_path.iterdir()) == []
+    assert not isinstance(disk_backed((3, 4, 5)), np.memmap)
+
+
+def test_maps_cut_short_are_refused(tmp_path: Path) -> None:
+    maps().save(tmp_path / "maps.npz")
+    with np.load(tmp_path / "maps.npz") as archive:
+        parts = dict(archive)
+    parts["importance"] = np.array(["a"], dtype=object)
+    np.savez(tmp_path / "objects.npz", **parts)
+    with pytest.raises(UserError, match=r"objects\.npz is no Maps file"):
+        Maps.load(tmp_path / "objects.npz")

@@ -97,3 +97,33 @@ def test_out_of_memory_halves_the_batch_once_and_keeps_every_score(capsys: pytes
 def test_no_memory_for_one_image_is_one_sentence() -> None:
     with pytest.raises(UserError, match="cpu has no memory for one image of 2 x 2 pixels; free it or use --device cpu"):
         Fitting(Small(0))(torch.zeros(3, 3, 2, 2))
+
+
+class Spoiled(Columns):
+    """Answers NaN to the image of value 102, frame 2 of photo 1."""
+
+    preprocessing = Preprocessing(2, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
+
+    def __call__(self, images: Tensor) -> Tensor:
+        answers = super().__call__(images)
+        answers[answers[:, 0] == 102] = torch.nan
+        return answers
+
+
+def test_nan_stops_the_work() -> None:
+    message = "test: the model answers 1 changed images with NaN or infinity, first of the photo at position 1; try"
+    with pytest.raises(UserError, match=message):
+        target_scores(Spoiled(), np.array([0, 1, 2]), Numbered(4), 3, CPU, "test")
+
+    class Photos:
+        image_ids = np.array([7, 8])
+
+        def pixels(self, rows: np.ndarray) -> Tensor:
+            return torch.zeros(len(rows), 3, 2, 2, dtype=torch.uint8)
+
+    class Lost(Spoiled):
+        def __call__(self, images: Tensor) -> Tensor:
+            return torch.tensor([[0.5, 0.5], [0.5, torch.inf]])
+
+    with pytest.raises(UserError, match=r"the model answers photo 8 \(1 in all\) with NaN"):
+        predict(Lost(), Photos(), np.arange(2), 4, CPU)

@@ -34,7 +34,13 @@ class Probabilities:
     @torch.no_grad()
     def __call__(self, images: Tensor) -> Tensor:
         """Normalised images `(B, 3, S, S)` to class probabilities `(B, K)`."""
-        return self._network(images).softmax(1)
+        return self.logits(images).softmax(1)
+
+    @torch.no_grad()
+    def logits(self, images: Tensor) -> Tensor:
+        """Normalised images `(B, 3, S, S)` to class logits `(B, K)`."""
+        answers: Tensor = self._network(images)
+        return answers
 
 
 class Fcam(nn.Module):

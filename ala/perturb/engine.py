@@ -1,0 +1,132 @@
+"""How a model answers to changed photos: the one loop behind RISE, insertion and deletion.
+
+All of them ask the same question many times over: the score of some classes on frame f of photo i. The engine fills
+one buffer of `batch` frames, across photos, calls the model on it, and keeps one number per frame and class. Nothing
+larger than the buffer exists at any time, and every forward pass but the last is full. Where the device runs out of
+memory, the batch is halved and the run goes on (:class:`ala.perturb.fitting.Fitting`).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from ala.contracts.classifier import Classifier
+from ala.perturb.batch_size import Batch, resolve
+from ala.perturb.fitting import Fitting
+from ala.perturb.frames import Filler, Frames, Photos, Score
+from ala.runtime.errors import UserError
+from ala.runtime.ledger import count_forwards
+from ala.runtime.progress import Advance, progress
+
+
+@torch.inference_mode()
+def column_scores(
+    score: Score,
+    columns: np.ndarray,
+    counts: np.ndarray,
+    frames: Filler,
+    batch: Batch,
+    device: torch.device,
+    what: str,
+    advance: Advance | None = None,
+) -> np.ndarray:
+    """The scores of some classes of each photo on each of its frames.
+
+    Args:
+        score: a model; its answer to an image does not depend on the others in the batch.
+        columns: int `(n, C)`, the classes of each photo.
+        counts: int `(n,)`, frames of each photo.
+        frames: makes them.
+        batch: images per forward pass; `auto` tries what is fastest (:func:`ala.perturb.batch_size.best_batch`).
+        device: where the model lives.
+        what: the name of the work, shown with its progress and in errors.
+        advance: told the number of images after each forward pass, where this call is part of a longer work with a
+            bar of its own.
+
+    Returns:
+        float32 `(counts.sum(), C)`, photo after photo, frames in order.
+
+    Raises:
+        UserError: the model answers with NaN or infinity.
+    """
+    total = int(counts.sum())
+    if advance is None:
+        with progress(total, what, unit="image") as advance:
+            return column_scores(score, columns, counts, frames, batch, device, what, advance)
+    wanted = torch.as_tensor(columns, device=device)  # (n, C)
+    scores = torch.empty(total, wanted.shape[1], device=device)
+    at_once = resolve(batch, score, frames.side, device)
+    buffer = torch.empty(min(at_once, max(total, 1)), 3, frames.side, frames.side, device=device)
+    owner = torch.empty(len(buffer), dtype=torch.int64, device=device)  # position of the photo that a frame shows
+    done = filled = 0
+    fitting = Fitting(score)
+    for photo, per_photo in enumerate(counts.tolist()):
+        start = 0
+        while start < per_photo:
+            stop = min(per_photo, start + len(buffer) - filled)
+            frames.fill(photo, start, stop, buffer[filled : filled + stop - start])
+            owner[filled : filled + stop - start] = photo
+            filled, start = filled + stop - start, stop
+            if filled == len(buffer) or done + filled == total:
+                answers = fitting(buffer[:filled])  # (filled, K)
+                count_forwards(filled)
+                scores[done : done + filled] = answers.gather(1, wanted[owner[:filled]]).float()  # (filled, C)
+                done, filled = done + filled, 0
+                advance(len(answers))
+    found = scores.cpu().numpy()
+    _require_finite(found, what, counts)
+    return found
+
+
+def target_scores(
+    score: Score, targets: np.ndarray, frames: Frames, batch: Batch, device: torch.device, what: str,
+    advance: Advance | None = None,
+) -> np.ndarray:  # fmt: skip
+    """The score of each photo's target class on each of its frames, float32 `(n, frames.count)`.
+
+    Every photo has `frames.count` frames; the other arguments are those of :func:`column_scores`.
+
+    Args:
+        targets: int `(n,)`, one class per photo.
+    """
+    counts = np.full(len(targets), frames.count)
+    found = column_scores(score, np.asarray(targets)[:, None], counts, frames, batch, device, what, advance)
+    return found.reshape(len(targets), frames.count)
+
+
+@torch.inference_mode()
+def predict(
+    model: Classifier, photos: Photos, rows: np.ndarray, batch: Batch, device: torch.device, what: str = "predict"
+) -> np.ndarray:
+    """Probabilities float32 `(len(rows), K)` of whole photos, in the order of `rows`.
+
+    Raises:
+        UserError: the model answers with NaN or infinity.
+    """
+    parts, fitting = [], Fitting(model)
+    at_once = resolve(batch, model, model.preprocessing.size, device)
+    with progress(len(rows), what, unit="photo") as advance:
+        for start in range(0, len(rows), at_once):
+            images = model.preprocessing.normalise(photos.pixels(rows[start : start + at_once]).to(device))
+            parts.append(fitting(images).float().cpu())  # (b, K)
+            count_forwards(len(images))
+            advance(len(images))
+    found: np.ndarray = torch.cat(parts).numpy()
+    bad = np.flatnonzero(~np.isfinite(found).all(axis=1))
+    if len(bad):
+        raise UserError(
+            f"{what}: the model answers photo {photos.image_ids[rows[bad[0]]]} ({len(bad)} in all) with NaN or"
+            " infinity; train it again, with a lower train.lr if training is what went wrong"
+        )
+    return found
+
+
+def _require_finite(scores: np.ndarray, what: str, counts: np.ndarray) -> None:
+    bad = np.flatnonzero(~np.isfinite(scores).all(axis=1))
+    if len(bad):
+        photo = int(np.searchsorted(counts.cumsum(), bad[0], side="right"))
+        raise UserError(
+            f"{what}: the model answers {len(bad)} changed images with NaN or infinity, first of the photo at position"
+            f" {photo}; try engine.precision fp32, else train the model again"
+        )

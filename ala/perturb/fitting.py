@@ -1,0 +1,47 @@
+"""A model called on as many images at a time as the device's memory holds."""
+
+from __future__ import annotations
+
+import sys
+
+import torch
+from torch import Tensor
+
+from ala.perturb.frames import Score
+from ala.runtime.errors import UserError
+from ala.runtime.threads import in_parts
+
+
+class Fitting:
+    """`score`, in smaller pieces where the device has no memory for all images at once; answers stay the same.
+
+    The first time that memory runs out the batch is halved, with a message, and so on down to one image; later calls
+    start from the size that was found.
+    """
+
+    def __init__(self, score: Score) -> None:
+        self._score = score
+        self.limit: int | None = None  # images per call, once memory has run out
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """`(B, 3, S, S)` to `(B, K)`.
+
+        Raises:
+            UserError: there is no memory for a single image.
+        """
+        while True:
+            try:
+                pieces = images.split(self.limit or len(images))
+                answers = [in_parts(self._score, piece) for piece in pieces]
+                return torch.cat(answers) if len(answers) > 1 else answers[0]
+            except torch.OutOfMemoryError:
+                tried = min(self.limit or len(images), len(images))
+                if tried == 1:
+                    raise UserError(
+                        f"{images.device} has no memory for one image of {images.shape[-1]} x {images.shape[-1]}"
+                        " pixels; free it or use --device cpu"
+                    ) from None
+                self.limit = tried // 2
+                print(f"out of memory with {tried} images at a time, going on with {self.limit}", file=sys.stderr)
+            if images.device.type == "cuda":
+                torch.cuda.empty_cache()
