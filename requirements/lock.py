@@ -1,4 +1,4 @@
-"""Write lock.txt, cuda.txt and oracles.txt: `make lock` (needs `uv`, which the lock itself contains)."""
+"""Write lock.txt, cuda.txt, oracles.txt and peers.txt: `make lock` (needs `uv`, which the lock itself contains)."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def name_of(entry: str) -> str:
 
 
 def main() -> None:
-    """Packages for everyone, CUDA libraries, and what the oracles need beside them."""
+    """Packages for everyone, CUDA libraries, what the oracles need beside them, and what is timed beside ours."""
     entries = compile_lock("pyproject.toml", "--extra", "dev", "--constraints", "requirements/constraints.txt")
     (HERE / "lock.txt").write_text(HEAD + "".join(entry for entry in entries if not CUDA.match(entry)))
     (HERE / "cuda.txt").write_text(HEAD + "".join(entry for entry in entries if CUDA.match(entry)))
@@ -35,6 +35,10 @@ def main() -> None:
     # xaitk-saliency asks for NumPy below 2 on Python 3.11 only, where it runs with ours all the same: hence overrides.
     more = compile_lock("requirements/oracles.in", "--overrides", "requirements/lock.txt")
     (HERE / "oracles.txt").write_text(HEAD + "".join(entry for entry in more if name_of(entry) not in locked))
+    # Of the peers themselves alone: the parts that are timed import nothing that the lock lacks.
+    peers = (HERE / "peers.in").read_text().split("\n")
+    timed = compile_lock("requirements/peers.in", "--overrides", "requirements/lock.txt")
+    (HERE / "peers.txt").write_text(HEAD + "".join(entry for entry in timed if name_of(entry) in peers))
 
 
 if __name__ == "__main__":

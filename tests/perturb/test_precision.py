@@ -18,13 +18,14 @@ from tests.perturb.test_perturb import CPU
 class Net(nn.Module):
     preprocessing = Preprocessing(4, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
 
-    def __init__(self, scale: float = 1.0) -> None:
+    def __init__(self) -> None:
         super().__init__()
         torch.manual_seed(0)
-        self.linear, self.scale = nn.Linear(48, 5), scale
+        self.linear = nn.Linear(48, 5)
 
     def logits(self, images: Tensor) -> Tensor:
-        return self.scale * self.linear(images.flatten(1))
+        answers: Tensor = self.linear(images.flatten(1))
+        return answers
 
     def forward(self, images: Tensor) -> Tensor:
         return self.logits(images).softmax(-1)
@@ -68,12 +69,25 @@ def test_a_model_without_logits_is_run_as_it_is() -> None:
     assert found(IMAGES).tolist() == [[0.5, 0.5]] * 6
 
 
-@pytest.mark.parametrize(("scale", "taken"), [(0.1, True), (10.0, False)])
+class Moved:
+    """Probabilities that move by `shift` in bfloat16."""
+
+    preprocessing = Net.preprocessing
+
+    def __init__(self, shift: float) -> None:
+        self.shift = shift
+
+    def __call__(self, images: Tensor) -> Tensor:
+        p = 0.6 - self.shift * torch.is_autocast_enabled("cpu")
+        return torch.tensor([[p, 1 - p]]).expand(len(images), -1)
+
+
+@pytest.mark.parametrize(("shift", "taken"), [(5e-4, True), (2e-3, False)])
 def test_auto_takes_bfloat16_where_answers_barely_move(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], scale: float, taken: bool
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], shift: float, taken: bool
 ) -> None:
     monkeypatch.setattr(precision, "has_fast_bf16", lambda device: True)
-    found: Any = running(Net(scale), Engine(precision="auto"), CPU, Photos())
+    found: Any = running(Moved(shift), Engine(precision="auto"), CPU, Photos())
     assert isinstance(found, Running) is taken
     assert ("using bfloat16" if taken else "bfloat16 is not close enough") in capsys.readouterr().err
 
