@@ -11,6 +11,8 @@ all methods share it (METHODS 7, pitfall 10).
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -22,6 +24,7 @@ from ala.metrics.curves import Curves
 from ala.perturb import Batch, Photos, column_scores
 from ala.runtime.seeds import numpy_generator
 
+Curve = Literal["both", "insertion", "deletion"]
 Sliced = np.ndarray | Selected  # maps (n, h, w); a slice of them is in memory, all of them need not be
 
 
@@ -83,10 +86,11 @@ class _Steps:
 
     def __init__(
         self, model: Classifier, photos: Photos, rows: np.ndarray, maps: Sliced, changed: np.ndarray,
-        kernel: Tensor, seed: int, device: torch.device,
+        kernel: Tensor, seed: int, device: torch.device, curve: Curve,
     ) -> None:  # fmt: skip
         self.side, self.steps = model.preprocessing.size, len(changed) - 1
-        self.count = 2 * self.steps - 1
+        self.count = {"both": 2 * self.steps - 1, "insertion": self.steps, "deletion": self.steps - 1}[curve]
+        self._skipped = self.steps if curve == "deletion" else 0  # frames before the first one that is wanted
         self.ties = np.zeros(len(rows))
         self._model, self._photos, self._rows, self._maps = model, photos, rows, maps
         self._kernel, self._seed, self._device = kernel.to(device), seed, device
@@ -110,6 +114,7 @@ class _Steps:
     def fill(self, photo: int, start: int, stop: int, out: Tensor) -> None:
         if photo != self._current:
             self._prepare(photo)
+        start, stop = start + self._skipped, stop + self._skipped
         middle = min(max(start, self.steps), stop)  # insertion before, deletion from here on
         if start < middle:
             reached = self._rank < self._changed[start:middle]  # (b, 1, S, S)
@@ -135,6 +140,7 @@ def insertion_deletion(
     batch: Batch,
     device: torch.device,
     reference_side: int | None = None,
+    curve: Curve = "both",
 ) -> Curves:
     """Insertion and deletion curves of `maps` on the model.
 
@@ -154,11 +160,12 @@ def insertion_deletion(
         batch: images per forward pass.
         device: where the model lives.
         reference_side: default: the side of the model's input.
+        curve: `insertion` or `deletion` alone costs half; the other curve is NaN.
     """
     targets = full.argmax(axis=1)
     return insertion_deletion_of(
         model, photos, rows, maps, full, targets[:, None], method=method, step=step, kernel=kernel, seed=seed,
-        batch=batch, device=device, reference_side=reference_side,
+        batch=batch, device=device, reference_side=reference_side, curve=curve,
     )[0]  # fmt: skip
 
 
@@ -178,6 +185,7 @@ def insertion_deletion_of(
     batch: Batch,
     device: torch.device,
     reference_side: int | None = None,
+    curve: Curve = "both",
 ) -> list[Curves]:
     """Curves of several classes of each photo, from the same forward passes.
 
@@ -187,16 +195,20 @@ def insertion_deletion_of(
         C curves; `forwards`, which they share, stands in each.
     """
     changed = shown_pixels(model.preprocessing.size, step, reference_side)
-    frames = _Steps(model, photos, rows, maps, changed, kernel, seed, device)
+    frames = _Steps(model, photos, rows, maps, changed, kernel, seed, device, curve)
     counts, what = np.full(len(rows), frames.count), f"insertion and deletion, {method}"
-    found = column_scores(model, classes, counts, frames, batch, device, what)  # (n * (2T - 1), C)
+    found = column_scores(model, classes, counts, frames, batch, device, what)  # (n * F, C), F = 2T - 1 for both
     empty = model(torch.zeros(1, 3, frames.side, frames.side, device=device))[0].float().cpu().numpy()  # (K,)
     curves = []
     for column, targets in enumerate(classes.T):
-        inner = found[:, column].reshape(len(rows), frames.count)  # (n, 2T - 1)
+        inner = found[:, column].reshape(len(rows), frames.count)  # (n, F)
         whole = np.take_along_axis(full, targets[:, None], axis=1)  # (n, 1)
-        insertion = np.concatenate([inner[:, : frames.steps], whole], axis=1)  # (n, T + 1)
-        deletion = np.concatenate([whole, inner[:, frames.steps :], empty[targets, None]], axis=1)
+        insertion = deletion = np.full((len(rows), frames.steps + 1), np.nan)
+        if curve != "deletion":
+            insertion = np.concatenate([inner[:, : frames.steps], whole], axis=1)  # (n, T + 1)
+        if curve != "insertion":
+            later = inner if curve == "deletion" else inner[:, frames.steps :]  # (n, T - 1)
+            deletion = np.concatenate([whole, later, empty[targets, None]], axis=1)  # (n, T + 1)
         curves.append(
             Curves(
                 methods=np.full(len(rows), method),

@@ -231,3 +231,15 @@ def test_curves_are_saved_whole(tmp_path: Path, toy_photos: Any, small_net: Any)
 def test_area_is_the_trapezoid_rule(values: list[float]) -> None:
     curve = np.array(values)
     assert area(curve[None])[0] == pytest.approx(np.trapezoid(curve, np.linspace(0, 1, len(curve))), abs=1e-12)
+
+
+@pytest.mark.parametrize("curve", ["insertion", "deletion"])
+def test_one_curve_alone_is_that_of_both(toy_photos: Any, small_net: Any, curve: str) -> None:
+    photos, model, rows = toy_photos((3, 12)), small_net(12), np.array([2, 0])
+    maps = np.random.default_rng(4).random((2, 12, 12))
+    both, one = (measure(model, photos, rows, maps, step=30, batch=4, curve=which) for which in ("both", curve))
+    np.testing.assert_allclose(getattr(one, curve), getattr(both, curve), atol=1e-6)
+    assert np.isnan(getattr(one, {"insertion": "deletion", "deletion": "insertion"}[curve])).all()
+    steps = 5  # of 30 pixels out of 144
+    assert one.forwards == 2 * {"insertion": steps, "deletion": steps - 1}[curve] + 1
+    np.testing.assert_array_equal(one.tie_shares, both.tie_shares)

@@ -1,0 +1,1 @@
+"""What `python -m benchmarks.perturbation` times, and how."""
