@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help env oracles repro experiments report test lint types lock clean
+.PHONY: help env oracles bench repro experiments report test lint types lock clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -17,6 +17,10 @@ $(VENV)/lock.txt: requirements/lock.txt
 
 oracles: env ## add the libraries that tests/oracles compares with
 	python -m pip --disable-pip-version-check install --quiet --no-deps --require-hashes -r requirements/oracles.txt
+
+bench: oracles ## time RISE, insertion and deletion beside the bare model and other libraries (a quarter of an hour)
+	python -m pip --disable-pip-version-check install --quiet --no-deps --require-hashes -r requirements/peers.txt
+	python -m benchmarks.perturbation
 
 repro: env ## run the pipeline of the chosen profile; the results are in reports/
 	dvc repro

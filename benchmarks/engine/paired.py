@@ -82,14 +82,14 @@ class Paired(nn.Module):
 def measured(run: Callable[[Any], Any], model: Any, batch: int, device: torch.device) -> tuple[Any, dict[str, float]]:
     """What `run(model)` gives, and how fast it was: median, least and largest efficiency, images, peak memory (MB)."""
     paired = Paired(model, batch, device).eval()
-    before = _settle(device)
+    before = settle(device)
     paired.start()
     result = run(paired)
     paired.finish()
     shares = paired.efficiencies()
     return result, {
         "forwards": paired.images, "efficiency": statistics.median(shares), "efficiency_min": min(shares),
-        "efficiency_max": max(shares), "slices": len(shares), "peak_memory_mb": _peak(device) - before,
+        "efficiency_max": max(shares), "slices": len(shares), "peak_memory_mb": peak(device) - before,
     }  # fmt: skip
 
 
@@ -107,7 +107,7 @@ def images_per_second(model: Any, batch: int, device: torch.device) -> float:
     return batch / min(taken[1:])
 
 
-def _settle(device: torch.device) -> float:
+def settle(device: torch.device) -> float:
     """Give freed memory back, start the peak anew, and tell what is in use (MB)."""
     if device.type == "cuda":
         torch.cuda.empty_cache()
@@ -118,7 +118,7 @@ def _settle(device: torch.device) -> float:
     return _resident("VmRSS")
 
 
-def _peak(device: torch.device) -> float:
+def peak(device: torch.device) -> float:
     return torch.cuda.max_memory_allocated(device) / 2**20 if device.type == "cuda" else _resident("VmHWM")
 
 

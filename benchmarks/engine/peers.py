@@ -30,14 +30,24 @@ def normalised(job: Job, model: Any, images: int) -> torch.Tensor:
 
 
 def torchray(job: Job, model: Any, images: int) -> Result:
-    """TorchRay's RISE with our masks; it keeps a map of every class."""
+    """TorchRay's RISE with our masks; it keeps a map of every class.
+
+    It takes a sigmoid of what the model says and does not divide by p1: so it is given the logit of each probability,
+    and its maps are divided here.
+    """
     rise = import_module("torchray.attribution.rise")
     masks = RiseMasks.draw(job.frames, GRID, 0.5, SIDE, 0).render(0, job.frames, job.device)[:, None]  # (N, 1, S, S)
     maps = []
     for image, target in zip(normalised(job, model, images), job.targets, strict=False):
-        found = rise.rise(model, image[None], filter_masks=masks, num_masks=job.frames, batch_size=job.batch)
+        found = rise.rise(
+            lambda frames: torch.logit(model(frames)),
+            image[None],
+            filter_masks=masks,
+            num_masks=job.frames,
+            batch_size=job.batch,
+        )
         maps.append(found[0, int(target)].cpu().numpy())
-    return np.stack(maps)
+    return np.stack(maps) / 0.5
 
 
 def xaitk(job: Job, model: Any, images: int) -> Result:

@@ -1,0 +1,99 @@
+"""What bfloat16 and torch.compile do to the miniature's maps and areas, and to the time they take.
+
+    python -m benchmarks.precision
+
+For each seed the main model and F-CAM's classifier explain and answer the photos of the perturbation subset, in float32
+and in the other way, in turns: RISE maps (rank correlation of each photo's two maps), insertion and deletion of one and
+the same map (difference of the areas). `moved` is the difference of the mean over photos, what a table would show;
+`largest` that of the worst photo. `speed` is float32's time over the other's.
+
+Writes benchmarks/results/ENVIRONMENT-precision.csv and the table in docs/performance.md.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+
+def compared(model: Any, other: Any, photos: Any, rows: Any, settings: Any, device: Any, seed: int) -> dict[str, Any]:
+    """One line: `other` beside `model`."""
+    import numpy as np
+    from scipy.stats import spearmanr
+
+    from ala.explain.rise import rise_maps
+    from ala.metrics.curves import area
+    from ala.metrics.insertion_deletion import blur_kernel, insertion_deletion
+    from ala.perturb import predict
+
+    metrics, rise = settings.active.metrics, settings.active.rise
+    full = predict(model, photos, rows, metrics.batch, device)
+    every = np.zeros((len(photos), full.shape[1]), np.float32)
+    every[rows] = full
+    maps, curves, seconds = {}, {}, {}
+    for name, one in (("fp32", model), ("other", other)):
+        predict(one, photos, rows[:2], metrics.batch, device)  # what is compiled is compiled before the clock starts
+        began = time.perf_counter()
+        maps[name] = rise_maps(one, photos, rows, full.argmax(axis=1), rise, device)
+        curves[name] = insertion_deletion(
+            one, photos, rows, maps["fp32"], predict(one, photos, rows, metrics.batch, device), method="rise",
+            step=metrics.step, kernel=blur_kernel(metrics.blur_kernel, metrics.blur_sigma), seed=0,
+            batch=metrics.batch, device=device,
+        )  # fmt: skip
+        seconds[name] = time.perf_counter() - began
+    ranks = [spearmanr(a.ravel(), b.ravel()).statistic for a, b in zip(maps["fp32"], maps["other"], strict=True)]
+    line = {"seed": seed, "n_images": len(rows), "rank_min": min(ranks), "rank_mean": float(np.mean(ranks))}
+    for kind in ("insertion", "deletion"):
+        change = area(getattr(curves["other"], kind)) - area(getattr(curves["fp32"], kind))
+        line |= {f"{kind}_moved": abs(change.mean()), f"{kind}_largest": np.abs(change).max()}
+    return line | {"speed": seconds["fp32"] / seconds["other"]}
+
+
+def main(
+    params: Annotated[Path, typer.Option(help="The settings.")] = Path("params.yaml"),
+    store: Annotated[Path, typer.Option(help="Photos by side length.")] = Path("data/store"),
+    models: Annotated[Path, typer.Option(help="Trained models.")] = Path("models"),
+    seed: Annotated[list[int] | None, typer.Option(help="May be repeated. Default: all of the settings.")] = None,
+    compiled: Annotated[bool, typer.Option(help="torch.compile, too (first seed only).")] = True,
+    out: Annotated[Path, typer.Option(help="Folder of the table.")] = Path("benchmarks/results"),
+    page: Annotated[Path, typer.Option(help="The page with the markers.")] = Path("docs/performance.md"),
+) -> None:
+    """Measure and write the table."""
+    import pandas as pd
+
+    from ala.config import load
+    from ala.data.store import Store, subset_rows
+    from ala.explain.methods import load_explained
+    from ala.perturb import Running
+    from ala.report.readme import update
+    from ala.runtime.device import resolve
+    from benchmarks.perturbation import environment
+
+    settings, device = load(params), resolve("auto")
+    metrics, lines = settings.active.metrics, []
+    for one in seed or settings.seeds:
+        for method in ("rise", "fcam"):
+            explained = load_explained(method, one, settings, models, device)
+            model = explained.classifier
+            photos = Store.open(store / str(model.preprocessing.size), "test")
+            rows = subset_rows(photos, metrics.images_per_class, metrics.subset_seed)
+            ways: dict[str, Any] = {"bf16": Running(model, "bf16")}
+            if compiled and one == (seed or settings.seeds)[0]:
+                ways["fp32, compiled"] = Running(model, "fp32", compiled=True)
+            for way, other in ways.items():
+                line = compared(model, other, photos, rows, settings, device, one)
+                lines.append({"model": explained.name, "way": way, "device": device.type, **line})
+                table = pd.DataFrame(lines)
+                out.mkdir(parents=True, exist_ok=True)
+                table.to_csv(out / f"{environment(device)}-precision.csv", index=False, float_format="%.4g")
+    shown = table.drop(columns=["device"]).map(lambda value: f"{value:.4g}" if isinstance(value, float) else value)
+    text = shown.to_markdown(index=False, disable_numparse=True)
+    update(page, text, "precision")
+    typer.echo(text)
+
+
+if __name__ == "__main__":
+    typer.run(main)
