@@ -56,8 +56,8 @@ def main(
     base = Job("rise", 1, 0, BATCH, device)
     jobs = [replace(base, at_least=n) for n in (500, 1000, 2000, 4000, 8000)]  # masks
     jobs += [replace(base, images=n, at_least=8 * n) for n in (10, 32, 100, 320, 1000)]  # photos
-    jobs += [replace(base, kind=kind, images=n, at_least=8 * n - n * (kind == "deletion")) for kind in ("insertion", "deletion")
-             for n in (10, 32, 64, 100, 320, 1000)]  # fmt: skip
+    for kind, frames in (("insertion", 8), ("deletion", 7)):
+        jobs += [replace(base, kind=kind, images=n, at_least=frames * n) for n in (10, 32, 64, 100, 320, 1000)]
     for job in jobs:
         _ = job.photos, job.targets, job.maps, job.full  # made before the clock starts
     seconds: dict[Job, list[float]] = {job: [] for job in jobs}

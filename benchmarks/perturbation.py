@@ -48,10 +48,10 @@ def rows_of(job: Any, name: str, model: Any, peers: list[str], bf16: bool) -> li
 
     few = min(job.images, -(-job.at_least // job.frames))  # photos of those who work photo by photo
     expected, of_plain = measured(lambda timed: ours.plain(job, timed, few), model, job.batch, job.device)
-    found, of_ala = measured(partial(ours.ala, job), model, job.batch, job.device)
+    found, of_ala = measured(partial(ours.ala, job), model, job.batch, job.device, engine=True)
     lines = [("ala", "fp32", of_ala, difference(found[:few], expected))]
     if bf16:
-        found, of_ala = measured(partial(ours.ala, job), Running(model, "bf16"), job.batch, job.device)
+        found, of_ala = measured(partial(ours.ala, job), Running(model, "bf16"), job.batch, job.device, engine=True)
         lines.append(("ala", "bf16", of_ala, difference(found[:few], expected)))
     lines.append(("plain", "fp32", of_plain, 0.0))
     for peer in peers:
