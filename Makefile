@@ -4,10 +4,10 @@ BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help env oracles bench repro experiments report test lint types lock clean
+.PHONY: help env oracles bench repro experiments report test lint types lock clean clean-state
 
 help: ## this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 env: $(VENV)/lock.txt ## make or update the environment in .venv
 
@@ -47,3 +47,6 @@ lock: env ## resolve the requirements anew
 
 clean: ## remove what the pipeline wrote, but not its cache
 	rm -rf data models maps scores state
+
+clean-state: ## forget the half-done work of interrupted runs
+	rm -rf $${ALA_STATE:-state}/resume

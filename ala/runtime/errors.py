@@ -18,13 +18,21 @@ class UserError(Exception):
 def reported() -> Iterator[None]:
     """Turn a :class:`UserError` into its message on stderr and exit code 2; every other exception passes.
 
-    What the block cost is recorded where DVC runs it (:mod:`ala.runtime.ledger`).
+    Ctrl-C and SIGTERM end the block after the present unit of work (:mod:`ala.runtime.interrupt`), with a sentence how
+    to go on and exit code 130. What the block cost is recorded where DVC runs it (:mod:`ala.runtime.ledger`).
     """
+    from ala.runtime.interrupt import Stopped, graceful
     from ala.runtime.ledger import recorded
 
     try:
-        with recorded():
+        with graceful(), recorded():
             yield
+    except Stopped as stopped:
+        print(f"stopped after {stopped}; run the same command to go on", file=sys.stderr)
+        raise SystemExit(130) from None
+    except KeyboardInterrupt:
+        print("stopped; run the same command to go on from what was kept", file=sys.stderr)
+        raise SystemExit(130) from None
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(2) from None

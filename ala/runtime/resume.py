@@ -1,0 +1,277 @@
+"""Finished units of long work, kept on disk so that a killed run goes on where it was.
+
+A unit is an epoch of a training or a shard of photos. Units live in `state/resume/<name>-<digest>/`, where DVC does
+not look. The digest covers settings, the bytes of all inputs, the source text of the code that makes the units and
+torch's version, so that a run that differs in any of them never finds the units of another one.
+
+Each unit is one file: the sha256 of the rest, a line feed, the rest. It is written beside its place, flushed to the
+disk and renamed, so it is whole or absent; one that is damaged all the same counts as absent.
+
+Inside DVC a stage is done when `dvc.lock` says so, which is after its command has ended. A kill in between makes DVC
+run the command again, so :meth:`Resumable.finish` then only marks the units; they go when a later command of the
+pipeline finds that the lock was written after the mark (:func:`sweep`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import io
+import json
+import os
+import re
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from importlib.metadata import version
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+from urllib.parse import quote
+
+import numpy as np
+
+from ala.runtime import interrupt
+from ala.runtime.errors import UserError
+from ala.runtime.files import sha256
+
+_FINISHED = "finished"
+_PATIENCE = 5.0  # seconds of work that may be lost; keeping costs some milliseconds
+
+
+class Resumable:
+    """Finished units of one piece of work, kept below `state/resume/` until the work succeeds.
+
+    Attributes:
+        name: of the work, such as `train/abn/seed-0`.
+        folder: where its units are.
+    """
+
+    def __init__(self, name: str, folder: Path) -> None:
+        self.name, self.folder = name, folder
+        self._patience = _keep_seconds()
+        self._kept_at = time.monotonic()
+        self._open = True
+        interrupt.begin()
+
+    @classmethod
+    def open(
+        cls,
+        name: str,
+        settings: Mapping[str, Any],
+        inputs: Iterable[Path] = (),
+        code: Iterable[ModuleType | str] = (),
+        root: Path | None = None,
+    ) -> Resumable:
+        """The units of this work that earlier runs have kept; none, if anything that decides about them differs.
+
+        Args:
+            name: of the work, unique among works of one project; `/` is allowed.
+            settings: everything that decides about the units and is neither file nor code; what JSON can hold.
+            inputs: files and folders whose bytes decide; one that does not exist counts as such.
+            code: modules or their names; of a package all its files.
+            root: the folder of the state; without it `$ALA_STATE`, and without that `state`.
+        """
+        root = root or state_folder()
+        sweep(root)
+        digest = _digest(settings, inputs, code)
+        folder = root / "resume" / f"{re.sub(r'[^A-Za-z0-9_.@-]', '-', name)}-{digest}"
+        (folder / _FINISHED).unlink(missing_ok=True)
+        return cls(name, folder)
+
+    def arrays(self, unit: str) -> dict[str, np.ndarray] | None:
+        """The arrays kept as `unit`, or None. A damaged file counts as absent, and a line says so."""
+        content = self._read(unit)
+        if content is None:
+            return None
+        with np.load(io.BytesIO(content), allow_pickle=False) as archive:
+            return {name: archive[name] for name in archive.files}
+
+    def keep_arrays(self, unit: str, arrays: Mapping[str, np.ndarray]) -> None:
+        """Keep arrays (of no object type) as `unit`, instead of what it was before.
+
+        Raises:
+            UserError: the file cannot be written.
+        """
+        buffer = io.BytesIO()
+        np.savez(buffer, allow_pickle=False, **arrays)
+        self._write(unit, buffer.getvalue())
+
+    def tensors(self, unit: str) -> Any | None:
+        """What :meth:`keep_tensors` kept as `unit`, on the CPU, or None. A damaged file counts as absent."""
+        content = self._read(unit)
+        if content is None:
+            return None
+        import torch
+
+        return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+
+    def keep_tensors(self, unit: str, state: Any) -> None:
+        """Keep nested dicts, lists and tuples of tensors, numbers and strings as `unit`.
+
+        Raises:
+            UserError: the file cannot be written.
+        """
+        import torch
+
+        buffer = io.BytesIO()
+        torch.save(state, buffer)
+        self._write(unit, buffer.getvalue())
+
+    def forget(self, unit: str) -> None:
+        """Remove `unit`, if it is there."""
+        self._path(unit).unlink(missing_ok=True)
+
+    def due(self) -> bool:
+        """Whether a unit that was just finished should be kept now.
+
+        True if a signal asks the run to stop, or if the last keeping is `$ALA_KEEP_SECONDS` (5) ago: short units are
+        not worth a file each.
+        """
+        return interrupt.requested() or time.monotonic() - self._kept_at >= self._patience
+
+    def mark(self, unit: str) -> None:
+        """Note that `unit` was computed, as a line of the file `$ALA_UNIT_LOG`; without it do nothing.
+
+        Who kills runs can count there what was done twice.
+        """
+        log = os.environ.get("ALA_UNIT_LOG")
+        if log:
+            with Path(log).open("a", encoding="utf-8") as file:
+                file.write(f"{self.name}\t{unit}\n")
+
+    def finish(self) -> None:
+        """The work's outputs are in place: remove the units (inside DVC: mark them, see above).
+
+        Raises:
+            Stopped: a signal has asked to stop; the units stay, so that the next run has the outputs at once.
+        """
+        interrupt.checkpoint(f"{self.name}: all units")
+        if self._open:
+            self._open = False
+            interrupt.end()
+        if not self.folder.exists():
+            return
+        if os.environ.get("DVC_STAGE"):
+            (self.folder / _FINISHED).touch()
+        else:
+            _remove(self.folder)
+
+    def _path(self, unit: str) -> Path:
+        return self.folder / f"{quote(unit, safe='')}.unit"
+
+    def _read(self, unit: str) -> bytes | None:
+        path = self._path(unit)
+        try:
+            head, _, content = path.read_bytes().partition(b"\n")
+        except FileNotFoundError:
+            return None
+        if hashlib.sha256(content).hexdigest().encode() != head:
+            print(f"note: {path} is damaged, what it held is made again", file=sys.stderr)
+            return None
+        return content
+
+    def _write(self, unit: str, content: bytes) -> None:
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            handle, name = tempfile.mkstemp(dir=self.folder, prefix=".", suffix=".part")
+            try:
+                with os.fdopen(handle, "wb") as file:
+                    file.write(hashlib.sha256(content).hexdigest().encode() + b"\n" + content)
+                    file.flush()
+                    os.fsync(file.fileno())
+                Path(name).replace(self._path(unit))
+            finally:
+                Path(name).unlink(missing_ok=True)
+            _sync(self.folder)
+        except OSError as error:
+            raise UserError(
+                f"{self.folder}: cannot keep {len(content):,} bytes of resume state ({error.strerror}); make room, or"
+                " name another folder by ALA_STATE"
+            ) from None
+        self._kept_at = time.monotonic()
+
+
+def state_folder() -> Path:
+    """Where state lives that is no result: `$ALA_STATE`, else `state`."""
+    return Path(os.environ.get("ALA_STATE") or "state")
+
+
+def sweep(root: Path) -> None:
+    """Remove the units of finished work, of all below `root`, whose stage DVC has entered into `dvc.lock` since."""
+    lock = Path(os.environ.get("DVC_ROOT", "")) / "dvc.lock"
+    for mark in (root / "resume").glob(f"*/{_FINISHED}"):
+        try:
+            entered = lock.stat().st_mtime_ns > mark.stat().st_mtime_ns
+        except FileNotFoundError:  # no lock yet, or another process was quicker
+            continue
+        if entered:
+            _remove(mark.parent)
+
+
+def _remove(folder: Path) -> None:
+    """Remove `folder` so that no run can find half of it."""
+    gone = folder.with_name(f".gone-{os.getpid()}-{folder.name}")
+    try:
+        folder.rename(gone)
+    except FileNotFoundError:  # another process was quicker
+        return
+    shutil.rmtree(gone)
+
+
+def _sync(folder: Path) -> None:
+    """Flush the entries of `folder` to the disk, where the system lets one open folders."""
+    if os.name == "posix":
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def _keep_seconds() -> float:
+    text = os.environ.get("ALA_KEEP_SECONDS", str(_PATIENCE))
+    try:
+        return float(text)
+    except ValueError:
+        raise UserError(f"ALA_KEEP_SECONDS is {text!r}; it must be a number of seconds") from None
+
+
+def _digest(settings: Mapping[str, Any], inputs: Iterable[Path], code: Iterable[ModuleType | str]) -> str:
+    whole = {
+        "settings": settings,
+        "inputs": [_digest_of_input(Path(path)) for path in inputs],
+        "code": [_digest_of_code(module) for module in code],
+        "torch": version("torch"),
+    }
+    return hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _digest_of_input(path: Path) -> dict[str, str]:
+    """The sha256 of a file, or of every file of a folder by its name within."""
+    files = (
+        sorted(one for one in path.rglob("*") if one.is_file()) if path.is_dir() else [path] if path.exists() else []
+    )
+    return {one.relative_to(path).as_posix(): _sha256(one, one.stat().st_size, one.stat().st_mtime_ns) for one in files}
+
+
+@lru_cache(maxsize=4096)
+def _sha256(path: Path, size: int, changed: int) -> str:
+    """The sha256 of `path`, computed once a process as long as its size and time of change stay."""
+    return sha256(path)
+
+
+def _digest_of_code(module: ModuleType | str) -> dict[str, str]:
+    if isinstance(module, str):
+        found = importlib.util.find_spec(module)
+        origin = found.origin if found is not None else None
+    else:
+        origin = module.__file__
+    if origin is None:
+        raise ValueError(f"{module} has no source file")
+    file = Path(origin)
+    files = sorted(file.parent.rglob("*.py")) if file.name == "__init__.py" else [file]
+    return {one.relative_to(file.parent).as_posix(): sha256(one) for one in files}
