@@ -52,6 +52,7 @@ def main(
         from ala.metrics import error_rows, fix_tables, fixes
         from ala.metrics.score import Probe
         from ala.runtime.device import resolve
+        from ala.runtime.kept import keeping, stage_work
 
         settings, where = load(params), resolve(device)
         data, metrics, method = settings.active.data, settings.active.metrics, settings.main_variant
@@ -74,40 +75,48 @@ def main(
         )  # fmt: skip
         _, unfixed = fixes.best({"original": refine.original}, val_maps, val, data.mask_threshold)
 
-        model = load_explained(method, seed, settings, models, where).classifier
-        photos = Store.open(store / str(model.preprocessing.size), "test")
-        probe = Probe.of(model, photos, metrics.batch, where, settings.active.engine)
-        chosen: dict[str, fixes.Fix] = {
-            "ala+edge": partial(refine.edge, kappa=kappa, settings=edge),
-            "ala+largest": refine.largest,
-            "ala+guided": partial(refine.guided, radius=radius, eps=eps),
-        }
-        parts = [fixes.original_rows(earned)] + [
-            fixes.score_fix(name, fix, test_maps, test, data.mask_threshold, probe, metrics, seed)
-            for name, fix in chosen.items()
-        ]
-        rows = pd.concat(parts, ignore_index=True)
-        means = rows.groupby("fix")[["iou", "insertion", "deletion", "id"]].mean()
-        summary = {
-            "model": method, "seed": seed, "kappa": kappa, "radius": radius, "eps": eps, "tau_val": tau,
-            "n_val": len(val), "n_images": len(test), "n_perturbed": int(parts[0]["insertion"].notna().sum()),
-            "val_miou": {
-                "original": unfixed["original"],
-                "kappa": [{"kappa": k, "miou": value} for k, value in by_kappa.items()],
-                "guided": [{"radius": r, "eps": e, "miou": value} for (r, e), value in by_window.items()],
-            },
-            "test": {name: {kind: float(value) for kind, value in means.loc[name].items()} for name in means.index},
-            "empty": {name: int(count) for name, count in rows.groupby("fix")["empty"].sum().items()},
-        }  # fmt: skip
-        with atomic_folder(scores / "edge" / f"seed-{seed}") as out:
-            fix_tables.save(rows, out / "edge.csv")
-            fix_tables.save(errors, out / "errors.csv")
-            write_json(out / "summary.json", summary)
-            seal(out)
-        print(f"chosen on validation: kappa {kappa:g}, guided filter of radius {radius} and eps {eps:g}")
-        for name in fix_tables.FIXES:
-            print("{}: mIoU {iou:.3f}, insertion {insertion:.3f}, deletion {deletion:.3f}, ID {id:.3f}".format(
-                  name, **means.loc[name]))  # fmt: skip
+        work = stage_work(
+            f"edge/seed-{seed}",
+            {**settings.deciding(), "seed": seed},
+            [models / "encoder", models / method / f"seed-{seed}", maps, scores / method / f"seed-{seed}"],
+            store,
+            where,
+        )
+        with keeping(work):
+            model = load_explained(method, seed, settings, models, where).classifier
+            photos = Store.open(store / str(model.preprocessing.size), "test")
+            probe = Probe.of(model, photos, metrics.batch, where, settings.active.engine)
+            chosen: dict[str, fixes.Fix] = {
+                "ala+edge": partial(refine.edge, kappa=kappa, settings=edge),
+                "ala+largest": refine.largest,
+                "ala+guided": partial(refine.guided, radius=radius, eps=eps),
+            }
+            parts = [fixes.original_rows(earned)] + [
+                fixes.score_fix(name, fix, test_maps, test, data.mask_threshold, probe, metrics, seed)
+                for name, fix in chosen.items()
+            ]
+            rows = pd.concat(parts, ignore_index=True)
+            means = rows.groupby("fix")[["iou", "insertion", "deletion", "id"]].mean()
+            summary = {
+                "model": method, "seed": seed, "kappa": kappa, "radius": radius, "eps": eps, "tau_val": tau,
+                "n_val": len(val), "n_images": len(test), "n_perturbed": int(parts[0]["insertion"].notna().sum()),
+                "val_miou": {
+                    "original": unfixed["original"],
+                    "kappa": [{"kappa": k, "miou": value} for k, value in by_kappa.items()],
+                    "guided": [{"radius": r, "eps": e, "miou": value} for (r, e), value in by_window.items()],
+                },
+                "test": {name: {kind: float(value) for kind, value in means.loc[name].items()} for name in means.index},
+                "empty": {name: int(count) for name, count in rows.groupby("fix")["empty"].sum().items()},
+            }  # fmt: skip
+            with atomic_folder(scores / "edge" / f"seed-{seed}") as out:
+                fix_tables.save(rows, out / "edge.csv")
+                fix_tables.save(errors, out / "errors.csv")
+                write_json(out / "summary.json", summary)
+                seal(out)
+            print(f"chosen on validation: kappa {kappa:g}, guided filter of radius {radius} and eps {eps:g}")
+            for name in fix_tables.FIXES:
+                print("{}: mIoU {iou:.3f}, insertion {insertion:.3f}, deletion {deletion:.3f}, ID {id:.3f}".format(
+                      name, **means.loc[name]))  # fmt: skip
 
 
 if __name__ == "__main__":

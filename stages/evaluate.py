@@ -60,32 +60,37 @@ def main(
         from ala.metrics.curves import Curves
         from ala.metrics.score import Probe, Truth, score
         from ala.runtime.device import resolve
+        from ala.runtime.kept import keeping, stage_work
 
         for one in method:
             check(one)
         settings, where = load(params), resolve(device)
         data, metrics = settings.active.data, settings.active.metrics
-        for one in method:
-            folder = maps / one / f"seed-{seed}"
-            prefixes = [f"{name}-" for name in TRIVIAL] if one == "trivial" else [""]
-            pairs = [(Maps.load(folder / f"{p}val.npz"), Maps.load(folder / f"{p}test.npz")) for p in prefixes]
+        inputs = [models / "encoder", *sorted(models.glob(f"*/seed-{seed}")), *(maps / one / f"seed-{seed}" for one in method)]
+        name = f"evaluate/{'+'.join(method)}/seed-{seed}"
+        work = stage_work(name, {**settings.deciding(), "method": method, "seed": seed}, inputs, store, where)
+        with keeping(work):
+            for one in method:
+                folder = maps / one / f"seed-{seed}"
+                prefixes = [f"{name}-" for name in TRIVIAL] if one == "trivial" else [""]
+                pairs = [(Maps.load(folder / f"{p}val.npz"), Maps.load(folder / f"{p}test.npz")) for p in prefixes]
 
-            model = load_explained(one, seed, settings, models, where).classifier
-            at_size = store / str(data.input_size)
-            truth = Truth(Store.open(at_size, "val"), Store.open(at_size, "test"), data.mask_threshold)
-            photos = Store.open(store / str(model.preprocessing.size), "test")
-            probe = Probe.of(model, photos, metrics.batch, where, settings.active.engine)
-            scored = [score(val, test, truth, probe, metrics, seed) for val, test in pairs]
+                model = load_explained(one, seed, settings, models, where).classifier
+                at_size = store / str(data.input_size)
+                truth = Truth(Store.open(at_size, "val"), Store.open(at_size, "test"), data.mask_threshold)
+                photos = Store.open(store / str(model.preprocessing.size), "test")
+                probe = Probe.of(model, photos, metrics.batch, where, settings.active.engine)
+                scored = [score(val, test, truth, probe, metrics, seed) for val, test in pairs]
 
-            with atomic_folder(scores / one / f"seed-{seed}") as out:
-                table.save(pd.concat([each.rows for each in scored], ignore_index=True), out / "scores.csv")
-                Curves.join([each.curves for each in scored]).save(out / "curves.npz")
-                Curves.join([each.true_class for each in scored]).save(out / "true_class.npz")
-                write_json(out / "summary.json", {each.summary["method"]: each.summary for each in scored})
-                seal(out)
-            for each in scored:
-                print("{method}: accuracy {accuracy:.3f}, mIoU {miou_mean_std:.3f}, insertion {insertion:.3f}, "
-                      "deletion {deletion:.3f}, ID {id:.3f}".format(**each.summary))  # fmt: skip
+                with atomic_folder(scores / one / f"seed-{seed}") as out:
+                    table.save(pd.concat([each.rows for each in scored], ignore_index=True), out / "scores.csv")
+                    Curves.join([each.curves for each in scored]).save(out / "curves.npz")
+                    Curves.join([each.true_class for each in scored]).save(out / "true_class.npz")
+                    write_json(out / "summary.json", {each.summary["method"]: each.summary for each in scored})
+                    seal(out)
+                for each in scored:
+                    print("{method}: accuracy {accuracy:.3f}, mIoU {miou_mean_std:.3f}, insertion {insertion:.3f}, "
+                          "deletion {deletion:.3f}, ID {id:.3f}".format(**each.summary))  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -48,17 +48,23 @@ def main(
     with reported():
         from ala.explain import methods
         from ala.runtime.device import resolve
+        from ala.runtime.kept import keeping, stage_work
 
         for one in method:
             methods.check(one)
         settings, where = load(params), resolve(device)
-        for one in method:
-            made = methods.maps_by_file(one, seed, settings, store, models, where)
-            out = maps / one / f"seed-{seed}"
-            with atomic_folder(out) as folder:
-                for name, contents in made.items():
-                    contents.save(folder / f"{name}.npz")
-            print(f"{out}: " + ", ".join(f"{name} {len(its.image_ids):,}" for name, its in made.items()) + " maps")
+        work = stage_work(
+            f"explain/{'+'.join(method)}/seed-{seed}", {**settings.deciding(), "method": method, "seed": seed},
+            [models / "encoder", *sorted(models.glob(f"*/seed-{seed}"))], store, where,
+        )  # fmt: skip
+        with keeping(work):
+            for one in method:
+                made = methods.maps_by_file(one, seed, settings, store, models, where)
+                out = maps / one / f"seed-{seed}"
+                with atomic_folder(out) as folder:
+                    for name, contents in made.items():
+                        contents.save(folder / f"{name}.npz")
+                print(f"{out}: " + ", ".join(f"{name} {len(its.image_ids):,}" for name, its in made.items()) + " maps")
 
 
 if __name__ == "__main__":

@@ -57,6 +57,7 @@ def main(
         from ala.metrics.score import Truth
         from ala.model.checkpoint import load_model
         from ala.runtime.device import resolve
+        from ala.runtime.kept import keeping, stage_work
         from ala.training.loop import train_variant
 
         settings, where = load(params), resolve(device)
@@ -66,28 +67,30 @@ def main(
             Store.open(store / str(size), "val"), Store.open(store / str(size), "test"), profile.data.mask_threshold
         )
         encoder = load_encoder(models / "encoder", where)
-        scored = []
-        for layer in profile.layers.abn:
-            if layer == profile.abn.layer:
-                model = load_model(models / "abn" / f"seed-{seed}", models / "encoder", where)
-            else:
-                abn = profile.abn.model_copy(update={"layer": layer})
-                other = profile.model_copy(update={"abn": abn})
-                classes = len(train.names)
-                model = train_variant("abn", other, encoder, train, truth.val, classes, seed, device=where).model
-            scored.append(score_layer(model, layer, truth, profile, seed, where))
-        variant = variant_name(aea=True, sbn=True)  # row (iii), whatever the main model is
-        ala = load_model(models / variant / f"seed-{seed}", models / "encoder", where)
-        taps = weigh_taps(ala, truth, profile, seed, where)
+        work = stage_work(f"layers/seed-{seed}", {**settings.deciding(), "seed": seed}, [models / "encoder", *sorted(models.glob(f"*/seed-{seed}"))], store, where)
+        with keeping(work):
+            scored = []
+            for layer in profile.layers.abn:
+                if layer == profile.abn.layer:
+                    model = load_model(models / "abn" / f"seed-{seed}", models / "encoder", where)
+                else:
+                    abn = profile.abn.model_copy(update={"layer": layer})
+                    other = profile.model_copy(update={"abn": abn})
+                    classes = len(train.names)
+                    model = train_variant("abn", other, encoder, train, truth.val, classes, seed, device=where).model
+                scored.append(score_layer(model, layer, truth, profile, seed, where))
+            variant = variant_name(aea=True, sbn=True)  # row (iii), whatever the main model is
+            ala = load_model(models / variant / f"seed-{seed}", models / "encoder", where)
+            taps = weigh_taps(ala, truth, profile, seed, where)
 
-        with atomic_folder(scores / "layers" / f"seed-{seed}") as out:
-            table.save(pd.concat([each.rows for each in scored], ignore_index=True), out / "scores.csv")
-            taps.to_csv(out / "taps.csv", index=False, lineterminator="\n")
-            write_json(out / "summary.json", {each.summary["method"]: each.summary for each in scored})
-            seal(out)
-        for each in scored:
-            print("{method}: accuracy {accuracy:.3f}, mIoU {miou_mean_std:.3f}, ID {id:.3f}".format(**each.summary))
-        print(taps.to_string(index=False, float_format="{:.3f}".format))
+            with atomic_folder(scores / "layers" / f"seed-{seed}") as out:
+                table.save(pd.concat([each.rows for each in scored], ignore_index=True), out / "scores.csv")
+                taps.to_csv(out / "taps.csv", index=False, lineterminator="\n")
+                write_json(out / "summary.json", {each.summary["method"]: each.summary for each in scored})
+                seal(out)
+            for each in scored:
+                print("{method}: accuracy {accuracy:.3f}, mIoU {miou_mean_std:.3f}, ID {id:.3f}".format(**each.summary))
+            print(taps.to_string(index=False, float_format="{:.3f}".format))
 
 
 def score_layer(

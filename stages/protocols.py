@@ -53,6 +53,7 @@ def main(
         from ala.metrics.protocols import common_scores, lab_scores, localise
         from ala.metrics.score import Probe, Truth
         from ala.runtime.device import resolve
+        from ala.runtime.kept import keeping, stage_work
 
         settings, where = load(params), resolve(device)
         data, metrics = settings.active.data, settings.active.metrics
@@ -69,33 +70,39 @@ def main(
                 settings.active.engine,
             )
 
-        main_probe = probe_of("rise")
-        lab, places, common, summary = [], [], [], {}
-        for method in METHODS:
-            folder = scores / method / f"seed-{seed}"
-            check(folder, f"dvc repro evaluate@{seed} evaluate_main@{seed}")
-            earned = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
-            on_main = method in ("rise", "trivial", settings.main_variant)
-            probe = main_probe if on_main else probe_of(method)
-            for name in [f"{one}-test" for one in TRIVIAL] if method == "trivial" else ["test"]:
-                content = Maps.load(maps / method / f"seed-{seed}" / f"{name}.npz")
-                rows, forwards = lab_scores(content, truth, probe, metrics, seed)
-                found = localise(content, truth, metrics, seed, earned[content.method]["tau_val"])
-                lab.append(rows)
-                places.append(found.rows)
-                summary[content.method] = {**found.whole, "lab_forwards": forwards, "common_forwards": 0}
-                if not on_main:  # for the others the stage `evaluate` has measured just that
-                    rows, forwards = common_scores(content, truth, main_probe, metrics, seed)
-                    common.append(rows)
-                    summary[content.method]["common_forwards"] = forwards
+        work = stage_work(f"protocols/seed-{seed}", {**settings.deciding(), "seed": seed}, [models / "encoder", *sorted(models.glob(f"*/seed-{seed}")), *sorted(maps.glob(f"*/seed-{seed}"))], store, where)
+        with keeping(work):
+            main_probe = probe_of("rise")
+            lab, places, common, summary = [], [], [], {}
+            for method in METHODS:
+                folder = scores / method / f"seed-{seed}"
+                check(folder, f"dvc repro evaluate@{seed} evaluate_main@{seed}")
+                earned = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+                on_main = method in ("rise", "trivial", settings.main_variant)
+                probe = main_probe if on_main else probe_of(method)
+                for name in [f"{one}-test" for one in TRIVIAL] if method == "trivial" else ["test"]:
+                    content = Maps.load(maps / method / f"seed-{seed}" / f"{name}.npz")
+                    rows, forwards = lab_scores(content, truth, probe, metrics, seed)
+                    found = localise(content, truth, metrics, seed, earned[content.method]["tau_val"])
+                    lab.append(rows)
+                    places.append(found.rows)
+                    summary[content.method] = {**found.whole, "lab_forwards": forwards, "common_forwards": 0}
+                    if not on_main:  # for the others the stage `evaluate` has measured just that
+                        rows, forwards = common_scores(content, truth, main_probe, metrics, seed)
+                        common.append(rows)
+                        summary[content.method]["common_forwards"] = forwards
 
-        with atomic_folder(scores / "protocols" / f"seed-{seed}") as out:
-            for file, parts in (("lab", lab), ("localisation", places), ("common", common)):
-                pd.concat(parts, ignore_index=True).to_csv(out / f"{file}.csv", index=False, lineterminator="\n")
-            write_json(out / "summary.json", summary)
-            seal(out)
-        for name, whole in summary.items():
-            print("{}: MaxBoxAcc {maxboxacc:.3f}, MaxBoxAccV2 {maxboxaccv2:.3f}, PxAP {pxap:.3f}".format(name, **whole))
+            with atomic_folder(scores / "protocols" / f"seed-{seed}") as out:
+                for file, parts in (("lab", lab), ("localisation", places), ("common", common)):
+                    pd.concat(parts, ignore_index=True).to_csv(out / f"{file}.csv", index=False, lineterminator="\n")
+                write_json(out / "summary.json", summary)
+                seal(out)
+            for name, whole in summary.items():
+                print(
+                    "{}: MaxBoxAcc {maxboxacc:.3f}, MaxBoxAccV2 {maxboxaccv2:.3f}, PxAP {pxap:.3f}".format(
+                        name, **whole
+                    )
+                )
 
 
 if __name__ == "__main__":

@@ -467,6 +467,10 @@ class Settings(Section):
         """The profile that `profile` names."""
         return self.profiles[self.profile]
 
+    def deciding(self) -> dict[str, Any]:
+        """What decides about the results of one cell: the profile and the main model's switches, as JSON has them."""
+        return {"profile": self.active.model_dump(mode="json"), "aea": self.aea, "sbn": self.sbn}
+
     @property
     def main_variant(self) -> str:
         """The variant that the top-level switches choose; see :func:`variant_name`."""

@@ -12,6 +12,7 @@ from ala.contracts.maps import disk_backed
 from ala.contracts.preprocessing import Preprocessing
 from ala.perturb import Batch, Photos
 from ala.perturb.batch_size import resolve
+from ala.runtime.kept import Call, current
 from ala.runtime.ledger import count_forwards
 from ala.runtime.progress import progress
 
@@ -25,6 +26,7 @@ def explain_photos(
     batch: Batch,
     device: torch.device,
     what: str = "explain",
+    keep: bool = True,
 ) -> np.ndarray:
     """Importance of photos `rows` at the resolution at which the model makes it.
 
@@ -36,19 +38,24 @@ def explain_photos(
         batch: photos per forward pass.
         device: where the model lives.
         what: the name of the work, shown with its progress.
+        keep: keep maps for a run that is cut off, and do not make those of such a run again.
 
     Returns:
         float32 `(n, h, w)`, on disk where it is large (:func:`ala.contracts.maps.disk_backed`).
     """
     found = np.empty((0, 0, 0), np.float32)
+    kept = current() if keep else Call(None)
     at_once = resolve(batch, explain, preprocessing.size, device)
     with progress(len(rows), what, unit="photo") as advance:
         for start in range(0, len(rows), at_once):
-            images = preprocessing.normalise(photos.pixels(rows[start : start + at_once]).to(device))
-            maps = explain(images).float().cpu().numpy()  # (b, h, w)
+            maps = kept.get(start)
+            if maps is None or len(maps) != len(rows[start : start + at_once]):
+                images = preprocessing.normalise(photos.pixels(rows[start : start + at_once]).to(device))
+                maps = explain(images).float().cpu().numpy()  # (b, h, w)
+                count_forwards(len(images))
+                kept.add(start, maps, f"{what}, {start + len(maps):,} of {len(rows):,} photos")
             if start == 0:
                 found = disk_backed((len(rows), *maps.shape[1:]))
             found[start : start + len(maps)] = maps
-            count_forwards(len(images))
-            advance(len(images))
+            advance(len(maps))
     return found

@@ -53,7 +53,9 @@ def tap_shares(
 
     handles = [module.register_forward_hook(keep(int(name))) for name, module in fusions.items()]  # type: ignore[arg-type]
     try:
-        explain_photos(model.explain, model.preprocessing, photos, rows, batch, device, "weights of the taps")
+        explain_photos(
+            model.explain, model.preprocessing, photos, rows, batch, device, "weights of the taps", keep=False
+        )  # the hooks must see every photo; fmt: skip
     finally:
         for handle in handles:
             handle.remove()

@@ -91,7 +91,7 @@ class _Steps:
         self.side, self.steps = model.preprocessing.size, len(changed) - 1
         self.count = {"both": 2 * self.steps - 1, "insertion": self.steps, "deletion": self.steps - 1}[curve]
         self._skipped = self.steps if curve == "deletion" else 0  # frames before the first one that is wanted
-        self.ties = np.zeros(len(rows))
+        self.ties = np.full(len(rows), np.nan)
         self._model, self._photos, self._rows, self._maps = model, photos, rows, maps
         self._kernel, self._seed, self._device = kernel.to(device), seed, device
         self._changed = torch.as_tensor(changed, dtype=torch.int32, device=device).view(-1, 1, 1, 1)
@@ -99,12 +99,16 @@ class _Steps:
         self._image = self._blurred = self._rank = torch.empty(0)
         self._empty = torch.zeros((), device=device)
 
-    def _prepare(self, photo: int) -> None:
-        row = self._rows[photo : photo + 1]
+    def order(self, photo: int) -> np.ndarray:
+        """The only sort of a map; its ties are counted on the way."""
         importance = resize(self._maps[photo : photo + 1], self.side)[0]  # (S, S)
-        ordered = order(importance, int(self._photos.image_ids[row[0]]), self._seed)  # the only sort of this map
+        ordered = order(importance, int(self._photos.image_ids[self._rows[photo]]), self._seed)
         self.ties[photo] = tie_share(importance.reshape(-1)[ordered])
-        rank = np.empty(importance.size, np.int32)
+        return ordered
+
+    def _prepare(self, photo: int) -> None:
+        row, ordered = self._rows[photo : photo + 1], self.order(photo)
+        rank = np.empty(len(ordered), np.int32)
         rank[ordered] = np.arange(rank.size, dtype=np.int32)
         self._rank = torch.as_tensor(rank, device=self._device).view(self.side, self.side)
         self._image = self._model.preprocessing.normalise(self._photos.pixels(row).to(self._device))  # (1, 3, S, S)
@@ -198,6 +202,8 @@ def insertion_deletion_of(
     frames = _Steps(model, photos, rows, maps, changed, kernel, seed, device, curve)
     counts, what = np.full(len(rows), frames.count), f"insertion and deletion, {method}"
     found = column_scores(model, classes, counts, frames, batch, device, what)  # (n * F, C), F = 2T - 1 for both
+    for photo in np.flatnonzero(np.isnan(frames.ties)):  # answered by a run that was cut off
+        frames.order(int(photo))
     empty = model(torch.zeros(1, 3, frames.side, frames.side, device=device))[0].float().cpu().numpy()  # (K,)
     curves = []
     for column, targets in enumerate(classes.T):

@@ -20,6 +20,7 @@ from ala.metrics.curves import Curves, area
 from ala.metrics.insertion_deletion import blur_kernel, insertion_deletion_of
 from ala.perturb import Batch, predict, running
 from ala.runtime.errors import UserError
+from ala.runtime.kept import once
 
 _PIXELS_AT_ONCE = 2**22  # of maps and masks, so that CUB at 384 x 384 never lies in memory as a whole
 
@@ -95,14 +96,11 @@ def score(val_maps: Maps, test_maps: Maps, truth: Truth, probe: Probe, settings:
     }  # fmt: skip
 
     mapped = test.rows_of(test_maps.image_ids)
+    overlaps = once(lambda: _overlaps(test_maps, truth, tau), f"IoU of {test_maps.method}")
     for rule in iou.RULES:
-        columns[f"iou_{rule}"] = np.full(len(test), np.nan)
-        columns[f"empty_{rule}"] = pd.array([pd.NA] * len(test), dtype="boolean")
-    for rows, maps, masks in _chunks(test_maps, test, truth.mask_threshold):
-        for rule in iou.RULES:
-            predictions = maps > 0.5 if test_maps.binary else iou.predict(maps, rule, tau)
-            columns[f"iou_{rule}"][rows] = iou.iou(predictions, masks)
-            columns[f"empty_{rule}"][rows] = ~predictions.any(axis=(1, 2))
+        columns[f"iou_{rule}"] = overlaps[f"iou_{rule}"]
+        empty = overlaps[f"empty_{rule}"]
+        columns[f"empty_{rule}"] = pd.arrays.BooleanArray(empty == 1, empty == -1)
 
     subset = subset_rows(test, settings.images_per_class, settings.subset_seed)
     chosen = probe.photos.rows_of(test.image_ids[subset])
@@ -134,6 +132,20 @@ def score(val_maps: Maps, test_maps: Maps, truth: Truth, probe: Probe, settings:
 def _tau(maps: Maps, truth: Truth) -> float:
     chunks = _chunks(maps, truth.val, truth.mask_threshold)
     return iou.best_tau(np.concatenate([iou.iou_by_tau(values, masks) for _, values, masks in chunks]))
+
+
+def _overlaps(maps: Maps, truth: Truth, tau: float | None) -> dict[str, np.ndarray]:
+    """By rule: IoU of every test photo, NaN without a map; whether its prediction is empty: 1, 0, or -1 without one."""
+    test = truth.test
+    found: dict[str, np.ndarray] = {}
+    for rule in iou.RULES:
+        found[f"iou_{rule}"], found[f"empty_{rule}"] = np.full(len(test), np.nan), np.full(len(test), -1, np.int8)
+    for rows, values, masks in _chunks(maps, test, truth.mask_threshold):
+        for rule in iou.RULES:
+            predictions = values > 0.5 if maps.binary else iou.predict(values, rule, tau)
+            found[f"iou_{rule}"][rows] = iou.iou(predictions, masks)
+            found[f"empty_{rule}"][rows] = ~predictions.any(axis=(1, 2))
+    return found
 
 
 def _chunks(maps: Maps, store: Store, threshold: int) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:

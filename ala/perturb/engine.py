@@ -3,7 +3,8 @@
 All of them ask the same question many times over: the score of some classes on frame f of photo i. The engine fills
 one buffer of `batch` frames, across photos, calls the model on it, and keeps one number per frame and class. Nothing
 larger than the buffer exists at any time, and every forward pass but the last is full. Where the device runs out of
-memory, the batch is halved and the run goes on (:class:`ala.perturb.fitting.Fitting`).
+memory, the batch is halved and the run goes on (:class:`ala.perturb.fitting.Fitting`). Answers are kept for a run that
+is cut off (:mod:`ala.runtime.kept`).
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from ala.perturb.batch_size import Batch, resolve
 from ala.perturb.fitting import Fitting
 from ala.perturb.frames import Filler, Frames, Photos, Score
 from ala.runtime.errors import UserError
+from ala.runtime.kept import current
 from ala.runtime.ledger import count_forwards
 from ala.runtime.progress import Advance, progress
 
@@ -59,10 +61,17 @@ def column_scores(
     at_once = resolve(batch, score, frames.side, device)
     buffer = torch.empty(min(at_once, max(total, 1)), 3, frames.side, frames.side, device=device)
     owner = torch.empty(len(buffer), dtype=torch.int64, device=device)  # position of the photo that a frame shows
-    done = filled = 0
+    kept, done, filled = current(), 0, 0
+    while (earlier := kept.get(done)) is not None:
+        scores[done : done + len(earlier)] = torch.as_tensor(earlier, device=device)
+        done += len(earlier)
+    advance(done)
+    handed = done  # scores before this one are kept
     fitting = Fitting(score)
-    for photo, per_photo in enumerate(counts.tolist()):
-        start = 0
+    ends = counts.cumsum()
+    for photo in range(int(np.searchsorted(ends, done, side="right")), len(counts)):
+        per_photo = int(counts[photo])
+        start = max(0, done + filled - int(ends[photo]) + per_photo)
         while start < per_photo:
             stop = min(per_photo, start + len(buffer) - filled)
             frames.fill(photo, start, stop, buffer[filled : filled + stop - start])
@@ -74,7 +83,11 @@ def column_scores(
                 scores[done : done + filled] = answers.gather(1, wanted[owner[:filled]]).float()  # (filled, C)
                 done, filled = done + filled, 0
                 advance(len(answers))
+                if kept.due():
+                    kept.add(handed, scores[handed:done].cpu().numpy(), f"{what}, {done:,} of {total:,} images")
+                    handed = done
     found = scores.cpu().numpy()
+    kept.add(handed, found[handed:], what)
     _require_finite(found, what, counts)
     return found
 
@@ -104,14 +117,20 @@ def predict(
     Raises:
         UserError: the model answers with NaN or infinity.
     """
-    parts, fitting = [], Fitting(model)
+    parts, fitting, kept = [], Fitting(model), current()
     at_once = resolve(batch, model, model.preprocessing.size, device)
     with progress(len(rows), what, unit="photo") as advance:
         for start in range(0, len(rows), at_once):
+            earlier = kept.get(start)
+            if earlier is not None and len(earlier) == len(rows[start : start + at_once]):
+                parts.append(torch.as_tensor(earlier))
+                advance(len(earlier))
+                continue
             images = model.preprocessing.normalise(photos.pixels(rows[start : start + at_once]).to(device))
             parts.append(fitting(images).float().cpu())  # (b, K)
             count_forwards(len(images))
             advance(len(images))
+            kept.add(start, parts[-1].numpy(), f"{what}, {start + len(images):,} of {len(rows):,} photos")
     found: np.ndarray = torch.cat(parts).numpy()
     bad = np.flatnonzero(~np.isfinite(found).all(axis=1))
     if len(bad):

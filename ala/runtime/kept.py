@@ -1,0 +1,151 @@
+"""Answers of models, kept while a stage goes on, so that a killed run does not ask for them again.
+
+RISE, insertion, deletion and maps are millions of forward passes, and all else that their stages do is cheap. So what
+is kept are the answers alone: a stage opens its resume state (:mod:`ala.runtime.resume`) with :func:`keeping`, and the
+loops that call models find it by :func:`current`. A stage with the same settings, inputs and code makes the same calls
+in the same order; so the number of a call, and the position in it, name its answers. They are computed in the same
+batches whether the run was cut off or not, and the results are the same bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ala.runtime import interrupt
+from ala.runtime.resume import Resumable
+
+
+class Kept:
+    """The answers of one stage, in chunks: one file for what came in since the last one was written."""
+
+    def __init__(self, work: Resumable) -> None:
+        self._work = work
+        self._calls = 0
+        self._chunk_of: dict[str, int] = {}
+        self._open: tuple[int, dict[str, np.ndarray]] = (-1, {})
+        self._pending: dict[str, np.ndarray] = {}
+        while (arrays := work.arrays(f"chunk-{self._open[0] + 1}")) is not None:
+            self._open = (self._open[0] + 1, arrays)
+            self._chunk_of |= dict.fromkeys(arrays, self._open[0])
+        self._next = self._open[0] + 1
+
+    def call(self) -> Call:
+        """The next call of a model's loop."""
+        self._calls += 1
+        return Call(self, self._calls)
+
+    def get(self, name: str) -> np.ndarray | None:
+        """What an earlier run kept under `name`."""
+        chunk = self._chunk_of.get(name)
+        if chunk is None:
+            return None
+        if self._open[0] != chunk:
+            self._open = (chunk, self._work.arrays(f"chunk-{chunk}") or {})
+        return self._open[1].get(name)
+
+    def add(self, name: str, array: np.ndarray, what: str) -> None:
+        """Keep `array`; it is written with others, when that is due.
+
+        Raises:
+            Stopped: a signal has asked for it, and everything up to here is written.
+        """
+        self._pending[name] = array
+        self._work.mark(name)
+        if self._work.due():
+            self._work.keep_arrays(f"chunk-{self._next}", self._pending)
+            self._next += 1
+            self._pending = {}
+            interrupt.checkpoint(f"{self._work.name}: {what}")
+
+    def due(self) -> bool:
+        """Whether answers should be handed over now."""
+        return self._work.due()
+
+
+class Call:
+    """One loop over images: its answers, from position 0 on. Without resume state it keeps nothing.
+
+    Args:
+        kept: of the stage, or None.
+        number: of the call within the stage.
+    """
+
+    def __init__(self, kept: Kept | None, number: int = 0) -> None:
+        self._kept, self._number = kept, number
+
+    def get(self, start: int) -> np.ndarray | None:
+        """The answers that were kept as beginning at position `start`."""
+        return None if self._kept is None else self._kept.get(f"{self._number}:{start}")
+
+    def due(self) -> bool:
+        """Whether :meth:`add` should be called now, because time has passed or the run is asked to stop."""
+        return self._kept is not None and self._kept.due()
+
+    def add(self, start: int, answers: np.ndarray, what: str) -> None:
+        """Keep the answers from position `start` on; `what` tells how far the work came."""
+        if self._kept is not None and len(answers):
+            self._kept.add(f"{self._number}:{start}", answers, what)
+
+
+_current: ContextVar[Kept | None] = ContextVar("kept", default=None)
+
+
+def stage_work(name: str, settings: Mapping[str, Any], inputs: Iterable[Path], store: Path, device: Any) -> Resumable:
+    """The resume state of a stage that asks models.
+
+    Args:
+        name: of the stage's cell.
+        settings: all that decides about its answers.
+        inputs: models and maps; their bytes decide.
+        store: the photos: gigabytes, of which sizes and times of change decide.
+        device: where the models live; with it the number of threads, since both decide about the last bits.
+    """
+    import torch
+
+    stamps = {
+        path.relative_to(store).as_posix(): [path.stat().st_size, path.stat().st_mtime_ns]
+        for path in sorted(store.rglob("*")) if path.is_file()
+    }  # fmt: skip
+    where = {"device": str(device), "threads": torch.get_num_threads()}
+    return Resumable.open(name, {**settings, "store": stamps, **where}, inputs, code=["ala"])
+
+
+@contextmanager
+def keeping(work: Resumable) -> Iterator[None]:
+    """Keep the answers of models in `work` while the block runs, and remove them when it ends well."""
+    token = _current.set(Kept(work))
+    try:
+        yield
+        work.finish()
+    finally:
+        _current.reset(token)
+
+
+def current() -> Call:
+    """The next call of the stage that goes on."""
+    kept = _current.get()
+    return Call(None) if kept is None else kept.call()
+
+
+def once(make: Callable[[], Mapping[str, np.ndarray]], what: str) -> dict[str, np.ndarray]:
+    """What `make` gives, computed by this run or by one before it that was cut off."""
+    kept = _current.get()
+    if kept is None:
+        return dict(make())
+    call = kept.call()
+    names = call.get(-1)
+    if names is not None:
+        found = {str(name): call.get(position) for position, name in enumerate(names)}
+        if all(value is not None for value in found.values()):
+            return {name: value for name, value in found.items() if value is not None}
+    made = dict(make())
+    for position, value in enumerate(made.values()):
+        call.add(position, value, what)
+    call.add(-1, np.array(list(made)), what)
+    return made
