@@ -66,7 +66,11 @@ def main(
             check(one)
         settings, where = load(params), resolve(device)
         data, metrics = settings.active.data, settings.active.metrics
-        inputs = [models / "encoder", *sorted(models.glob(f"*/seed-{seed}")), *(maps / one / f"seed-{seed}" for one in method)]
+        inputs = [
+            models / "encoder",
+            *sorted(models.glob(f"*/seed-{seed}")),
+            *(maps / one / f"seed-{seed}" for one in method),
+        ]
         name = f"evaluate/{'+'.join(method)}/seed-{seed}"
         work = stage_work(name, {**settings.deciding(), "method": method, "seed": seed}, inputs, store, where)
         with keeping(work):

@@ -67,7 +67,13 @@ def main(
             Store.open(store / str(size), "val"), Store.open(store / str(size), "test"), profile.data.mask_threshold
         )
         encoder = load_encoder(models / "encoder", where)
-        work = stage_work(f"layers/seed-{seed}", {**settings.deciding(), "seed": seed}, [models / "encoder", *sorted(models.glob(f"*/seed-{seed}"))], store, where)
+        work = stage_work(
+            f"layers/seed-{seed}",
+            {**settings.deciding(), "seed": seed},
+            [models / "encoder", *sorted(models.glob(f"*/seed-{seed}"))],
+            store,
+            where,
+        )
         with keeping(work):
             scored = []
             for layer in profile.layers.abn:

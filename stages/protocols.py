@@ -70,7 +70,13 @@ def main(
                 settings.active.engine,
             )
 
-        work = stage_work(f"protocols/seed-{seed}", {**settings.deciding(), "seed": seed}, [models / "encoder", *sorted(models.glob(f"*/seed-{seed}")), *sorted(maps.glob(f"*/seed-{seed}"))], store, where)
+        work = stage_work(
+            f"protocols/seed-{seed}",
+            {**settings.deciding(), "seed": seed},
+            [models / "encoder", *sorted(models.glob(f"*/seed-{seed}")), *sorted(maps.glob(f"*/seed-{seed}"))],
+            store,
+            where,
+        )
         with keeping(work):
             main_probe = probe_of("rise")
             lab, places, common, summary = [], [], [], {}
