@@ -32,10 +32,12 @@ class Photo:
     reflected: bool
 
 
-def draw_photo(rng: np.random.Generator, one: Species, clutter: float) -> Photo:
-    """One photo of a species with its mask and box; its longer side has 96 to 160 pixels."""
+def draw_photo(
+    rng: np.random.Generator, one: Species, clutter: float, longer_side: tuple[int, int] = (96, 160)
+) -> Photo:
+    """One photo of a species with its mask and box; its longer side has `longer_side` pixels, least and most."""
     while True:  # a majority must have seen the bird
-        width, height = photo_shape(rng, int(rng.integers(96, 161)))
+        width, height = photo_shape(rng, int(rng.integers(longer_side[0], longer_side[1] + 1)))
         scene = draw_scene(rng, one.attributes, width * _FINER, height * _FINER, clutter)
         image, silhouette, trunk, occluders = (
             layer.reduce(_FINER) for layer in (scene.image, scene.silhouette, scene.trunk, scene.occluders)
