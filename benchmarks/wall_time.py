@@ -4,7 +4,8 @@
 
 Clones HEAD into a new folder, runs `make repro` there with an empty cache, and writes the seconds of each stage to
 benchmarks/results/CORES-cores-wall-time.csv and into docs/performance.md, between two markers. What is shown for a
-stage is the time from its start to the next one's, so it includes DVC's own work on it.
+stage is its own work, as its ledger tells (:mod:`ala.runtime.ledger`). What is left of the time from one cell's start
+to the next one's, Python's start and what DVC does before and after, has a row of its own.
 """
 
 from __future__ import annotations
@@ -15,7 +16,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from itertools import pairwise
 from pathlib import Path
 from typing import Annotated
 
@@ -23,6 +23,11 @@ import pandas as pd
 import typer
 
 from ala.report.readme import update
+from ala.runtime.errors import UserError, reported
+from ala.runtime.ledger import FOLDER, entries
+
+AROUND = "around the cells: start of Python, DVC"
+BEFORE = "environment, before the first stage"
 
 
 def run(folder: Path) -> list[tuple[str, float]]:
@@ -42,25 +47,47 @@ def run(folder: Path) -> list[tuple[str, float]]:
     return [*marks, ("end", time.monotonic() - began)]
 
 
+def table(marks: list[tuple[str, float]], work: dict[str, float]) -> pd.DataFrame:
+    """Columns `stage, cells, seconds`: one row per stage, then what lies around the cells, before them, and all.
+
+    Args:
+        marks: from :func:`run`, cells named `STAGE` or `STAGE@SEED`.
+        work: seconds of each cell's own work.
+
+    Raises:
+        UserError: a cell left no record of its work.
+    """
+    cells = [name for name, _ in marks[:-1]]
+    lost = [name for name in cells if name not in work]
+    if lost:
+        raise UserError(
+            f"{FOLDER} has no record of {', '.join(lost)}; was its command ended from outside? run it again"
+        )
+    own = pd.DataFrame({"stage": [name.split("@")[0] for name in cells], "seconds": [work[name] for name in cells]})
+    rows = own.groupby("stage", sort=False)["seconds"].agg(cells="count", seconds="sum")
+    began, ended = marks[0][1], marks[-1][1]
+    rows.loc[AROUND] = [len(cells), ended - began - own["seconds"].sum()]
+    rows.loc[BEFORE] = [0, began]
+    rows.loc["all"] = [len(cells), ended]
+    return rows.reset_index().astype({"cells": int}).round({"seconds": 1})
+
+
 def main(
     clone: Annotated[Path | None, typer.Option(help="Where to clone to, and keep the clone.")] = None,
     out: Annotated[Path, typer.Option(help="Folder of the table.")] = Path("benchmarks/results"),
     page: Annotated[Path, typer.Option(help="The page with the markers.")] = Path("docs/performance.md"),
 ) -> None:
     """Measure a cold run of HEAD."""
-    with tempfile.TemporaryDirectory() as temporary:
-        folder = clone or Path(temporary) / "clone"
-        subprocess.run(["git", "clone", "-q", ".", str(folder)], check=True)
-        marks = run(folder)
-    rows = [{"stage": name.split("@")[0], "seconds": after - before} for (name, before), (_, after) in pairwise(marks)]
-    table = pd.DataFrame(rows).groupby("stage", sort=False)["seconds"].agg(cells="count", seconds="sum")
-    table.loc["environment, before the first stage"] = [0, marks[0][1]]
-    table.loc["all"] = [len(rows), marks[-1][1]]
-    table = table.reset_index().astype({"cells": int}).round({"seconds": 1})
-    out.mkdir(parents=True, exist_ok=True)
-    table.to_csv(out / f"{os.cpu_count()}-cores-wall-time.csv", index=False)
-    update(page, table.to_markdown(index=False), "wall time")
-    typer.echo(table.to_string(index=False))
+    with reported():
+        with tempfile.TemporaryDirectory() as temporary:
+            folder = clone or Path(temporary) / "clone"
+            subprocess.run(["git", "clone", "-q", ".", str(folder)], check=True)
+            marks = run(folder)
+            found = table(marks, {str(entry["stage"]): float(entry["seconds"]) for entry in entries(folder)})
+        out.mkdir(parents=True, exist_ok=True)
+        found.to_csv(out / f"{os.cpu_count()}-cores-wall-time.csv", index=False)
+        update(page, found.to_markdown(index=False), "wall time")
+        typer.echo(found.to_string(index=False))
 
 
 if __name__ == "__main__":
