@@ -20,6 +20,10 @@ Encoder = Annotated[Path, typer.Option(help="The frozen encoder, from the stage 
 Out = Annotated[Path, typer.Option(help="The model is written to VARIANT/seed-SEED in this folder.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 ...")]
 
+#: Whatever of this changes, a half-done training is begun anew.
+CODE = ["ala.training", "ala.model", "ala.encoder", "ala.metrics.iou", "ala.data.store", "ala.contracts",
+        "ala.runtime.seeds"]  # fmt: skip
+
 
 def main(
     variant: Variants,
@@ -51,6 +55,7 @@ def main(
         from ala.model.checkpoint import save_model, sha256_of
         from ala.runtime.device import resolve
         from ala.runtime.files import atomic_folder
+        from ala.runtime.resume import Resumable
         from ala.training.loop import CURVE, train_variant
 
         for one in variant:
@@ -65,9 +70,15 @@ def main(
             return {"val_miou": float(iou(predict(min_max(resize(alpha, size)), "mean_std"), truth).mean())}
 
         frozen = load_encoder(encoder, target)
+        inputs = [store / str(profile.train.augment.resize or size), store / str(size), encoder]
+        works = []
         for one in variant:
+            decides = {"variant": one, "seed": seed, "device": target.type, **profile.model_dump(
+                mode="json", include={"ala", "abn", "train", "data"})}  # fmt: skip
+            work = Resumable.open(f"train/{one}/seed-{seed}", decides, inputs, CODE)
+            works.append(work)
             trained = train_variant(
-                one, profile, frozen, train, val, len(train.names), seed, device=target, diagnose=diagnose
+                one, profile, frozen, train, val, len(train.names), seed, device=target, diagnose=diagnose, work=work
             )
             used = {"abn": profile.abn} if one == "abn" else {"ala": profile.ala}
             blocks = {name: part.model_dump(mode="json") for name, part in {**used, "train": profile.train}.items()}
@@ -84,6 +95,8 @@ def main(
             print(f"{folder}: epoch {trained.epoch} of {len(trained.curve)}, val accuracy"
                   f" {chosen['val_accuracy_pb']:.3f}, val loss {chosen['val_loss']:.3f}, val mean IoU"
                   f" {chosen['val_miou']:.3f}")  # fmt: skip
+        for work in works:
+            work.finish()  # not before all are there: DVC removes outs before it runs a stage again
 
 
 if __name__ == "__main__":

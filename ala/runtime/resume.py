@@ -275,3 +275,19 @@ def _digest_of_code(module: ModuleType | str) -> dict[str, str]:
     file = Path(origin)
     files = sorted(file.parent.rglob("*.py")) if file.name == "__init__.py" else [file]
     return {one.relative_to(file.parent).as_posix(): sha256(one) for one in files}
+
+
+def random_state() -> dict[str, Any]:
+    """The states of torch's global generators, which dropout draws from, for :meth:`Resumable.keep_tensors`."""
+    import torch
+
+    return {"cpu": torch.get_rng_state(), "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []}
+
+
+def restore_random_state(state: Mapping[str, Any]) -> None:
+    """Put back what :func:`random_state` gave."""
+    import torch
+
+    torch.set_rng_state(state["cpu"])
+    if state["cuda"] and torch.cuda.is_available():
+        torch.cuda.set_rng_state_all(state["cuda"])

@@ -12,17 +12,21 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ala.config.schema import Profile, Train
+from ala.config.schema import Profile
 from ala.model.adapter import Adapter
 from ala.model.blueprint import VARIANTS, plan
 from ala.model.explained import ExplainedModel, TapEncoder
 from ala.model.lora import LoraEncoder
 from ala.runtime.errors import UserError
+from ala.runtime.finite import named, require_finite
 from ala.runtime.progress import track
+from ala.runtime.resume import Resumable
 from ala.runtime.seeds import numpy_generator, seed_everything, torch_generator
+from ala.training.best import Best, Validation
 from ala.training.features import Photos, Source, make_source
 from ala.training.loss import objective
 from ala.training.optimiser import Optimiser
+from ala.training.resume import Progress
 from ala.training.schedule import Epoch, learning_rate, phases
 
 #: Columns of curve.csv. Those after `train_accuracy` (of PB, in training mode) are empty for off epochs.
@@ -33,16 +37,6 @@ CURVE = [
 
 #: alpha float32 `(n, g, g)` of validation photos and their rows in the store, to further numbers (`val_miou`).
 Diagnose = Callable[[np.ndarray, np.ndarray], Mapping[str, float]]
-
-
-@dataclass(frozen=True)
-class Validation:
-    """`loss` is the cross-entropy of PB + AB logits (the author's criterion); `alpha` float32 `(n, g, g)`."""
-
-    loss: float
-    accuracy_pb: float
-    accuracy_pb_plus_ab: float
-    alpha: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -79,6 +73,7 @@ def train_variant(
     sources: tuple[Source, Source] | None = None,
     cache_bytes: int = 2 * 2**30,
     log: Callable[[str], None] = print,
+    work: Resumable | None = None,
 ) -> Trained:
     """Train `variant` (a key of :data:`ala.model.blueprint.VARIANTS`).
 
@@ -92,9 +87,12 @@ def train_variant(
         sources: batches of `train` and `val` made before, to share features between trainings.
         cache_bytes: bound on the features kept of each split.
         log: receives lines about decisions.
+        work: keeps the state between epochs; a training that finds one there goes on from it.
 
     Raises:
-        UserError: the settings do not fit the encoder or each other, or the loss is not finite any more.
+        UserError: the settings do not fit the encoder or each other, or the loss, a gradient or a map of attention is
+            not finite any more.
+        Stopped: a signal asked for it, and the state is kept.
     """
     ala, settings, device = profile.ala, profile.train, torch.device(device)
     size = encoder.preprocessing.size
@@ -113,18 +111,21 @@ def train_variant(
             f"stores have {train.size} (train) and {val.size} (val) pixels, but the settings need {wanted_size} and"
             f" {size}; run the split stage again"
         )
-    if sources is None:
+    lambda_ab = profile.abn.lambda_ab if variant == "abn" else ala.lambda_ab
+    optimiser = Optimiser(adapter, lora, settings)
+    best = Best(settings)
+    curve: list[dict[str, Any]] = []
+    progress = Progress(work, len(epochs), adapter, lora, optimiser, best, curve)
+    if sources is None and not progress.ended:
         sources = (
             make_source(running, train, blueprint.taps, settings.augment, device,
                         fixed=lora is None, limit=cache_bytes, log=log),
             make_source(running, val, blueprint.taps, None, device, fixed=lora is None, limit=cache_bytes, log=log),
         )  # fmt: skip
-    lambda_ab = profile.abn.lambda_ab if variant == "abn" else ala.lambda_ab
-    optimiser = Optimiser(adapter, lora, settings)
-    best = Best(settings)
-    curve: list[dict[str, Any]] = []
-    for epoch in track(epochs, f"train {variant} seed {seed}", unit="epoch"):
+    left = [] if progress.ended else epochs[progress.done :]
+    for epoch in track(left, f"train {variant} seed {seed}", unit="epoch"):
         lr = learning_rate(settings.lr, epoch.index, settings.epochs, settings.poly_power)
+        assert sources is not None
         optimiser.start_epoch(lr)
         loss, accuracy = run_epoch(adapter, sources[0], optimiser, epoch, seed, settings.batch, lambda_ab)
         row = dict.fromkeys(CURVE) | {
@@ -132,10 +133,12 @@ def train_variant(
         }  # fmt: skip
         curve.append(row)
         if not epoch.on:
+            progress.finished_epoch(ended=False)
             continue
         validation = validate(adapter, sources[1])
         if not math.isfinite(validation.loss):
             raise UserError(f"the validation loss is {validation.loss} after epoch {epoch.index}; {_remedy(lr)}")
+        require_finite(validation.alpha, val.image_ids, f"attention after epoch {epoch.index}", _remedy(lr))
         row |= {
             "val_loss": validation.loss,
             "val_accuracy_pb": validation.accuracy_pb,
@@ -145,7 +148,8 @@ def train_variant(
         }
         if diagnose is not None:
             row |= diagnose(validation.alpha, np.arange(len(validation.alpha)))
-        if best.offer(epoch, validation, adapter, lora):
+        progress.finished_epoch(ended=best.offer(epoch, validation, adapter, lora))
+        if progress.ended:
             break
     best.restore(adapter, lora)
     return Trained(ExplainedModel(running, adapter).to(device), curve, best.epoch)
@@ -157,7 +161,7 @@ def run_epoch(
     """One pass over the photos; mean loss and PB's accuracy over them.
 
     Raises:
-        UserError: the loss of a batch is NaN or infinite; it names epoch, batch and photos.
+        UserError: the loss of a batch or its gradient is NaN or infinite; it names epoch, batch and photos.
     """
     adapter.train_phase(epoch.on)
     seed_everything(seed, "dropout", epoch.index)
@@ -170,11 +174,13 @@ def run_epoch(
         output = adapter(images, taps, epoch.on)
         loss = objective(output, labels, lambda_ab)
         value = loss.item()
-        if not math.isfinite(value):
-            ids = ", ".join(str(image) for image in source.photos.image_ids[rows])
-            lr = optimiser.perception.param_groups[0]["lr"]
-            raise UserError(f"the loss is {value} in epoch {epoch.index}, batch {number} (images {ids}); {_remedy(lr)}")
-        optimiser.step(loss, epoch.on)
+        wrong = f"the loss is {value}" if not math.isfinite(value) else None
+        if wrong is None:
+            norm = optimiser.step(loss, epoch.on)
+            wrong = f"the gradients' norm is {norm}" if not math.isfinite(norm) else None
+        if wrong is not None:
+            ids, lr = named(source.photos.image_ids[rows]), optimiser.perception.param_groups[0]["lr"]
+            raise UserError(f"{wrong} in epoch {epoch.index}, batch {number} (images {ids}); {_remedy(lr)}")
         total += value * len(rows)
         correct += (output.pb_logits.argmax(1) == labels).sum().item()
     return total / len(order), correct / len(order)
@@ -207,43 +213,6 @@ def validate(adapter: Adapter, source: Source, batch: int = 64) -> Validation:
         alphas.append(alpha[:, 0].float().cpu())
     n = len(rows)
     return Validation(loss / n, pb / n, both / n, torch.cat(alphas).numpy())
-
-
-class Best:
-    """The best state so far, by `train.criterion`, among those offered (after on epochs only).
-
-    `val_loss`: lowest cross-entropy of PB + AB. `val_accuracy`: highest accuracy of PB + AB, ties by lower loss.
-    `last`: the latest, and `train.patience` has no meaning.
-    """
-
-    def __init__(self, settings: Train) -> None:
-        self.settings = settings
-        self.epoch = -1
-        self._score: tuple[float, ...] | None = None
-        self._state: dict[str, Tensor] = {}
-        self._update: dict[str, Tensor] = {}
-        self._since = 0
-
-    def offer(self, epoch: Epoch, validation: Validation, adapter: Adapter, lora: LoraEncoder | None) -> bool:
-        """Keep this state if it is the best; true if `patience` evaluations have brought nothing better."""
-        score = {
-            "val_loss": (-validation.loss,),
-            "val_accuracy": (validation.accuracy_pb_plus_ab, -validation.loss),
-            "last": (float(epoch.index),),
-        }[self.settings.criterion]
-        if self._score is None or score > self._score:
-            self._score, self.epoch, self._since = score, epoch.index, 0
-            self._state = {name: tensor.detach().clone() for name, tensor in adapter.state_dict().items()}
-            self._update = {n: t.detach().clone() for n, t in lora.update().items()} if lora is not None else {}
-        else:
-            self._since += 1
-        return self.settings.patience is not None and self._since >= self.settings.patience
-
-    def restore(self, adapter: Adapter, lora: LoraEncoder | None) -> None:
-        """Put the kept state back."""
-        adapter.load_state_dict(self._state)
-        if lora is not None:
-            lora.load_update(self._update)
 
 
 def _remedy(lr: float) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 
 import torch
@@ -41,15 +42,25 @@ class Optimiser:
             group["lr"] = lr
         self._clear()
 
-    def step(self, loss: torch.Tensor, on: bool) -> None:
-        """Gradients of `loss`, clipped over all parameters together, and a step of what trains in this epoch."""
+    def step(self, loss: torch.Tensor, on: bool) -> float:
+        """Gradients of `loss`, clipped over all parameters together, and a step of what trains in this epoch.
+
+        Returns:
+            The gradients' norm before clipping; where it is NaN or infinite no step was taken.
+        """
         loss.backward()
         if self.clip_norm is not None:
-            nn.utils.clip_grad_norm_(self.parameters, self.clip_norm)
+            norm = float(nn.utils.clip_grad_norm_(self.parameters, self.clip_norm))
+        else:
+            norm = float(nn.utils.get_total_norm([p.grad for p in self.parameters if p.grad is not None]))
+        if not math.isfinite(norm):
+            self._clear()
+            return norm
         self.perception.step()
         if on:
             self.resting.step()
         self._clear()
+        return norm
 
     def _clear(self) -> None:
         self.perception.zero_grad(set_to_none=True)

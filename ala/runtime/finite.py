@@ -1,0 +1,39 @@
+"""Numbers that are none stop a run where they arise, with the photos that they belong to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from ala.runtime.errors import UserError
+
+_SHOWN = 64  # a batch
+
+
+def named(ids: Iterable[Any]) -> str:
+    """Image ids as text; at most 64, then how many more."""
+    every = [str(one) for one in ids]
+    return ", ".join(every[:_SHOWN]) + f" and {len(every) - _SHOWN} more" * (len(every) > _SHOWN)
+
+
+def require_finite(values: np.ndarray, image_ids: Iterable[Any], what: str, remedy: str) -> None:
+    """Stop if a photo's values hold NaN or infinity.
+
+    Args:
+        values: floats `(n, ...)`, one entry for each photo.
+        image_ids: of the n photos.
+        what: the values' name and where they arose, such as `probabilities of abn, seed 0`.
+        remedy: what to try.
+
+    Raises:
+        UserError: some value is not finite; it names the photos.
+    """
+    values = np.asarray(values)
+    bad = ~np.isfinite(values).all(axis=tuple(range(1, values.ndim)))  # (n,)
+    if bad.any():
+        photos = named(image for image, is_bad in zip(image_ids, bad, strict=True) if is_bad)
+        raise UserError(
+            f"{what}: NaN or infinite for {int(bad.sum())} of {len(bad)} photos (images {photos}); {remedy}"
+        )
