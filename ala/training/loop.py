@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +24,7 @@ from ala.runtime.resume import Resumable
 from ala.runtime.seeds import numpy_generator, seed_everything, torch_generator
 from ala.training.best import Best, Validation
 from ala.training.features import Photos, Source, make_source
+from ala.training.fitting import Draws, Fitting
 from ala.training.loss import objective
 from ala.training.optimiser import Optimiser
 from ala.training.resume import Progress
@@ -34,6 +35,9 @@ CURVE = [
     "epoch", "phase", "lr", "train_loss", "train_accuracy",
     "val_loss", "val_accuracy_pb", "val_accuracy_pb_plus_ab", "val_miou", "alpha_mean", "alpha_std",
 ]  # fmt: skip
+
+#: Validation photos that pass through the device at once, if they fit.
+VALIDATED_AT_ONCE = 64
 
 #: alpha float32 `(n, g, g)` of validation photos and their rows in the store, to further numbers (`val_miou`).
 Diagnose = Callable[[np.ndarray, np.ndarray], Mapping[str, float]]
@@ -122,12 +126,13 @@ def train_variant(
                         fixed=lora is None, limit=cache_bytes, log=log),
             make_source(running, val, blueprint.taps, None, device, fixed=lora is None, limit=cache_bytes, log=log),
         )  # fmt: skip
+    fitting, looking = Fitting(settings.batch, 2, log), Fitting(VALIDATED_AT_ONCE, 1, log)
     left = [] if progress.ended else epochs[progress.done :]
     for epoch in track(left, f"train {variant} seed {seed}", unit="epoch"):
         lr = learning_rate(settings.lr, epoch.index, settings.epochs, settings.poly_power)
         assert sources is not None
         optimiser.start_epoch(lr)
-        loss, accuracy = run_epoch(adapter, sources[0], optimiser, epoch, seed, settings.batch, lambda_ab)
+        loss, accuracy = run_epoch(adapter, sources[0], optimiser, epoch, seed, settings.batch, lambda_ab, fitting)
         row = dict.fromkeys(CURVE) | {
             "epoch": epoch.index, "phase": epoch.phase, "lr": lr, "train_loss": loss, "train_accuracy": accuracy
         }  # fmt: skip
@@ -135,7 +140,7 @@ def train_variant(
         if not epoch.on:
             progress.finished_epoch(ended=False)
             continue
-        validation = validate(adapter, sources[1])
+        validation = validate(adapter, sources[1], VALIDATED_AT_ONCE, looking)
         if not math.isfinite(validation.loss):
             raise UserError(f"the validation loss is {validation.loss} after epoch {epoch.index}; {_remedy(lr)}")
         require_finite(validation.alpha, val.image_ids, f"attention after epoch {epoch.index}", _remedy(lr))
@@ -156,33 +161,55 @@ def train_variant(
 
 
 def run_epoch(
-    adapter: Adapter, source: Source, optimiser: Optimiser, epoch: Epoch, seed: int, batch: int, lambda_ab: float
-) -> tuple[float, float]:
+    adapter: Adapter, source: Source, optimiser: Optimiser, epoch: Epoch, seed: int, batch: int, lambda_ab: float,
+    fitting: Fitting | None = None,
+) -> tuple[float, float]:  # fmt: skip
     """One pass over the photos; mean loss and PB's accuracy over them.
 
+    Args:
+        fitting: how many photos go through the device at once; None starts with a whole batch.
+
     Raises:
-        UserError: the loss of a batch or its gradient is NaN or infinite; it names epoch, batch and photos.
+        UserError: the loss of a batch or its gradient is NaN or infinite; it names epoch, batch and photos. Or the
+            device has too little memory for two photos.
     """
     adapter.train_phase(epoch.on)
     seed_everything(seed, "dropout", epoch.index)
     generator = torch_generator(seed, "augment", epoch.index)
     order = numpy_generator(seed, "order", epoch.index).permutation(len(source.photos.labels))
+    fitting = fitting or Fitting(batch)
     total = correct = 0.0
-    for number, rows in enumerate(batches(order, batch)):
-        with torch.set_grad_enabled(epoch.on):  # with LoRA the taps carry a gradient, but not in off epochs
-            images, taps, labels = source.batch(rows, adapter.taps(epoch.on), generator)
-        output = adapter(images, taps, epoch.on)
-        loss = objective(output, labels, lambda_ab)
-        value = loss.item()
-        wrong = f"the loss is {value}" if not math.isfinite(value) else None
-        if wrong is None:
-            norm = optimiser.step(loss, epoch.on)
-            wrong = f"the gradients' norm is {norm}" if not math.isfinite(norm) else None
-        if wrong is not None:
-            ids, lr = named(source.photos.image_ids[rows]), optimiser.perception.param_groups[0]["lr"]
-            raise UserError(f"{wrong} in epoch {epoch.index}, batch {number} (images {ids}); {_remedy(lr)}")
+
+    def stopped(wrong: str, some: np.ndarray) -> str:
+        ids, lr = named(source.photos.image_ids[some]), optimiser.perception.param_groups[0]["lr"]
+        return f"{wrong} in epoch {epoch.index}, batch {number} (images {ids}); {_remedy(lr)}"
+
+    def gradients(parts: Sequence[np.ndarray]) -> tuple[float, float]:
+        """The batch's gradients, left in the parameters, its mean loss and how many photos were right."""
+        draws.again()
+        optimiser.clear()
+        mean = right = 0.0
+        for part in parts:
+            with torch.set_grad_enabled(epoch.on):  # with LoRA the taps carry a gradient, but not in off epochs
+                images, taps, labels = source.batch(part, adapter.taps(epoch.on), generator)
+            output = adapter(images, taps, epoch.on)
+            loss, share = objective(output, labels, lambda_ab), len(part) / len(rows)
+            value = loss.item()
+            if not math.isfinite(value):
+                raise UserError(stopped(f"the loss is {value}", part))
+            (loss if len(parts) == 1 else loss * share).backward()
+            mean += value * share
+            right += (output.pb_logits.argmax(1) == labels).sum().item()
+        return mean, right
+
+    for number, rows in enumerate(batches(order, batch)):  # noqa: B007 - `stopped` names it
+        draws = Draws(generator)
+        value, right = fitting.run(rows, gradients)
+        norm = optimiser.step(epoch.on)
+        if not math.isfinite(norm):
+            raise UserError(stopped(f"the gradients' norm is {norm}", rows))
         total += value * len(rows)
-        correct += (output.pb_logits.argmax(1) == labels).sum().item()
+        correct += right
     return total / len(order), correct / len(order)
 
 
@@ -195,22 +222,36 @@ def batches(order: np.ndarray, batch: int) -> list[np.ndarray]:
 
 
 @torch.no_grad()
-def validate(adapter: Adapter, source: Source, batch: int = 64) -> Validation:
-    """The adapter in eval mode, attention active, on every photo of `source`."""
+def validate(
+    adapter: Adapter, source: Source, batch: int = VALIDATED_AT_ONCE, fitting: Fitting | None = None
+) -> Validation:
+    """The adapter in eval mode, attention active, on every photo of `source`, `batch` at once if they fit."""
     adapter.eval()
     rows = np.arange(len(source.photos.labels))
+    fitting = fitting or Fitting(batch, 1)
     alphas: list[Tensor] = []
     loss = pb = both = 0.0
-    for part in np.split(rows, range(batch, len(rows), batch)):
-        images, taps, labels = source.batch(part, adapter.taps(True), None)
-        alpha, ab_logits, pb_logits = adapter(images, taps, True)
-        assert alpha is not None
-        assert ab_logits is not None
-        summed = pb_logits + ab_logits  # (B, K)
-        loss += F.cross_entropy(summed, labels, reduction="sum").item()
-        pb += (pb_logits.argmax(1) == labels).sum().item()
-        both += (summed.argmax(1) == labels).sum().item()
-        alphas.append(alpha[:, 0].float().cpu())
+
+    def look(parts: Sequence[np.ndarray]) -> list[tuple[float, float, float, Tensor]]:
+        found = []
+        for part in parts:
+            images, taps, labels = source.batch(part, adapter.taps(True), None)
+            alpha, ab_logits, pb_logits = adapter(images, taps, True)
+            assert alpha is not None
+            assert ab_logits is not None
+            summed = pb_logits + ab_logits  # (B, K)
+            found.append((
+                F.cross_entropy(summed, labels, reduction="sum").item(),
+                (pb_logits.argmax(1) == labels).sum().item(),
+                (summed.argmax(1) == labels).sum().item(),
+                alpha[:, 0].float().cpu(),
+            ))  # fmt: skip
+        return found
+
+    for some in np.split(rows, range(batch, len(rows), batch)):
+        for more, right, right_both, alpha in fitting.run(some, look):
+            loss, pb, both = loss + more, pb + right, both + right_both
+            alphas.append(alpha)
     n = len(rows)
     return Validation(loss / n, pb / n, both / n, torch.cat(alphas).numpy())
 

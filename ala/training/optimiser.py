@@ -40,29 +40,29 @@ class Optimiser:
         """Set the epoch's learning rate; no gradient of another epoch stays behind."""
         for group in (*self.perception.param_groups, *self.resting.param_groups):
             group["lr"] = lr
-        self._clear()
+        self.clear()
 
-    def step(self, loss: torch.Tensor, on: bool) -> float:
-        """Gradients of `loss`, clipped over all parameters together, and a step of what trains in this epoch.
+    def step(self, on: bool) -> float:
+        """Clip the gradients over all parameters together, and step what trains in this epoch.
 
         Returns:
             The gradients' norm before clipping; where it is NaN or infinite no step was taken.
         """
-        loss.backward()
         if self.clip_norm is not None:
             norm = float(nn.utils.clip_grad_norm_(self.parameters, self.clip_norm))
         else:
             norm = float(nn.utils.get_total_norm([p.grad for p in self.parameters if p.grad is not None]))
         if not math.isfinite(norm):
-            self._clear()
+            self.clear()
             return norm
         self.perception.step()
         if on:
             self.resting.step()
-        self._clear()
+        self.clear()
         return norm
 
-    def _clear(self) -> None:
+    def clear(self) -> None:
+        """Forget all gradients: None, not zero."""
         self.perception.zero_grad(set_to_none=True)
         self.resting.zero_grad(set_to_none=True)
 
