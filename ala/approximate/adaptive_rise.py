@@ -1,0 +1,102 @@
+"""Adaptive RISE: masks are added until two halves of them agree on the map, photo by photo.
+
+The masks are those of RISE, in its order: the map of a photo that needed n masks is the mean over the first n of them.
+After every block the maps of the masks with even and with odd numbers are compared by Spearman's rank correlation over
+pixels; a photo stops when that reaches a bound. The correlation is of two *halves*, so the map of all n masks is more
+reliable than the bound says (by Spearman and Brown, 2 r / (1 + r) with another n masks).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from scipy.stats import rankdata
+from torch import Tensor
+
+from ala.config.schema import Rise
+from ala.contracts.classifier import Classifier
+from ala.explain.rise import RiseMasks
+from ala.perturb import Photos, target_scores
+
+
+@dataclass(frozen=True)
+class AdaptiveMaps:
+    """What :func:`adaptive_rise` gives.
+
+    Attributes:
+        importance: float32 `(n, S, S)`, on RISE's scale.
+        masks: int64 `(n,)`, how many masks each photo took.
+        agreement: float64 `(n,)`, the rank correlation of the two halves when it stopped.
+    """
+
+    importance: np.ndarray
+    masks: np.ndarray
+    agreement: np.ndarray
+
+
+class _Shown:
+    """Frame f of a photo is the normalised photo seen through mask f."""
+
+    def __init__(self, model: Classifier, photos: Photos, rows: np.ndarray, masks: Tensor) -> None:
+        self.count, self.side = len(masks), masks.shape[-1]
+        self._model, self._photos, self._rows, self._masks = model, photos, rows, masks
+
+    def fill(self, photo: int, start: int, stop: int, out: Tensor) -> None:
+        pixels = self._photos.pixels(self._rows[photo : photo + 1]).to(out.device)
+        torch.mul(self._model.preprocessing.normalise(pixels), self._masks[start:stop, None], out=out)
+
+
+@torch.inference_mode()
+def adaptive_rise(
+    model: Classifier, photos: Photos, rows: np.ndarray, targets: np.ndarray, settings: Rise, device: torch.device, *,
+    bound: float, block: int = 100,
+) -> AdaptiveMaps:  # fmt: skip
+    """Maps of photos `rows` for one class each, with as many masks as each needs, at most `settings.n_masks`.
+
+    Args:
+        model: any Classifier; its probabilities are used, whatever `settings.output` says.
+        photos: at the side of `model.preprocessing`.
+        rows: int `(n,)`.
+        targets: int `(n,)`.
+        settings: the `rise` block.
+        device: where the model lives.
+        bound: of the rank correlation of the two halves, in (0, 1).
+        block: masks between two looks, an even number.
+
+    Raises:
+        ValueError: `bound` or `block` is out of range.
+    """
+    if not 0 < bound < 1:
+        raise ValueError(f"bound must lie between 0 and 1, got {bound}")
+    if block < 2 or block % 2:
+        raise ValueError(f"block must be even and at least 2, got {block}")
+    side, count = model.preprocessing.size, len(rows)
+    masks = RiseMasks.draw(settings.n_masks, settings.grid, settings.p1, side, settings.seed)
+    halves = torch.zeros(2, count, side * side, device=device)  # sums over even and odd masks
+    taken, agreement = np.zeros(count, np.int64), np.full(count, -1.0)
+    active = np.arange(count)
+    for start in range(0, len(masks), block):
+        shown = masks.render(start, min(len(masks), start + block), device)  # (m, S, S)
+        frames = _Shown(model, photos, rows[active], shown)
+        scores = target_scores(model, targets[active], frames, settings.batch, device, f"adaptive RISE, mask {start:,}")
+        weights, flat = torch.as_tensor(scores, device=device), shown.flatten(1)  # (a, m), (m, S * S)
+        for half in (0, 1):
+            halves[half, active] += weights[:, half::2] @ flat[half::2]
+        taken[active] += len(shown)
+        even, odd = halves[:, active].cpu().numpy()
+        agreement[active] = [rank_correlation(one, other) for one, other in zip(even, odd, strict=True)]
+        active = active[agreement[active] < bound]
+        if not len(active):
+            break
+    total = halves.sum(0).cpu().numpy() / (taken[:, None] * settings.p1)  # (n, S * S)
+    return AdaptiveMaps(total.reshape(count, side, side).astype(np.float32), taken, agreement)
+
+
+def rank_correlation(one: np.ndarray, other: np.ndarray) -> float:
+    """Spearman's of two maps of any shape; 0 where one of them is constant."""
+    a, b = (rankdata(values.reshape(-1)) for values in (one, other))
+    a, b = a - a.mean(), b - b.mean()
+    scale = float(np.sqrt((a @ a) * (b @ b)))
+    return float(a @ b) / scale if scale else 0.0

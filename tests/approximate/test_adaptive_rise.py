@@ -1,0 +1,67 @@
+"""Adaptive RISE beside RISE: the same masks, fewer of them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from scipy.stats import spearmanr
+
+from ala.approximate.adaptive_rise import adaptive_rise, rank_correlation
+from ala.config.schema import Rise
+from ala.explain.rise import RiseMasks, rise_maps
+from tests.explain.conftest import Constant, Planted, SmallNet, ToyPhotos
+
+CPU = torch.device("cpu")
+
+
+def settings(**changes: object) -> Rise:
+    options = {"n_masks": 240, "grid": 4, "p1": 0.5, "seed": 3, "output": "probabilities", "batch": 16}
+    return Rise.model_validate(options | changes)
+
+
+def test_a_bound_out_of_reach_gives_rise_itself() -> None:
+    photos, model, rows, targets = ToyPhotos(3, 16), SmallNet(16), np.array([2, 0]), np.array([1, 3])
+    found = adaptive_rise(model, photos, rows, targets, settings(), CPU, bound=1 - 1e-9, block=50)
+    exact = rise_maps(model, photos, rows, targets, settings(), CPU)
+    np.testing.assert_allclose(found.importance, exact, atol=1e-5)
+    assert found.masks.tolist() == [240, 240]
+
+
+def test_each_photo_stops_by_itself_and_its_map_is_the_mean_of_its_masks() -> None:
+    class Half(Planted):
+        """Class 0 sees the planted patch, class 1 nothing: its halves differ by their masks alone."""
+
+        def __call__(self, images: torch.Tensor) -> torch.Tensor:
+            return torch.stack([super().__call__(images)[:, 0], torch.full((len(images),), 0.3)], 1)
+
+    photos = ToyPhotos(1, 16)
+    model = Half(photos.images[0], (slice(2, 8), slice(2, 8)))
+    rows, targets = np.array([0, 0]), np.array([0, 1])
+    found = adaptive_rise(model, photos, rows, targets, settings(), CPU, bound=0.6, block=20)
+    assert found.masks[0] < found.masks[1]
+    used = int(found.masks[0])
+    assert used % 20 == 0
+    assert found.agreement[0] >= 0.6
+    shown = RiseMasks.draw(240, 4, 0.5, 16, 3).render(0, used)  # the first of RISE's own masks
+    image = model.preprocessing.normalise(photos.pixels(np.array([0])))
+    weights = torch.stack([model(image * mask)[0, 0] for mask in shown])
+    expected = (weights[:, None, None] * shown).sum(0) / (used * 0.5)
+    np.testing.assert_allclose(found.importance[0], expected.numpy(), atol=1e-5)
+    halves = [(weights[half::2, None, None] * shown[half::2]).sum(0).numpy() for half in (0, 1)]
+    assert found.agreement[0] == pytest.approx(spearmanr(halves[0].ravel(), halves[1].ravel()).statistic, abs=1e-4)
+
+
+def test_rank_correlation() -> None:
+    random = np.random.default_rng(0)
+    one, other = random.integers(0, 9, (6, 6)), random.random((6, 6))
+    assert rank_correlation(one, other) == pytest.approx(spearmanr(one.ravel(), other.ravel()).statistic)
+    assert rank_correlation(np.ones(4), np.arange(4)) == 0
+
+
+@pytest.mark.parametrize("wrong", [{"bound": 0.0}, {"bound": 1.0}, {"block": 3}, {"block": 0}])
+def test_nonsense_is_refused(wrong: dict[str, float]) -> None:
+    options = {"bound": 0.9, "block": 10} | wrong
+    rows = np.array([0])
+    with pytest.raises(ValueError, match="must"):
+        adaptive_rise(Constant(16), ToyPhotos(1, 16), rows, rows, settings(), CPU, **options)  # type: ignore[arg-type]
