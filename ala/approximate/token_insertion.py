@@ -84,14 +84,11 @@ def token_curves(
         device: where the model lives.
 
     Returns:
-        float32 `(n, T + 1)`, T = ceil(g^2 / step); the class token is always there.
-
-    Raises:
-        UserError: the encoder pools its patches by their mean, so nothing is left where none is shown.
+        float32 `(n, T + 1)`, T = ceil(g^2 / step). The class token is always there; an encoder that answers by the mean
+        of its patches has nothing to answer by where none is shown, so 1 / K stands there.
     """
     encoder = model.encoder
-    if encoder.visual.pool_type != "tok":
-        raise UserError("token insertion needs an encoder that answers by its class token; this one averages patches")
+    averages = encoder.visual.pool_type != "tok"
     patches = encoder.grid**2
     shown = np.minimum(np.arange(-(-patches // step) + 1) * step, patches)  # (T + 1,)
     ranks = patch_ranks(maps, encoder.preprocessing.size, encoder.grid, np.asarray(photos.image_ids)[rows], seed)
@@ -105,6 +102,10 @@ def token_curves(
             wanted = torch.as_tensor(targets[group], device=device)[:, None]  # (b, 1)
             for point, count in enumerate(shown):
                 kept = ranked[:, :count] if curve == "insertion" else ranked[:, count:]  # (b, k)
+                if averages and not kept.shape[1]:
+                    found[group, point] = 1 / len(model.texts)
+                    advance(len(images))
+                    continue
                 x = torch.cat([tokens[:, :1], _taken(tokens[:, 1:], kept)], dim=1)  # (b, 1 + k, C)
                 for block in encoder.blocks:
                     x = block(x)

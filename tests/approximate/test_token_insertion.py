@@ -69,9 +69,18 @@ def test_patches_are_ranked_by_the_mean_of_the_map() -> None:
 
 
 def test_encoders_that_cannot_are_refused() -> None:
-    rows = np.array([0])
-    with pytest.raises(UserError, match="answers by its class token"):
-        token_curves(ZeroShot(encoder("avg")), ToyPhotos(1, 16), rows, np.ones((1, 4, 4)), rows, curve="insertion",
-                     step=1, seed=0, batch=1, device=CPU)  # fmt: skip
     with pytest.raises(UserError, match="no text features"):
         ZeroShot(encoder(texts=False))
+
+
+def test_an_encoder_that_averages_patches_knows_nothing_without_them() -> None:
+    model, photos, rows = ZeroShot(encoder("avg")), ToyPhotos(2, 16), np.arange(2)
+    options: dict[str, Any] = {"step": 8, "seed": 0, "batch": 2, "device": CPU}
+    maps, targets = np.random.default_rng(2).random((2, 4, 4)), np.array([1, 3])
+    insertion = token_curves(model, photos, rows, maps, targets, curve="insertion", **options)
+    deletion = token_curves(model, photos, rows, maps, targets, curve="deletion", **options)
+    whole = model(model.preprocessing.normalise(photos.pixels(rows)))[torch.arange(2), torch.as_tensor(targets)].numpy()
+    assert insertion[:, 0].tolist() == deletion[:, -1].tolist() == [pytest.approx(1 / 5)] * 2
+    np.testing.assert_allclose(insertion[:, -1], whole, atol=1e-5)
+    np.testing.assert_allclose(deletion[:, 0], whole, atol=1e-5)
+    assert np.isfinite(insertion).all()
