@@ -18,7 +18,7 @@ $(VENV)/lock.txt: requirements/lock.txt
 oracles: env ## add the libraries that tests/oracles compares with
 	python -m pip --disable-pip-version-check install --quiet --no-deps --require-hashes -r requirements/oracles.txt
 
-bench: oracles ## time RISE, insertion and deletion beside the bare model and other libraries (a quarter of an hour)
+bench: oracles ## time RISE, insertion and deletion beside the bare model and other libraries (more than a quarter of an hour)
 	python -m pip --disable-pip-version-check install --quiet --no-deps --require-hashes -r requirements/peers.txt
 	python -m benchmarks.perturbation
 
