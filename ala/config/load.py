@@ -67,8 +67,7 @@ def load(path: Path | str = "params.yaml") -> Settings:
         # Checks across sections run only once each section is valid; this one needs nothing but the names.
         if isinstance(raw.get("profiles"), dict) and "profile" in raw:
             lines += [line for line in unknown_profile(raw["profile"], raw["profiles"]) if line not in " ".join(lines)]
-        head = f"{path} has {len(lines)} error{'s' if len(lines) > 1 else ''}:"
-        raise UserError("\n  ".join([head, *lines])) from None
+        raise UserError(f"{path} has {len(lines)} error{'s' if len(lines) > 1 else ''}:", *lines) from None
 
 
 def _sentence(item: Any) -> str:

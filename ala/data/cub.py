@@ -100,11 +100,13 @@ def _classes(path: Path) -> list[str]:
     if sorted(found) != list(range(1, len(found) + 1)):
         missing = min(set(range(1, len(found) + 1)) - set(found))
         raise UserError(f"{path} has {len(found)} classes but no class {missing}; class ids must run 1..{len(found)}")
-    names = [found[key] for key in sorted(found)]
-    for key, name in enumerate(names, start=1):
-        if names.index(name) != key - 1:
-            raise UserError(f"{path} names class {key} {name!r} like class {names.index(name) + 1}; rename one of them")
-    return names
+    owner: dict[str, int] = {}
+    for key in sorted(found):
+        if owner.setdefault(found[key], key) != key:
+            raise UserError(
+                f"{path} names class {key} {found[key]!r} like class {owner[found[key]]}; rename one of them"
+            )
+    return list(owner)
 
 
 def _same_ids(base: Path, file: str, names: Mapping[int, str], ids: Iterable[int]) -> None:

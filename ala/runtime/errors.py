@@ -10,8 +10,23 @@ from contextlib import contextmanager
 class UserError(Exception):
     """Something the user can put right: one sentence with the file, the value and the remedy.
 
-    Stages print it without a traceback and leave with exit code 2 (:func:`reported`).
+    Stages print it without a traceback and leave with exit code 2 (:func:`reported`). Names and values in it may come
+    from foreign files, so line breaks and whatever a terminal takes for a command are shown as escapes.
+
+    Args:
+        sentence: what is wrong.
+        details: a line each, where several things are.
     """
+
+    def __init__(self, sentence: str, *details: str) -> None:
+        super().__init__(sentence, *details)
+
+    def __str__(self) -> str:
+        return "\n  ".join("".join(map(_shown, line)) for line in self.args)
+
+
+def _shown(character: str) -> str:
+    return character if character.isprintable() else ascii(character)[1:-1]
 
 
 @contextmanager

@@ -104,7 +104,8 @@ def test_inside_dvc_units_stay_until_the_lock_is_written(tmp_path, monkeypatch):
     os.utime(tmp_path / "dvc.lock", ns=(1, 1))  # of the stages before
     assert opened(tmp_path).arrays("a") is not None  # killed before DVC wrote: the same command has all units
     work.finish()
-    (tmp_path / "dvc.lock").touch()
+    later = (work.folder / "finished").stat().st_mtime_ns + 1  # file times are coarser than two calls
+    os.utime(tmp_path / "dvc.lock", ns=(later, later))
     sweep(tmp_path)
     assert list((tmp_path / "resume").iterdir()) == []
 
