@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 from ala.config.schema import Data, Expected
@@ -17,7 +14,9 @@ from ala.data.download import MIB
 from ala.data.parallel import each
 from ala.data.verify import Facts, verify
 from ala.runtime.errors import UserError
-from ala.runtime.files import atomic_folder
+from ala.runtime.files import atomic_folder, scratch_folder
+
+SCRATCH = ".unpacked-"
 
 
 def prepare(data: Data, out: Path, profile: str, downloads: Path = Path("downloads")) -> Facts:
@@ -44,7 +43,7 @@ def prepare(data: Data, out: Path, profile: str, downloads: Path = Path("downloa
         return _from_folder(_root(data, out, profile), out, data)
     wanted = data.downloads or []
     archives = at_hand(wanted, Path(data.archives).expanduser()) if data.archives else fetch(wanted, downloads)
-    with _scratch(out) as unpacked:
+    with scratch_folder(out.parent, SCRATCH) as unpacked:  # beside `out`, so that photos can be moved from it
         need_room(out, sum(file.stat().st_size for file in archives) + 64 * MIB, "unpacking")  # photos do not compress
         for archive in archives:
             unpack(archive, unpacked)
@@ -53,33 +52,6 @@ def prepare(data: Data, out: Path, profile: str, downloads: Path = Path("downloa
         except UserError as error:  # the sentence names files of a folder that is gone by now
             source = " and ".join(map(str, archives))
             raise UserError(f"{source}: {str(error).replace(f'{unpacked}/', '')}") from None
-
-
-@contextmanager
-def _scratch(out: Path) -> Iterator[Path]:
-    """A new folder beside `out`, so that photos can be moved from it; what a killed run left there is cleared away.
-
-    A run holds a lock on its folder, which the system releases however the run ends. What is not locked is nobody's.
-    """
-    import fcntl
-
-    out.parent.mkdir(parents=True, exist_ok=True)
-    for left in out.parent.glob(".unpacked-*"):
-        handle = os.open(left, os.O_RDONLY)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(left)
-        except BlockingIOError:
-            continue
-        finally:
-            os.close(handle)
-    with tempfile.TemporaryDirectory(dir=out.parent, prefix=".unpacked-") as name:
-        handle = os.open(name, os.O_RDONLY)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX)
-            yield Path(name)
-        finally:
-            os.close(handle)
 
 
 def _root(data: Data, out: Path, profile: str) -> Path:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +27,7 @@ from ala.report import (
     tables,
 )
 from ala.report.run import Run
-from ala.runtime.files import write_json, write_text
+from ala.runtime.files import put_in_place, scratch_folder, write_json, write_text
 from ala.runtime.progress import track
 
 #: What is made, and replaced as a whole; anything else in the folder is left alone.
@@ -47,22 +45,16 @@ class Folders:
 
 
 def build(run: Run, folders: Folders, out: Path) -> None:
-    """Write :data:`PARTS` into `out`. They are made aside first: an error leaves what was there.
+    """Write :data:`PARTS` into `out`. They are made aside first: an error leaves what was there, and a reader who comes
+    while they are replaced one by one finds each of them, old or new.
 
     Raises:
         UserError: photos or maps that the scores tell of are missing or broken.
     """
-    out.mkdir(parents=True, exist_ok=True)
-    for abandoned in out.glob(".new-*"):  # of a run that was killed
-        shutil.rmtree(abandoned)
-    with tempfile.TemporaryDirectory(dir=out, prefix=".new-") as name:
-        fresh = Path(name)
+    with scratch_folder(out, ".new-") as fresh:
         _make(run, folders, fresh)
         for part in PARTS:
-            old = out / part
-            if old.is_dir():
-                shutil.rmtree(old)
-            (fresh / part).replace(old)
+            put_in_place(fresh / part, out / part)
 
 
 def _make(run: Run, folders: Folders, out: Path) -> None:

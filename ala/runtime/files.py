@@ -1,14 +1,20 @@
-"""Files that are whole or absent: write beside the target, flush to disk, rename."""
+"""Files and folders that are whole or absent: write beside the target, flush to disk, rename.
+
+Who opens a file by its path while it, or a folder above it, is being replaced finds the old one or the new one, whole.
+"""
 
 from __future__ import annotations
 
+import ctypes
+import errno
 import hashlib
 import json
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -38,18 +44,100 @@ def atomic_path(target: Path) -> Iterator[Path]:
 def atomic_folder(target: Path) -> Iterator[Path]:
     """Yield a temporary folder beside `target`; it replaces `target` when the block ends well, else it goes."""
     target = Path(target)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}-"))
-    try:
+    _restore(target)
+    with scratch_folder(target.parent, f".{target.name}-") as temporary:
         yield temporary
         temporary.chmod(0o755)
         for path in temporary.rglob("*"):  # some writers give 0600, which would end up in caches that others read
             path.chmod(0o755 if path.is_dir() else 0o644)
-        if target.exists():
-            shutil.rmtree(target)
-        temporary.replace(target)
+        put_in_place(temporary, target)
+
+
+@contextmanager
+def scratch_folder(parent: Path, prefix: str) -> Iterator[Path]:
+    """Yield a new folder in `parent`, which goes when the block ends; what killed runs left there goes, too.
+
+    A run holds a lock on its folder, which the system releases however the run ends. What is not locked is nobody's.
+
+    Args:
+        parent: made if it does not exist.
+        prefix: of the folder's name, such as `.tables-`; other folders with it are scratch folders of the same kind.
+    """
+    parent.mkdir(parents=True, exist_ok=True)
+    for left in parent.glob(f"{prefix}*"):
+        handle = _locked(left)
+        if handle is not None:
+            shutil.rmtree(left, ignore_errors=True)
+            os.close(handle)
+    handle = None
+    while handle is None:  # another run may take the folder for an abandoned one before it is locked
+        made = Path(tempfile.mkdtemp(dir=parent, prefix=prefix))
+        handle = _locked(made)
+    try:
+        yield made
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        shutil.rmtree(made, ignore_errors=True)
+        os.close(handle)
+
+
+def _locked(folder: Path) -> int | None:
+    """A handle that holds the lock on `folder`, or None if another run does or the folder is gone."""
+    import fcntl
+
+    try:
+        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    with suppress(BlockingIOError, FileNotFoundError):
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.path.samestat(os.fstat(handle), folder.stat()):  # not removed, and its name given to another one
+            return handle
+    os.close(handle)
+    return None
+
+
+def put_in_place(fresh: Path, target: Path) -> None:
+    """`fresh`, a file or folder on the same disk, becomes `target`. What `target` was goes, or is left as `fresh`.
+
+    Files are replaced by a rename, folders by an exchange of the two names, so there is no moment without `target`.
+    Where the file system cannot exchange names, the old folder is `.NAME.old` for a moment; a run killed in that
+    moment leaves it there, and the next :func:`atomic_folder` puts it back before it begins.
+    """
+    if not (target.is_dir() and fresh.is_dir()):
+        fresh.replace(target)
+    elif not _exchange(fresh, target):
+        _restore(target)
+        aside = _aside(target)
+        shutil.move(target, aside)  # a rename; a copy where a container's image holds the folder
+        fresh.rename(target)
+        shutil.rmtree(aside)
+
+
+def _aside(target: Path) -> Path:
+    return target.with_name(f".{target.name}.old")
+
+
+def _restore(target: Path) -> None:
+    """Undo what a kill between the two renames of :func:`put_in_place` left."""
+    aside = _aside(target)
+    if aside.is_dir() and target.exists():
+        shutil.rmtree(aside)
+    elif aside.is_dir():
+        aside.rename(target)
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Exchange two names in one step; False where that is not possible (Python has no call for it, Linux has)."""
+    renameat2 = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None) if sys.platform == "linux" else None
+    if renameat2 is None:
+        return False
+    here, exchange = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
+    if renameat2(here, os.fsencode(one), here, os.fsencode(other), exchange) == 0:
+        return True
+    code = ctypes.get_errno()
+    if code in (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EXDEV):  # file systems, old kernels, containers
+        return False
+    raise OSError(code, os.strerror(code), str(other))
 
 
 def write_text(target: Path, text: str) -> None:

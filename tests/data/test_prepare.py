@@ -20,6 +20,7 @@ from ala.data.cub import LISTS, read_cub
 from ala.data.prepare import prepare
 from ala.data.verify import verify
 from ala.runtime.errors import UserError
+from ala.runtime.files import scratch_folder
 
 COMMON: dict[str, Any] = {"split_seed": 0, "train_per_class": 2, "mask_threshold": 127, "input_size": 24}
 
@@ -254,7 +255,7 @@ def test_a_killed_unpack_is_done_again(packed: Data, cub: Path, tmp_path: Path) 
     assert subprocess.run(command, check=False, capture_output=True).returncode == -signal.SIGKILL
     (left,) = out.parent.iterdir()
     (left / "CUB_200_2011" / "images.txt").write_text("1 damaged.jpg\n")
-    with module._scratch(out) as foreign:
+    with scratch_folder(out.parent, module.SCRATCH) as foreign:
         assert not left.exists()
         prepare(packed, out, "paper", downloads)
         assert sorted(file.name for file in out.parent.iterdir()) == sorted([foreign.name, "dataset"])

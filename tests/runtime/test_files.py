@@ -5,11 +5,18 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import signal
+import subprocess
+import sys
+from contextlib import suppress
+from multiprocessing import get_context
+from multiprocessing.synchronize import Event
 from pathlib import Path
 
 import pytest
 
-from ala.runtime.files import atomic_folder, atomic_path, sha256, write_json, write_text
+from ala.runtime import files
+from ala.runtime.files import atomic_folder, atomic_path, put_in_place, scratch_folder, sha256, write_json, write_text
 
 
 def names(folder: Path) -> list[str]:
@@ -69,6 +76,105 @@ def test_a_failed_folder_leaves_the_old_one(tmp_path):
         write_half()
     assert names(tmp_path) == ["seed-0"]
     assert names(target) == ["kept.npz"]
+
+
+@pytest.fixture(params=["exchanged", "renamed"])
+def way(request, monkeypatch):
+    """Both ways to replace a folder, whatever the file system of this machine can do."""
+    if request.param == "renamed":
+        monkeypatch.setattr(files, "_exchange", lambda one, other: False)
+    return request.param
+
+
+def test_a_folder_is_replaced_either_way(way, tmp_path):
+    for text in ("one", "two", "three"):
+        with atomic_folder(tmp_path / "tables") as folder:
+            (folder / f"{text}.csv").write_text(text)
+        assert names(tmp_path) == ["tables"]
+        assert names(tmp_path / "tables") == [f"{text}.csv"]
+
+
+def read_again_and_again(target: Path, begun: Event, stop: Event, found: Path) -> None:
+    """Note what a reader may meet that is neither the old file nor the new one."""
+    bad, times = [], 0
+    while not stop.is_set():
+        for path in (target / "main.csv", target.parent / "report.md"):
+            try:
+                text = path.read_text()
+            except OSError as error:
+                bad.append(repr(error))
+            else:
+                if len(text) != 200_000 or len(set(text)) != 1:
+                    bad.append(f"{path.name}: {len(text)} characters, {set(text)}")
+        times += 1
+        begun.set()
+    found.write_text(json.dumps({"times": times, "bad": bad[:5], "count": len(bad)}))
+
+
+def test_a_reader_finds_the_old_or_the_new_file_whole(tmp_path):
+    target, found = tmp_path / "reports" / "tables", tmp_path / "found.json"
+
+    def rebuild(letter: str) -> None:
+        with scratch_folder(target.parent, ".new-") as fresh:
+            (fresh / "tables").mkdir()
+            (fresh / "tables" / "main.csv").write_text(letter * 200_000)
+            (fresh / "report.md").write_text(letter * 200_000)
+            for part in ("tables", "report.md"):
+                put_in_place(fresh / part, target.parent / part)
+
+    rebuild("a")
+    if not files._exchange(target, target):
+        pytest.skip("this file system cannot exchange names")
+    context = get_context("spawn")
+    begun, stop = context.Event(), context.Event()
+    reader = context.Process(target=read_again_and_again, args=(target, begun, stop, found))
+    reader.start()
+    assert begun.wait(60)
+    for round_ in range(500):
+        rebuild("ab"[round_ % 2])
+    stop.set()
+    reader.join(60)
+    told = json.loads(found.read_text())
+    assert told["times"] > 20
+    assert told["bad"] == [], f"{told['count']} bad answers in {told['times']} rounds"
+
+
+_KILLED = """
+import os, shutil, signal, sys
+from pathlib import Path
+from ala.runtime import files
+move = shutil.move
+def killed(*paths):
+    move(*paths)
+    os.kill(os.getpid(), signal.SIGKILL)
+files._exchange, shutil.move = lambda one, other: False, killed
+with files.atomic_folder(Path(sys.argv[1])) as folder:
+    (folder / "new.csv").write_text("new")
+"""
+
+
+def test_a_kill_between_two_renames_loses_nothing(tmp_path):
+    target = tmp_path / "tables"
+    target.mkdir()
+    (target / "old.csv").write_text("old")
+    done = subprocess.run([sys.executable, "-c", _KILLED, str(target)], check=False, capture_output=True, text=True)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    assert not target.exists()
+    with suppress(OSError), atomic_folder(target):
+        assert names(target) == ["old.csv"]  # put back before anything else
+        raise OSError("full")
+    assert names(tmp_path) == ["tables"]
+    assert (target / "old.csv").read_text() == "old"
+
+
+def test_what_a_killed_writer_left_goes_and_a_living_one_stays(tmp_path):
+    target = tmp_path / "tables"
+    (tmp_path / ".tables-abandoned" / "inner").mkdir(parents=True)
+    with scratch_folder(tmp_path, ".tables-") as living, atomic_folder(target) as folder:
+        (folder / "new.csv").write_text("new")
+        assert not (tmp_path / ".tables-abandoned").exists()
+        assert living.is_dir()
+    assert names(tmp_path) == ["tables"]
 
 
 def test_json_does_not_depend_on_the_order_of_keys(tmp_path):
