@@ -22,8 +22,9 @@ def main(
 ) -> None:
     """Divide the official training photos into train and val: a fixed number per class is train, the rest val.
 
-    Reads data.split_seed and data.train_per_class of the active profile and the lists of the data set. The official
-    test photos stay the test split. The split depends on its own seed only, never on the seeds of the training.
+    Reads data.split_seed, data.train_per_class and data.at_most of the active profile and the lists of the data set.
+    The official test photos stay the test split. The split depends on its own seed only, never on the seeds of the
+    training.
 
     Writes one CSV per split (image_id, path, label, mask_path, x, y, width, height) and summary.json.
 
@@ -34,7 +35,8 @@ def main(
         from ala.data.split import split, write_splits
 
         data = load(params).active.data
-        summary = write_splits(out, split(read_cub(dataset), data.split_seed, data.train_per_class))
+        parts = split(read_cub(dataset), data.split_seed, data.train_per_class, data.at_most)
+        summary = write_splits(out, parts)
         print(" / ".join(f"{name} {summary[name]['photos']:,}" for name in ("train", "val", "test")))
 
 

@@ -69,6 +69,14 @@ class Expected(Section):
     classes: Count
 
 
+class AtMost(Section):
+    """How many photos of each split a rehearsal keeps, spread evenly over the classes; the classes stay all."""
+
+    train: Annotated[int, Field(strict=True, ge=2)]  # BatchNorm needs two
+    val: Count
+    test: Count
+
+
 class Data(Section):
     """Which photos, and how they are split (METHODS 1)."""
 
@@ -80,6 +88,7 @@ class Data(Section):
     expected: Expected | None = None
     split_seed: Natural
     train_per_class: Count
+    at_most: AtMost | None = None  # null: all photos
     mask_threshold: Annotated[int, Field(strict=True, ge=0, le=254)]  # foreground where grey > threshold
     input_size: Annotated[int, Field(strict=True, ge=16)]  # side S of ALA's input and of the evaluation
 
@@ -114,14 +123,21 @@ class Encoder(Section):
     options: dict[str, StrictBool | int | float | str] = Field(default_factory=dict)  # passed to timm, e.g. pad_type
     norm: Literal["clip", "imagenet", "half"]
     pretrain: Pretrain | None = None
+    random_weights: StrictBool = False  # drawn, never trained: a rehearsal, and every page of its report says so
 
     @model_validator(mode="after")
     def _weights_come_from_one_place(self) -> Encoder:
         given = [name for name in ("pretrained", "checkpoint", "pretrain") if getattr(self, name) is not None]
+        given += ["random_weights"] * self.random_weights
         if len(given) > 1:
-            raise ValueError(f"weights come from one place, not from {' and '.join(given)}; set the others to null")
+            raise ValueError(
+                f"weights come from one place, not from {' and '.join(given)}; set the others to null (random_weights"
+                " to false)"
+            )
         if self.kind == "timm" and self.pretrain is not None:
             raise ValueError("pretrain is contrastive pre-training of an open_clip model; a timm encoder has no text")
+        if self.kind == "timm" and self.random_weights:
+            raise ValueError("random_weights rehearse an open_clip model; give a timm encoder a checkpoint")
         return self
 
 
@@ -420,6 +436,11 @@ class Profile(Section):
             problems.append(
                 f"data.birdlets.train_per_species ({birdlets.train_per_species}) must exceed data.train_per_class"
                 f" ({self.data.train_per_class}), else validation is empty"
+            )
+        if self.encoder.random_weights and self.data.source != "birdlets":
+            problems.append(
+                f"encoder.random_weights rehearse on drawn birds, not on data.source {self.data.source}; set it to"
+                " false and name the weights"
             )
         if problems:
             raise ValueError("; ".join(problems))

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from ala.config.schema import AtMost
 from ala.data.cub import CubIndex
 from ala.runtime.errors import UserError
 from ala.runtime.files import atomic_folder, sha256
@@ -20,12 +21,15 @@ _TYPES = {
 }  # fmt: skip
 
 
-def split(index: CubIndex, split_seed: int, train_per_class: int) -> dict[str, pd.DataFrame]:
+def split(
+    index: CubIndex, split_seed: int, train_per_class: int, at_most: AtMost | None = None
+) -> dict[str, pd.DataFrame]:
     """Divide the official training photos into train and val; the official test photos are test.
 
     For every class the official-train ids, ascending, are permuted by
     `Generator(PCG64(SeedSequence([split_seed, class_id])))` with class ids from 1; the first `train_per_class` are
-    train, the rest val. On CUB's own lists 25 per class gives the slides' 5,000 / 994 / 5,794.
+    train, the rest val. On CUB's own lists 25 per class gives the slides' 5,000 / 994 / 5,794. With `at_most`, so many
+    photos of each split stay, spread evenly over its ids; the first and the last are among them.
 
     Returns:
         `train`, `val` and `test`, each with the columns `image_id, path, label, mask_path, x, y, width, height`
@@ -53,7 +57,14 @@ def split(index: CubIndex, split_seed: int, train_per_class: int) -> dict[str, p
         chosen.update(order[:train_per_class].tolist())
     in_train = frame["image_id"].isin(chosen)
     parts = {"train": in_train, "val": frame["is_train"] & ~in_train, "test": ~frame["is_train"]}
-    return {key: frame.loc[mask, COLUMNS].sort_values("image_id", ignore_index=True) for key, mask in parts.items()}
+    whole = {key: frame.loc[mask, COLUMNS].sort_values("image_id", ignore_index=True) for key, mask in parts.items()}
+    return whole if at_most is None else {key: _spread(rows, getattr(at_most, key)) for key, rows in whole.items()}
+
+
+def _spread(rows: pd.DataFrame, count: int) -> pd.DataFrame:
+    """`count` rows at equal distances, or all where there are no more."""
+    places = np.linspace(0, len(rows) - 1, min(count, len(rows))).round().astype(int)
+    return rows.iloc[places].reset_index(drop=True)
 
 
 def write_splits(folder: Path, splits: dict[str, pd.DataFrame]) -> dict[str, dict[str, int | str]]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ala.config.schema import Encoder
+from ala.contracts.origin import RANDOM_WEIGHTS
 from ala.contracts.preprocessing import Preprocessing
 from ala.encoder.frozen import FrozenEncoder
 from ala.encoder.text import class_features, prompts
@@ -68,7 +69,7 @@ def _build_conv(settings: Encoder, preprocessing: Preprocessing, grid: int) -> F
 def _build_clip(
     settings: Encoder, preprocessing: Preprocessing, texts: Sequence[Sequence[str]], trainer: Trainer | None
 ) -> FrozenEncoder:
-    from ala.encoder.clip_source import load_clip, read_config
+    from ala.encoder.clip_source import load_clip, random_clip, read_config
     from ala.encoder.clip_vit import ClipVit
 
     if settings.options:
@@ -85,6 +86,9 @@ def _build_clip(
         config = read_config(settings.name)
         model, tokenise = trainer(config, preprocessing)
         source["pretrain"] = settings.pretrain.model_dump()
+    elif settings.random_weights:
+        model, tokenise, config = random_clip(settings.name)
+        source["weights"] = RANDOM_WEIGHTS
     else:
         model, tokenise, config, path = load_clip(settings)
         source |= {"pretrained": settings.pretrained, "file": path.name, "sha256": sha256(path)}

@@ -18,6 +18,7 @@ from ala.config.schema import Encoder
 from ala.encoder.clip_vit import check_config, check_visual, require_quick_gelu
 from ala.encoder.weights import fit_weights, read_weights
 from ala.runtime.errors import UserError
+from ala.runtime.seeds import seed_everything
 
 CONFIGS = Path(__file__).parent / "configs"
 
@@ -52,21 +53,41 @@ def load_clip(settings: Encoder) -> tuple[open_clip.CLIP, Tokeniser, dict[str, A
     Raises:
         UserError: no such model or tag, no network, a file that is unreadable or of another architecture.
     """
-    config = read_config(settings.name)
-    known = settings.name in open_clip.list_models()
-    if not known or config.get("custom_text") or "hf_model_name" in config["text_cfg"]:
-        raise UserError(
-            f"encoder.name: {settings.name} has no text tower and tokeniser of OpenAI's form, so class texts cannot be"
-            " encoded; name such a model, e.g. ViT-B-16, or set encoder.pretrain"
-        )
-    config, path = _weight_file(settings, config)
-    check_config(config)
-    model = open_clip.CLIP(**config)
-    check_visual(model.visual)
+    config, path = _weight_file(settings, _config_with_text(settings.name))
+    model = _build(config)
     fit_weights(model, read_weights(path), path, f"the open_clip model {settings.name}")
     if settings.pretrained == "openai":
         require_quick_gelu(model.visual, settings.pretrained)
     return model.eval(), open_clip.get_tokenizer(settings.name), config, path
+
+
+def random_clip(name: str) -> tuple[open_clip.CLIP, Tokeniser, dict[str, Any]]:
+    """The whole open_clip model `name` with weights drawn anew, always the same, its tokeniser and configuration.
+
+    Raises:
+        UserError: no such model, or none with a text tower and tokeniser of OpenAI's form.
+    """
+    config = _config_with_text(name)
+    seed_everything(0, "encoder", "random weights")
+    return _build(config).eval(), open_clip.get_tokenizer(name), config
+
+
+def _config_with_text(name: str) -> dict[str, Any]:
+    config = read_config(name)
+    known = name in open_clip.list_models()
+    if not known or config.get("custom_text") or "hf_model_name" in config["text_cfg"]:
+        raise UserError(
+            f"encoder.name: {name} has no text tower and tokeniser of OpenAI's form, so class texts cannot be encoded;"
+            " name such a model, e.g. ViT-B-16, or set encoder.pretrain"
+        )
+    return config
+
+
+def _build(config: dict[str, Any]) -> open_clip.CLIP:
+    check_config(config)
+    model = open_clip.CLIP(**config)
+    check_visual(model.visual)
+    return model
 
 
 def _weight_file(settings: Encoder, config: dict[str, Any]) -> tuple[dict[str, Any], Path]:
@@ -75,7 +96,8 @@ def _weight_file(settings: Encoder, config: dict[str, Any]) -> tuple[dict[str, A
     tag = settings.pretrained
     if tag is None:
         raise UserError(
-            f"encoder: {settings.name} would keep random weights; set one of pretrained, checkpoint and pretrain"
+            f"encoder: {settings.name} would keep random weights; set one of pretrained, checkpoint and pretrain, or"
+            " random_weights to true for a rehearsal"
         )
     offered = open_clip.get_pretrained_cfg(settings.name, tag)
     if not offered:

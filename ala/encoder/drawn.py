@@ -17,10 +17,11 @@ def captions_and_trainer(
 ) -> tuple[list[list[str]] | None, Trainer | None]:
     """Arguments of :func:`ala.encoder.build.build_encoder`: one caption per class, and the contrastive training.
 
-    Both are None where the photos are not drawn; the training also where `settings` ask for none.
+    Both are None where the photos are not drawn, and for random weights: a rehearsal takes the path of photographs,
+    whose classes have names only. The training is None also where `settings` ask for none.
     """
     birdlets = data.birdlets
-    if data.source != "birdlets" or birdlets is None:
+    if data.source != "birdlets" or birdlets is None or settings.random_weights:
         return None, None
     captions = [[one.caption()] for one in species(birdlets)]
     training = settings.pretrain

@@ -14,6 +14,8 @@ from ala.runtime.progress import track
 #: Prompts for classes that have only a name (CLIP's wording for data sets of birds, Radford et al. 2021).
 TEMPLATES = ("a photo of a {}, a type of bird.",)
 
+_AT_ONCE = 32  # texts
+
 
 def class_words(name: str) -> str:
     """The words in a CUB folder name.
@@ -42,8 +44,10 @@ def class_features(model: nn.Module, tokenise: Callable[[list[str]], Tensor], te
         float32 `(K, D)`, rows of length 1.
     """
     device = next(model.parameters()).device
-    rows = []
-    for wordings in track(texts, "class texts", unit="class"):
-        vectors = model.encode_text(tokenise(list(wordings)).to(device), normalize=True)  # type: ignore[operator]
-        rows.append(vectors.float().mean(dim=0))  # (D,)
-    return F.normalize(torch.stack(rows), dim=-1)
+    flat = [wording for wordings in texts for wording in wordings]
+    parts = []
+    for start in track(range(0, len(flat), _AT_ONCE), "class texts", unit="batch"):
+        tokens = tokenise(flat[start : start + _AT_ONCE]).to(device)
+        parts.append(model.encode_text(tokens, normalize=True).float())  # type: ignore[operator]
+    by_class = torch.cat(parts).split([len(wordings) for wordings in texts])
+    return F.normalize(torch.stack([vectors.mean(dim=0) for vectors in by_class]), dim=-1)

@@ -31,7 +31,13 @@ def what_was_run(run: Run) -> str:
         f"**What was run:** profile `{settings.profile}`, {source}{classes}{f' ({splits})' if splits else ''}, input"
         f" {data.input_size}×{data.input_size}, seeds {settings.seeds}; main model `{settings.main_variant}`."
     ]
-    if data.source == "birdlets":
+    if run.mark is not None:
+        said.append(
+            f"**{run.mark[0].upper()}{run.mark[1:]}.** The encoder never learned and the photos are a handful of"
+            " drawings: no number here means anything, whatever a verdict or a bold figure says. What is shown is that"
+            " every stage, shape, path and table works at the paper's sizes."
+        )
+    elif data.source == "birdlets":
         said.append(
             "**These are drawn birds and a small encoder: the numbers stand for nothing but themselves.** They are not"
             " comparable with the slides' values printed beside them, which are from CUB-200-2011 and CLIP ViT-B/16."

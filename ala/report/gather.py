@@ -12,6 +12,7 @@ import pandas as pd
 from ala.config.schema import Settings
 from ala.contracts import scores as contract
 from ala.contracts import seal
+from ala.contracts.origin import mark
 from ala.metrics.curves import Curves
 from ala.report import rows
 from ala.report.areas import areas
@@ -48,6 +49,7 @@ def gather(settings: Settings, scores: Path, models: Path, data: Path, maps: Pat
         _json(data / "metrics.json"),
         _json(data / "splits" / "summary.json"),
         _json(models / "encoder" / "metrics.json"),
+        mark=mark(_json(models / "encoder" / "encoder.json")),
     )
     if maps is not None:
         run.areas.update(areas(settings, maps))

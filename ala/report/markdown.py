@@ -11,8 +11,6 @@ from ala.report.run import Run
 
 HEADS = {"miou": "mean IoU ↑", "insertion": "Insertion ↑", "deletion": "Deletion ↓", "id": "ID ↑"}
 ABSENT = "–"
-#: The profile whose numbers may be judged by the slides': the same photos and the same encoder.
-COMPARABLE = "paper"
 
 
 def grid(head: Sequence[str], lines: Sequence[Sequence[str]], left: int = 1) -> str:
@@ -56,7 +54,7 @@ def results(table: pd.DataFrame, key: str, which: str, comparable: bool, brief: 
     """Our values beside the slides' for table `which` (`main` or `ablation`), whose rows `key` names.
 
     The slides' values stand in brackets and small where the run is not `comparable` with them
-    (:func:`ala.report.paper.comparable`). `brief` leaves out accuracy and the numbers of seeds and photos.
+    (:attr:`ala.report.run.Run.comparable`). `brief` leaves out accuracy and the numbers of seeds and photos.
     """
     paper = slides.printed(which)
     best = {name: _best(table, key, f"{name}_mean", name != "deletion") for name in HEADS}
@@ -132,7 +130,7 @@ def document(title: str, run: Run, table: pd.DataFrame, key: str) -> str:
     which = "main" if key == "method" else "ablation"
     parts = [
         f"# {title}",
-        results(table, key, which, run.settings.profile == COMPARABLE),
+        results(table, key, which, run.comparable),
         captions.protocol(run),
         "## Mean IoU by threshold rule",
         threshold_rules(table, key),

@@ -19,8 +19,8 @@ from ala.report import (
     gallery,
     html,
     layers,
+    mark,
     markdown,
-    paper,
     provenance,
     rows,
     style,
@@ -119,6 +119,7 @@ def _make(run: Run, folders: Folders, out: Path) -> None:
     footer = provenance.footer(run, found)
     write_text(out / "report.md", page(run, main, ablation, tested, more, drawn, chosen, footer))
     page_captions = {name: extra.caption for name, extra in more.items() if extra.caption}
+    mark.stamp(out, run.mark)
     write_text(
         out / "index.html", html.render(run, out, folders.maps, folders.scores, store, found["results"], page_captions)
     )
@@ -147,7 +148,7 @@ def page(
         "# Report",
         captions.what_was_run(run),
         "## Main table",
-        markdown.results(main, "method", "main", paper.comparable(run)),
+        markdown.results(main, "method", "main", run.comparable),
         captions.protocol(run),
         "### Mean IoU by threshold rule",
         markdown.threshold_rules(main, "method"),
@@ -160,7 +161,7 @@ def page(
         captions.CLAIMS + " What was tried where a claim does not hold is in `docs/deviations.md`.",
         "CSV: [claims.csv](tables/claims.csv).",
         "## Ablation",
-        markdown.results(ablation, "row", "ablation", paper.comparable(run)),
+        markdown.results(ablation, "row", "ablation", run.comparable),
         '(i) to (iii) as on slide 31; (iv) is added. The slides print (iii) again as "Ours", with other spreads.',
         _picture("ablation", drawn, "Each seed as a dot, mean ± spread beside the slides' value as an open marker."),
         _links("ablation"),

@@ -7,7 +7,7 @@ import math
 import pandas as pd
 
 from ala.report import rows, slides
-from ala.report.markdown import COMPARABLE, grid, number, spread
+from ala.report.markdown import grid, number, spread
 from ala.report.run import Run
 
 COLUMNS = [
@@ -23,11 +23,6 @@ CAPTION = (
     " printed spread, and which kind it is, the slides do not say. Only the profile `paper` is judged: other photos and"
     " another encoder are not comparable."
 )
-
-
-def comparable(run: Run) -> bool:
-    """Whether this run's numbers may be judged by the slides': only CUB-200-2011 with CLIP ViT-B/16 is the same."""
-    return run.settings.profile == COMPARABLE
 
 
 def mark(name: str, row: str, metric: str) -> str:
@@ -75,7 +70,7 @@ def _beside(run: Run, value: slides.Printed, line: pd.Series, metric: str) -> di
     combined = math.hypot(value.spread, deviation) if known else None
     found |= {"ours": mean, "ours_std": deviation if known else None, "difference": mean - value.mean,
               "combined_spread": combined}  # fmt: skip
-    if not comparable(run):
+    if not run.comparable:
         return found | {"verdict": NOT_COMPARABLE}
     if combined is None:
         return found | {"verdict": "one seed has no spread"}

@@ -53,6 +53,7 @@ def record(run: Run, store: Path, models: Path, maps: Path, scores: Path, root: 
             "profile": run.settings.profile,
             "seeds": seeds,
             "main_variant": run.settings.main_variant,
+            **({"mark": run.mark} if run.mark is not None else {}),
             **_commit(root),
             "lock_file_sha256": sha256(root / LOCK) if (root / LOCK).is_file() else None,
             "settings_sha256": hashlib.sha256(run.settings.model_dump_json().encode()).hexdigest(),

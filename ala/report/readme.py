@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from ala.report import captions, markdown, tables
-from ala.report.paper import comparable
 from ala.report.run import Run
 from ala.runtime.errors import UserError
 from ala.runtime.files import write_text
@@ -39,7 +38,7 @@ def main_table(run: Run) -> str:
     """The main table beside the slides', with what it stands for and a link to the rest."""
     return "\n\n".join(
         [
-            markdown.results(tables.main(run), "method", "main", comparable(run), brief=True),
+            markdown.results(tables.main(run), "method", "main", run.comparable, brief=True),
             captions.what_was_run(run),
             "Mean ± sample standard deviation over seeds; bold: best of the methods that explain a model; `box` is the"
             " ground-truth box, an oracle.",

@@ -11,6 +11,9 @@ import pandas as pd
 from ala.config.schema import Settings
 from ala.report import rows
 
+#: The profile whose numbers may be judged by the slides': the same photos and the same encoder.
+COMPARABLE = "paper"
+
 
 @dataclass(frozen=True)
 class Cell:
@@ -51,6 +54,7 @@ class Run:
         data, splits, encoder: what those stages wrote about themselves; empty where they wrote nothing.
         notes: sentences about what is missing or odd.
         areas: share of each photo that is attended to, by (method, seed) (:mod:`ala.report.areas`).
+        mark: what every page must say of this run (:func:`ala.contracts.origin.mark`); None for an ordinary one.
     """
 
     settings: Settings
@@ -62,6 +66,12 @@ class Run:
     encoder: dict[str, Any]
     notes: list[str] = field(default_factory=list)
     areas: dict[tuple[str, int], pd.Series] = field(default_factory=dict)
+    mark: str | None = None
+
+    @property
+    def comparable(self) -> bool:
+        """Whether the slides' values judge this run: only CUB-200-2011 with OpenAI's CLIP ViT-B/16 is the same."""
+        return self.settings.profile == COMPARABLE and self.mark is None
 
     def of(self, row: str) -> list[Cell]:
         """The cells behind row `row` of a table (`ala`, `iii`, `fcam` ...), in the order of the seeds."""

@@ -32,7 +32,7 @@ def changed(tmp_path: Path):
 def test_the_projects_own_file_is_valid_and_complete():
     settings = load(PARAMS)
     assert settings.main_variant == "aea-true-sbn-true"
-    assert set(settings.profiles) == {"mini", "photos", "paper"}
+    assert set(settings.profiles) == {"mini", "photos", "paper", "rehearsal"}
     assert {name: row.model_dump() for name, row in settings.ablations.items()} == ROWS
     assert len(settings.seeds) >= 3
 
@@ -93,6 +93,9 @@ def test_a_learning_rate_is_a_positive_finite_number(changed, text):
         ("aea: true ", "aeaa: true ", "aeaa: unknown setting"),
         ("    rise: {n_masks: 500,", "    rise: {", "profiles.mini.rise.n_masks: is missing"),
         ("checkpoint: null   ", "pretrained: x\n      checkpoint: y #", "weights come from one place"),
+        ("      pretrain: {", "      random_weights: true\n      pretrain: {", "not from pretrain and random_weights"),
+        ("kind: timm\n", "kind: timm\n      random_weights: true\n", "random_weights rehearse an open_clip model"),
+        ("pretrained: openai ", "random_weights: true #", "rehearse on drawn birds, not on data.source download"),
     ],
 )  # fmt: skip
 def test_one_sentence_for_each_mistake(changed, old, new, message):

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ala.config.schema import AtMost
 from ala.data.cub import read_cub
 from ala.data.split import COLUMNS, read_splits, split, write_splits
 from ala.runtime.errors import UserError
@@ -50,6 +51,17 @@ def test_seed_changes_train_and_val_only(shared_cub: Path) -> None:
     assert zero["train"].equals(again["train"])
     assert not zero["train"].equals(one["train"])
     assert zero["test"].equals(one["test"])
+
+
+def test_a_rehearsal_keeps_a_few_photos_spread_over_the_classes(shared_cub: Path) -> None:
+    index = read_cub(shared_cub)
+    whole = split(index, 0, 25)
+    parts = split(index, 0, 25, AtMost(train=4, val=1, test=10_000))
+    assert [len(parts[name]) for name in ("train", "val", "test")] == [4, 1, 5794]
+    assert parts["train"]["label"].tolist() == [0, 66, 133, 199]
+    assert parts["train"]["image_id"].isin(whole["train"]["image_id"]).all()
+    assert parts["val"].equals(whole["val"].head(1))
+    assert parts["test"].equals(whole["test"])
 
 
 @pytest.mark.parametrize("train_per_class", [3, 25])

@@ -11,6 +11,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from ala.config.schema import Encoder
+from ala.contracts.origin import mark
 from ala.contracts.preprocessing import Preprocessing
 from ala.data.store import Store
 from ala.encoder import assert_frozen, build_encoder, load_encoder, save_encoder
@@ -121,6 +122,26 @@ def test_openai_weights_under_plain_gelu_are_refused(monkeypatch, clip_file):
         build_encoder(settings(name="ViT-B-16", pretrained="openai"), 16, 2, NAMES)
 
 
+def test_random_weights_are_always_the_same_and_say_so(small_vit_b_16, tmp_path):
+    torch.manual_seed(1)
+    one = build_encoder(settings(name="ViT-B-16", random_weights=True), 16, 2, NAMES)
+    torch.manual_seed(2)
+    other = build_encoder(settings(name="ViT-B-16", random_weights=True), 16, 2, NAMES)
+    assert all(torch.equal(value, other.weights()[name]) for name, value in one.weights().items())
+    assert torch.equal(one.text_features, other.text_features)
+    assert not torch.allclose(one.text_features[0], one.text_features[1])  # the text tower and its tokeniser ran
+    save_encoder(one, tmp_path)
+    about = json.loads((tmp_path / "encoder.json").read_text())
+    assert about["source"]["weights"] == "random weights"
+    assert about["source"]["texts"][0] == ["a photo of a Red Bird, a type of bird."]
+    assert mark(about) == "rehearsal: random weights"
+
+
+def test_trained_weights_have_no_mark(clip_file, tmp_path):
+    save_encoder(build_encoder(settings(name="ViT-B-16", checkpoint=str(clip_file)), 16, 2, NAMES), tmp_path)
+    assert mark(json.loads((tmp_path / "encoder.json").read_text())) is None
+
+
 def test_without_network_the_remedy_is_a_file(monkeypatch):
     def fail(offered):
         raise ConnectionError("no route to host\nmore lines")
@@ -138,6 +159,7 @@ def test_without_network_the_remedy_is_a_file(monkeypatch):
             {"name": "ViT-X-99"},
             r"'ViT-X-99' is neither in ala/encoder/configs \(birdlet-clip\) nor a model of open_clip",
         ),
+        ({"random_weights": True}, "birdlet-clip has no text tower and tokeniser of OpenAI's form"),
         ({"name": "ViT-B-16"}, "would keep random weights"),
         ({"name": "ViT-B-16", "pretrained": "nobody"}, "no weights 'nobody' for ViT-B-16; it has openai"),
         ({"name": "ViT-B-16", "checkpoint": "none.safetensors"}, r"none\.safetensors does not exist"),

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ala.report import claims, paper, rows
+from ala.report import claims, rows
 from ala.report.html import catalogue
 from ala.report.html.trace import NAMING, Trace, trace
 from ala.report.run import Run
@@ -77,7 +77,7 @@ def table(run: Run, path: Path, caption: str | None = None) -> Table:
     """The CSV file `path` as a table; `caption` (Markdown) stands for the catalogue's."""
     content = read(path)
     known = catalogue.TABLES.get(path.stem) or catalogue.Known(path.stem.replace("_", " ").capitalize(), "")
-    columns = _columns(content, paper.comparable(run))
+    columns = _columns(content, run.comparable)
     best = _best(content, known)
     lines = [
         (
