@@ -28,9 +28,11 @@ class _Loader(yaml.SafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[Any] = set()
         for key_node, _ in node.value:
+            line = key_node.start_mark.line + 1
+            if not isinstance(key_node, yaml.ScalarNode):
+                raise yaml.constructor.ConstructorError(None, None, f"the key in line {line} is no word")
             key = self.construct_object(key_node, deep=True)
             if key in seen:
-                line = key_node.start_mark.line + 1
                 raise yaml.constructor.ConstructorError(None, None, f"key {key!r} stands twice (again in line {line})")
             seen.add(key)
         return super().construct_mapping(node, deep)
@@ -44,20 +46,25 @@ _Loader.add_implicit_resolver(
 )
 
 
+_MOST_NODES = 100_000  # our own file has some hundreds; aliases of aliases can ask for more than any memory holds
+
+
 def load(path: Path | str = "params.yaml") -> Settings:
     """Read and validate `path`.
 
     Raises:
-        UserError: the file is missing or no YAML, or settings are unknown, of a wrong type, out of range or
+        UserError: the file is missing, unreadable or no YAML, or settings are unknown, of a wrong type, out of range or
             impossible together. All of them are listed, each with its place, its value and what is allowed.
     """
     path = Path(path)
     try:
-        raw = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506 - a SafeLoader, see above
+        raw = _parse(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(f"{path} does not exist; run the command in the project's folder") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not readable as YAML: {' '.join(str(error).split())}") from None
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror}); check the file and its permissions") from None
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: no UTF-8, or a number of 5,000 digits
+        raise UserError(f"{path} is not readable as YAML: {_reason(error)}; correct it there") from None
     if not isinstance(raw, dict):
         raise UserError(f"{path} must hold settings by name (`profile: mini` ...), got {type(raw).__name__}")
     try:
@@ -68,6 +75,47 @@ def load(path: Path | str = "params.yaml") -> Settings:
         if isinstance(raw.get("profiles"), dict) and "profile" in raw:
             lines += [line for line in unknown_profile(raw["profile"], raw["profiles"]) if line not in " ".join(lines)]
         raise UserError(f"{path} has {len(lines)} error{'s' if len(lines) > 1 else ''}:", *lines) from None
+
+
+def _parse(text: str) -> Any:
+    """The content of a YAML document, once it is known to be finite and of a sensible size."""
+    loader = _Loader(text)
+    try:
+        node = loader.get_single_node()
+        if node is None:
+            return None
+        nodes = _expanded(node, {})
+        if nodes > _MOST_NODES:
+            raise yaml.YAMLError(f"its aliases unfold to {nodes:,} values, at most {_MOST_NODES:,} are read")
+        return loader.construct_document(node)
+    finally:
+        loader.dispose()
+
+
+def _reason(error: Exception) -> str:
+    """What is wrong with the text and where, in one line."""
+    if isinstance(error, RecursionError):
+        return "its brackets or indents are too deep"
+    if type(error) is ValueError:  # of int(); its text tells how to lift Python's limit
+        return "a number has more digits than any setting needs"
+    if not isinstance(error, yaml.MarkedYAMLError):
+        return " ".join(str(error).split()).replace('in "<unicode string>", ', "at ")
+    mark = error.problem_mark
+    place = f" (line {mark.line + 1}, column {mark.column + 1})" if mark is not None else ""
+    return " ".join(filter(None, (error.context, error.problem))) + place
+
+
+def _expanded(node: yaml.Node, known: dict[int, int]) -> int:
+    """The number of values below `node` when each alias is written out."""
+    if not isinstance(node, yaml.CollectionNode):
+        return 1
+    if id(node) not in known:
+        known[id(node)] = -1  # under way
+        children = [part for item in node.value for part in (item if isinstance(item, tuple) else (item,))]
+        known[id(node)] = 1 + sum(_expanded(child, known) for child in children)
+    elif known[id(node)] < 0:
+        raise yaml.YAMLError(f"the value in line {node.start_mark.line + 1} contains itself")
+    return known[id(node)]
 
 
 def _sentence(item: Any) -> str:

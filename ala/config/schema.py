@@ -32,8 +32,8 @@ Number = Annotated[float, BeforeValidator(_number), Field(allow_inf_nan=False)]
 Fraction = Annotated[Number, Field(ge=0, le=1)]
 Positive = Annotated[Number, Field(gt=0)]
 NotNegative = Annotated[Number, Field(ge=0)]
-Count = Annotated[int, Field(strict=True, ge=1)]
-Natural = Annotated[int, Field(strict=True, ge=0)]
+Count = Annotated[int, Field(strict=True, ge=1, le=2**53)]  # what JSON and float64 hold exactly
+Natural = Annotated[int, Field(strict=True, ge=0, le=2**53)]
 Batch = Count | Literal["auto"]  # auto: what a short trial finds to be fastest on this device
 
 

@@ -110,6 +110,8 @@ class Maps:
             UserError: the file is missing, is no such archive, or breaks the contract.
         """
         try:
+            if Path(path).is_file() and not zipfile.is_zipfile(path):  # numpy would take it for a pickle
+                raise zipfile.BadZipFile("no .npz archive, or one cut off")
             with np.load(path, allow_pickle=False) as archive:
                 about = json.loads(str(archive["about"]))
                 return cls(archive["image_ids"], _importance(path), about["method"], about["model"],

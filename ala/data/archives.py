@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import lzma
 import math
 import tarfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
@@ -91,8 +93,9 @@ def unpack(archive: Path, folder: Path) -> None:
             ticks = _extracted(tar, archive, raw, folder)
             for _ in track(ticks, f"unpacking {archive.name}", total=math.ceil(size / MIB), unit="MiB"):
                 pass
-    except (tarfile.TarError, EOFError, ValueError) as error:
-        raise UserError(f"{archive} does not unpack ({error}); delete it and fetch it again") from None
+    except (tarfile.TarError, EOFError, ValueError, zlib.error, lzma.LZMAError) as error:
+        reason = str(error).splitlines()[0].rstrip(":") if str(error) else type(error).__name__
+        raise UserError(f"{archive} does not unpack ({reason}); delete it and fetch it again") from None
     except OSError as error:
         raise UserError(f"{archive} does not unpack into {folder} ({error}); check the archive and the disk") from None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean, median
@@ -17,6 +18,8 @@ from ala.runtime.errors import UserError
 
 MAX_PIXELS = 50_000_000  # a small file can claim a picture that fills the memory; CUB's largest photo has 0.25 million
 _GREY = ("1", "L", "LA", "La")
+_DEEP = ("I", "F")  # modes of more than 8 bits a channel
+_ORIENTATION = 0x0112  # of EXIF; above 4 width and height change places
 
 
 @dataclass(frozen=True)
@@ -73,9 +76,12 @@ def verify(index: CubIndex, threshold: int = 127) -> Facts:
         threshold: a mask needs a pixel of a grey level above it, because IoU is undefined without foreground.
 
     Raises:
-        UserError: a file is missing or does not decode, a mask is not 8-bit, has another size than its photo or no
-            foreground, or a picture is larger than `MAX_PIXELS`. The sentence names the first in the order of the
-            ids and counts the others.
+        UserError: a file is missing, does not decode, is animated, not 8-bit or larger than `MAX_PIXELS`; a mask is
+            coloured, has another size than its photo or no foreground. The sentence names the first in the order of
+            the ids and counts the others.
+
+    A photo is taken as it is stored: an EXIF tag that asks to show it turned is not obeyed, since masks and boxes of
+    CUB-200-2011 belong to the stored pixels.
     """
     rows = list(zip(index.frame["path"], index.frame["mask_path"], strict=True))
     _all_there(index, rows)
@@ -86,7 +92,9 @@ def verify(index: CubIndex, threshold: int = 127) -> Facts:
         except _Damaged as damage:
             return damage
 
-    results = each(check, rows, "checking photos")
+    with warnings.catch_warnings():  # what is too large for _decode is refused there
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        results = each(check, rows, "checking photos")
     _refuse([item for item in results if isinstance(item, _Damaged)])
     checked = [item for item in results if isinstance(item, _Checked)]
     levels = np.sum([item.levels for item in checked], axis=0)
@@ -133,13 +141,23 @@ def _refuse(problems: list[_Damaged]) -> None:
 
 def _check(photo_file: Path, mask_file: Path, threshold: int) -> _Checked:
     photo, mask = _decode(photo_file, "photo"), _decode(mask_file, "mask")
-    if mask.mode.startswith(("I", "F")):
+    if photo.mode.startswith(_DEEP):  # Pillow would cut its levels off at 255
+        raise _Damaged("depth", f"photo {photo_file} has mode {photo.mode}; save it with 8 bits per channel")
+    if mask.mode.startswith(_DEEP):
         raise _Damaged("depth", f"mask {mask_file} has mode {mask.mode}; save it as an 8-bit grey PNG")
     if mask.size != photo.size:
+        turned = photo.getexif().get(_ORIENTATION, 1) > 4
         raise _Damaged(
             "size",
-            f"mask {mask_file} has {_size(mask)} pixels, its photo {photo_file} {_size(photo)};"
-            " replace the mask by one of the photo's size",
+            f"mask {mask_file} has {_size(mask)} pixels, its photo {photo_file} {_size(photo)}"
+            + " as stored (its EXIF tag shows it turned)" * turned
+            + "; replace the mask by one of the photo's size",
+        )
+    if mask.mode not in _GREY and _coloured(mask):
+        raise _Damaged(
+            "colour",
+            f"mask {mask_file} is coloured (mode {mask.mode}), so its grey levels mean nothing; save it as an 8-bit"
+            " grey PNG, the object 255",
         )
     levels = np.bincount(np.asarray(mask.convert("L")).ravel(), minlength=256)  # (256,)
     if not levels[threshold + 1 :].any():
@@ -147,6 +165,12 @@ def _check(photo_file: Path, mask_file: Path, threshold: int) -> _Checked:
         value = "is empty" if top == 0 else f"has no grey level above {threshold} (its highest is {top})"
         raise _Damaged("empty", f"mask {mask_file} {value}, so the object is nowhere; redraw it or delist its photo")
     return _Checked(pixels=photo.width * photo.height, grey=photo.mode in _GREY, levels=levels)
+
+
+def _coloured(mask: Image.Image) -> bool:
+    """Whether red, green and blue differ anywhere."""
+    red, green, blue = np.moveaxis(np.asarray(mask.convert("RGB")), -1, 0)  # (h, w) each
+    return bool((red != green).any() or (green != blue).any())
 
 
 def _decode(file: Path, kind: str) -> Image.Image:
@@ -158,6 +182,9 @@ def _decode(file: Path, kind: str) -> Image.Image:
                 raise _Damaged(
                     "huge", f"{kind} {file} claims {_size(image)} pixels, at most {MAX_PIXELS:,} are read; shrink it"
                 )
+            if getattr(image, "is_animated", False) and image.format != "MPO":  # MPO: a JPEG with its own preview
+                frames = getattr(image, "n_frames", 0)
+                raise _Damaged("animated", f"{kind} {file} is animated ({frames} frames); save one of them")
             # The decoders are content with zeros in place of the rest, as an interrupted copy may leave them. verify()
             # follows a PNG's chunks to the last; a JPEG's end marker must follow the scan, at which open() stops.
             if image.format == "JPEG" and content.find(b"\xff\xd9", stream.tell()) < 0:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import warnings
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
@@ -31,7 +32,9 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         except (SafetensorError, OSError, ValueError) as error:
             raise UserError(f"{path} is no readable safetensors file ({_short(error)}); fetch it again") from None
     try:
-        stored = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():  # of torch, on the pickle's age; the sentence below says what matters
+            warnings.simplefilter("ignore", UserWarning)
+            stored = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, OSError, EOFError, ValueError, KeyError, IndexError) as error:
         raise UserError(
             f"{path} is no readable weight file ({_short(error)}); give a .safetensors file or a plain torch state"
@@ -59,7 +62,7 @@ def fit_weights(
         spare: names that the file may hold beyond the network's own, such as a classifier's head.
 
     Raises:
-        UserError: a key is missing, of another shape, or unknown; the first such key is named.
+        UserError: a key is missing, of another shape, unknown, or not finite; the first such key is named.
     """
     own = module.state_dict()
     for name, tensor in own.items():
@@ -71,7 +74,23 @@ def fit_weights(
     for name in weights:
         if name not in own and name not in spare:
             raise _misfit(path, what, f"{name} is unknown to it")
+    require_finite_weights(path, {name: weights[name] for name in own})
     module.load_state_dict({name: weights[name] for name in own})
+
+
+def require_finite_weights(path: Path, weights: Mapping[str, Tensor]) -> None:
+    """Refuse weights that hold NaN or infinity: every answer of their model would, too.
+
+    Raises:
+        UserError: it names the first such tensor of `path`.
+    """
+    for name, tensor in weights.items():
+        if tensor.is_floating_point() and not tensor.isfinite().all():
+            count = int((~tensor.isfinite()).sum())
+            raise UserError(
+                f"{path} holds NaN or infinity in {name} ({count:,} of {tensor.numel():,} values); train or"
+                " fetch it again"
+            )
 
 
 def _misfit(path: Path, what: str, reason: str) -> UserError:

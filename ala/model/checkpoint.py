@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from ala.encoder import load_encoder
+from ala.encoder.weights import require_finite_weights
 from ala.model.adapter import Adapter
 from ala.model.blueprint import Blueprint
 from ala.model.explained import ExplainedModel, TapEncoder
@@ -61,7 +62,7 @@ def load_model(folder: Path, encoder_folder: Path, device: str | torch.device = 
 
     Raises:
         UserError: a file is missing or unreadable, the weights are of another architecture than `model.json` says
-            (the first such key is named), or the model was trained on another encoder.
+            (the first such key is named) or not finite, or the model was trained on another encoder.
     """
     about = read_about(folder)
     trained_on, found = about.get("encoder_sha256"), sha256_of(encoder_folder)
@@ -118,6 +119,7 @@ def restore(folder: Path, encoder: TapEncoder) -> ExplainedModel:
     if lora is not None:
         expected |= {f"lora.{name}": tensor for name, tensor in lora.update().items()}
     _same_architecture(path, expected, tensors)
+    require_finite_weights(path, tensors)
     adapter.load_state_dict({name: tensors[name] for name in adapter.state_dict()})
     if lora is not None:
         lora.load_update({name: tensors[f"lora.{name}"] for name in lora.update()})

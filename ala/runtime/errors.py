@@ -2,9 +2,27 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+#: What the operating system refuses for reasons outside the program, and the way out.
+_OUTSIDE = {
+    errno.ENOSPC: "free space on that disk, or write to another one",
+    errno.EDQUOT: "free space on that disk, or write to another one",
+    errno.EFBIG: "raise the limit on the size of files, or write to another disk",
+    errno.EACCES: "change its permissions, or name another place",
+    errno.EPERM: "change its permissions, or name another place",
+    errno.EROFS: "name a place that can be written to",
+    errno.ENOTDIR: "name another place",
+    errno.EEXIST: "remove what is in the way, or name another place",
+    errno.EISDIR: "remove the folder, or name another place",
+    errno.EIO: "check the disk and its connection",
+    errno.EMFILE: "raise the limit on open files (`ulimit -n`)",
+    errno.ENAMETOOLONG: "shorten the name",
+    errno.ELOOP: "remove the link",
+}
 
 
 class UserError(Exception):
@@ -31,7 +49,8 @@ def _shown(character: str) -> str:
 
 @contextmanager
 def reported() -> Iterator[None]:
-    """Turn a :class:`UserError` into its message on stderr and exit code 2; every other exception passes.
+    """Turn a :class:`UserError` into its message on stderr and exit code 2; so, too, what the operating system refuses
+    (a full disk, a folder that must not be written to); every other exception passes.
 
     Ctrl-C and SIGTERM end the block after the present unit of work (:mod:`ala.runtime.interrupt`), with a sentence how
     to go on and exit code 130. What the block cost is recorded where DVC runs it (:mod:`ala.runtime.ledger`).
@@ -50,4 +69,10 @@ def reported() -> Iterator[None]:
         raise SystemExit(130) from None
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+    except OSError as error:
+        if error.errno not in _OUTSIDE:
+            raise
+        place = error.filename2 or error.filename or "a file"
+        print(f"error: {place}: {error.strerror}; {_OUTSIDE[error.errno]}", file=sys.stderr)
         raise SystemExit(2) from None

@@ -36,6 +36,8 @@ def atomic_path(target: Path) -> Iterator[Path]:
             os.fsync(file.fileno())
         temporary.chmod(0o644)  # mkstemp gives 0600, which would end up in caches that others read
         temporary.replace(target)
+    except OSError as error:
+        raise _named(error, target)  # noqa: B904 - the same error
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -46,11 +48,14 @@ def atomic_folder(target: Path) -> Iterator[Path]:
     target = Path(target)
     _restore(target)
     with scratch_folder(target.parent, f".{target.name}-") as temporary:
-        yield temporary
-        temporary.chmod(0o755)
-        for path in temporary.rglob("*"):  # some writers give 0600, which would end up in caches that others read
-            path.chmod(0o755 if path.is_dir() else 0o644)
-        put_in_place(temporary, target)
+        try:
+            yield temporary
+            temporary.chmod(0o755)
+            for path in temporary.rglob("*"):  # some writers give 0600, which would end up in caches that others read
+                path.chmod(0o755 if path.is_dir() else 0o644)
+            put_in_place(temporary, target)
+        except OSError as error:
+            raise _named(error, target)  # noqa: B904 - the same error
 
 
 @contextmanager
@@ -138,6 +143,13 @@ def _exchange(one: Path, other: Path) -> bool:
     if code in (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EXDEV):  # file systems, old kernels, containers
         return False
     raise OSError(code, os.strerror(code), str(other))
+
+
+def _named(error: OSError, target: Path) -> OSError:
+    """The error with a file's name: writing to an open file, as on a full disk, does not tell which one it was."""
+    if error.errno is not None and error.filename is None:
+        error.filename = str(target)
+    return error
 
 
 def write_text(target: Path, text: str) -> None:

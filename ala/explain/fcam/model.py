@@ -10,12 +10,12 @@ from typing import Any
 import pandas as pd
 import torch
 from pydantic import ValidationError
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from ala.config.schema import Fcam as Settings
 from ala.contracts.preprocessing import Preprocessing
-from ala.encoder.weights import read_weights
+from ala.encoder.weights import read_weights, require_finite_weights
 from ala.explain.fcam.classifier import CamClassifier
 from ala.explain.fcam.decoder import Decoder
 from ala.runtime.errors import UserError
@@ -90,7 +90,7 @@ def save_fcam(folder: Path, trained: Trained) -> None:
     with atomic_folder(folder) as temporary:
         for name, module in (("classifier", trained.model.network), ("decoder", trained.model.decoder)):
             state = {key: value.detach().cpu().contiguous() for key, value in module.state_dict().items()}
-            save_file(state, temporary / f"{name}.safetensors")
+            (temporary / f"{name}.safetensors").write_bytes(save(state))
         trained.classifier_curve.to_csv(temporary / "classifier_curve.csv", index=False)
         trained.decoder_curve.to_csv(temporary / "decoder_curve.csv", index=False)
         write_json(temporary / "model.json", {"format": FORMAT, **trained.about})
@@ -125,5 +125,6 @@ def load_fcam(folder: Path, device: torch.device | str = "cpu") -> Fcam:
         )
         if odd:
             raise UserError(f"{path} and model.json belong to different models ({odd[0]} does not fit); {again}")
+        require_finite_weights(path, state)
         module.load_state_dict(state)
     return Fcam(network, decoder).to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -1,0 +1,63 @@
+"""`python -m tests.hostile.document` writes docs/errors.md: every refusal that the tests know, in its own words."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from pathlib import Path
+
+from tests.hostile.table import ACCEPTED, REFUSED
+from tests.hostile.world import ROOT, build, visit
+
+PAGE = ROOT / "docs/errors.md"
+HEAD = """# What goes wrong, and what is said
+
+A command that is given something broken says so in one sentence (mistakes in `params.yaml`: one line each), writes
+nothing and leaves with exit code 2. This page is made from the cases in `tests/hostile` by
+`python -m tests.hostile.document`; a test compares the two.
+"""
+
+
+def row(what: str, command: str, text: str) -> str:
+    """A line of a table."""
+    cells = (what, f"`{command}`", text.replace("|", "\\|"))
+    return f"| {' | '.join(cells)} |"
+
+
+def said(output: str, folder: Path) -> str:
+    """A message as it stands on the page: without the place of the project, long digits cut."""
+    text = " ".join(output.strip().removeprefix("error: ").split())
+    text = text.replace(f"{folder.resolve()}/", "").replace(f"{folder}/", "")
+    text = re.sub(r"(\.[\w-]+?-)[a-z0-9_]{8}(?=[/.:;' ]|$)", r"\1XXXXXXXX", text)  # names of temporary files
+    text = re.sub(r"(seed-\d+-)[0-9a-f]{16}", r"\1XXXXXXXX", text)  # digests of code
+    text = re.sub(r": line \d+ column \d+ \(char \d+\)", "", text)  # in files that hold measured numbers
+    return re.sub(r"\d{60,}", lambda digits: digits[0][:5] + "...", text)
+
+
+def page(messages: dict[str, list[str]]) -> str:
+    """The whole document, from the messages of each group's cases."""
+    parts = [HEAD]
+    for group, cases in REFUSED.items():
+        rows = [row(case.what, case.command, text) for case, text in zip(cases, messages[group], strict=True)]
+        parts.append(f"## {group}\n\n| what is wrong | command | message |\n|---|---|---|\n" + "\n".join(rows) + "\n")
+    rows = [row(one.what, one.command, one.so) for one in ACCEPTED]
+    parts.append("## Read all the same\n\n| what is unusual | command | what is done |\n|---|---|---|\n" +
+                 "\n".join(rows) + "\n")  # fmt: skip
+    return "\n".join(parts)
+
+
+def main() -> None:
+    """Visit every case and write the page."""
+    with tempfile.TemporaryDirectory() as name:
+        sound, messages = build(Path(name) / "sound"), {}
+        for group, cases in REFUSED.items():
+            messages[group] = []
+            for number, case in enumerate(cases):
+                folder = Path(name) / f"{group.replace(' ', '-')}-{number}"
+                result, _ = visit(sound, folder, case.damage, case.command)
+                messages[group].append(said(result.output, folder))
+    PAGE.write_text(page(messages), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
