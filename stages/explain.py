@@ -45,7 +45,7 @@ def main(
 
     Example: python -m stages.explain --method rise --seed 0
     """
-    with reported():
+    with reported(*(maps / one / f"seed-{seed}" for one in method)):
         from ala.explain import methods
         from ala.runtime.device import resolve
         from ala.runtime.kept import keeping, stage_work

@@ -36,7 +36,7 @@ def main(
 
     Example: python -m stages.fcam --seed 0
     """
-    with reported():
+    with reported(out / f"seed-{seed}"):
         from ala.data.store import Store
         from ala.explain.fcam import save_fcam, train_fcam
         from ala.runtime.device import resolve

@@ -46,7 +46,7 @@ def main(
 
     Example: python -m stages.layers --seed 0
     """
-    with reported():
+    with reported(scores / "layers" / f"seed-{seed}"):
         import pandas as pd
 
         from ala.config.schema import variant_name

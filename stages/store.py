@@ -33,7 +33,7 @@ def main(
 
     Example: python -m stages.store --out data/store
     """
-    with reported():
+    with reported(out):
         from ala.data.cub import read_cub
         from ala.data.split import read_splits
         from ala.data.store_build import build_store, required

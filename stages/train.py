@@ -44,7 +44,7 @@ def main(
 
     Example: python -m stages.train --variant aea-true-sbn-true --seed 0
     """
-    with reported():
+    with reported(*(out / one / f"seed-{seed}" for one in variant)):
         import pandas as pd
 
         from ala.contracts.maps import resize

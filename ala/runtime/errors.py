@@ -6,6 +6,7 @@ import errno
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 #: What the operating system refuses for reasons outside the program, and the way out.
 _OUTSIDE = {
@@ -48,18 +49,21 @@ def _shown(character: str) -> str:
 
 
 @contextmanager
-def reported() -> Iterator[None]:
+def reported(*outs: Path) -> Iterator[None]:
     """Turn a :class:`UserError` into its message on stderr and exit code 2; so, too, what the operating system refuses
     (a full disk, a folder that must not be written to); every other exception passes.
+
+    The block is the only one to write `outs`: another run that does so is waited for (:mod:`ala.runtime.locks`).
 
     Ctrl-C and SIGTERM end the block after the present unit of work (:mod:`ala.runtime.interrupt`), with a sentence how
     to go on and exit code 130. What the block cost is recorded where DVC runs it (:mod:`ala.runtime.ledger`).
     """
     from ala.runtime.interrupt import Stopped, graceful
     from ala.runtime.ledger import recorded
+    from ala.runtime.locks import held
 
     try:
-        with graceful(), recorded():
+        with graceful(), held(outs), recorded():
             yield
     except Stopped as stopped:
         print(f"stopped after {stopped}; run the same command to go on", file=sys.stderr)

@@ -104,7 +104,7 @@ def read_again_and_again(target: Path, begun: Event, stop: Event, found: Path) -
             except OSError as error:
                 bad.append(repr(error))
             else:
-                if len(text) != 200_000 or len(set(text)) != 1:
+                if len(text) != 3000 or len(set(text)) != 1:
                     bad.append(f"{path.name}: {len(text)} characters, {set(text)}")
         times += 1
         begun.set()
@@ -117,8 +117,8 @@ def test_a_reader_finds_the_old_or_the_new_file_whole(tmp_path):
     def rebuild(letter: str) -> None:
         with scratch_folder(target.parent, ".new-") as fresh:
             (fresh / "tables").mkdir()
-            (fresh / "tables" / "main.csv").write_text(letter * 200_000)
-            (fresh / "report.md").write_text(letter * 200_000)
+            (fresh / "tables" / "main.csv").write_text(letter * 3000)
+            (fresh / "report.md").write_text(letter * 3000)
             for part in ("tables", "report.md"):
                 put_in_place(fresh / part, target.parent / part)
 
@@ -135,7 +135,7 @@ def test_a_reader_finds_the_old_or_the_new_file_whole(tmp_path):
     stop.set()
     reader.join(60)
     told = json.loads(found.read_text())
-    assert told["times"] > 20
+    assert told["times"] > 500  # enough to meet the gap that two renames leave, dozens of times
     assert told["bad"] == [], f"{told['count']} bad answers in {told['times']} rounds"
 
 
