@@ -22,6 +22,9 @@ from ala.runtime.seeds import seed_everything
 
 CONFIGS = Path(__file__).parent / "configs"
 
+#: Numbers that OpenAI's state dicts hold beside the weights, and no other's.
+OPENAI_ONLY = frozenset({"input_resolution", "context_length", "vocab_size"})
+
 #: Texts to token ids `(n, context)`.
 Tokeniser = Callable[[list[str]], Tensor]
 
@@ -47,15 +50,18 @@ def read_config(name: str) -> dict[str, Any]:
 def load_clip(settings: Encoder) -> tuple[open_clip.CLIP, Tokeniser, dict[str, Any], Path]:
     """The whole pre-trained model that `settings` name, with its tokeniser, its configuration and its weight file.
 
-    Weights trained with QuickGELU (open_clip says so of each tag; all of OpenAI's) get a model with QuickGELU. A
-    local file says nothing about it: there the name decides, e.g. `ViT-B-16-quickgelu`.
+    Weights trained with QuickGELU (open_clip says so of each tag; all of OpenAI's) get a model with QuickGELU. So does
+    a local file in OpenAI's own form (:data:`OPENAI_ONLY`); of others the name decides, e.g. `ViT-B-16-quickgelu`.
 
     Raises:
         UserError: no such model or tag, no network, a file that is unreadable or of another architecture.
     """
     config, path = _weight_file(settings, _config_with_text(settings.name))
+    weights = read_weights(path)
+    if weights.keys() >= OPENAI_ONLY:
+        config = {**config, "quick_gelu": True}
     model = _build(config)
-    fit_weights(model, read_weights(path), path, f"the open_clip model {settings.name}")
+    fit_weights(model, weights, path, f"the open_clip model {settings.name}", spare=OPENAI_ONLY)
     if settings.pretrained == "openai":
         require_quick_gelu(model.visual, settings.pretrained)
     return model.eval(), open_clip.get_tokenizer(settings.name), config, path

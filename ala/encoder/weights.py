@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import warnings
+import zipfile
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
@@ -31,6 +32,11 @@ def read_weights(path: Path) -> dict[str, Tensor]:
             return load_file(path)
         except (SafetensorError, OSError, ValueError) as error:
             raise UserError(f"{path} is no readable safetensors file ({_short(error)}); fetch it again") from None
+    if _is_torchscript(path):
+        raise UserError(
+            f"{path} is a TorchScript archive, which could run code when opened; if you trust it, convert it once:"
+            f" python -c \"import torch; torch.save(torch.jit.load({str(path)!r}, 'cpu').state_dict(), 'weights.pt')\""
+        )
     try:
         with warnings.catch_warnings():  # of torch, on the pickle's age; the sentence below says what matters
             warnings.simplefilter("ignore", UserWarning)
@@ -91,6 +97,17 @@ def require_finite_weights(path: Path, weights: Mapping[str, Tensor]) -> None:
                 f"{path} holds NaN or infinity in {name} ({count:,} of {tensor.numel():,} values); train or"
                 " fetch it again"
             )
+
+
+def _is_torchscript(path: Path) -> bool:
+    """Whether it is a zip that holds `constants.pkl`, which `torch.jit.save` writes and `torch.save` does not."""
+    if not zipfile.is_zipfile(path):
+        return False
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return any(name.endswith("/constants.pkl") for name in archive.namelist())
+    except (zipfile.BadZipFile, OSError):
+        return False  # torch.load says what is wrong with it
 
 
 def _misfit(path: Path, what: str, reason: str) -> UserError:

@@ -122,6 +122,18 @@ def test_openai_weights_under_plain_gelu_are_refused(monkeypatch, clip_file):
         build_encoder(settings(name="ViT-B-16", pretrained="openai"), 16, 2, NAMES)
 
 
+def test_a_file_of_openais_form_is_read_and_gets_quick_gelu(clip_file, small_vit_b_16, tmp_path):
+    """As `torch.jit.load(...).state_dict()` gives it: half precision, and three numbers beside the weights."""
+    numbers = {"input_resolution": 224, "context_length": 77, "vocab_size": 49408}
+    state = {name: value.half() for name, value in load_file(clip_file).items()}
+    torch.save(state | {name: torch.tensor(value) for name, value in numbers.items()}, tmp_path / "openai.pt")
+    encoder = build_encoder(settings(name="ViT-B-16", checkpoint=str(tmp_path / "openai.pt")), 16, 2, NAMES)
+    assert {type(block.mlp.gelu).__name__ for block in encoder.blocks} == {"QuickGELU"}
+    assert encoder.weights()["conv1.weight"].dtype == torch.float32
+    plain = build_encoder(settings(name="ViT-B-16", checkpoint=str(clip_file)), 16, 2, NAMES)
+    assert {type(block.mlp.gelu).__name__ for block in plain.blocks} == {"GELU"}
+
+
 def test_random_weights_are_always_the_same_and_say_so(small_vit_b_16, tmp_path):
     torch.manual_seed(1)
     one = build_encoder(settings(name="ViT-B-16", random_weights=True), 16, 2, NAMES)

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import pickle
+import re
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -40,6 +43,17 @@ def test_stored_code_never_runs(tmp_path):
         with pytest.raises(UserError, match=f"{name} is no readable weight file"):
             read_weights(tmp_path / name)
     assert not (tmp_path / "sprung").exists()
+
+
+@pytest.mark.filterwarnings("ignore")  # torch.jit is deprecated; OpenAI's files are what they are
+def test_torchscript_is_refused_with_the_way_to_convert_it(tmp_path):
+    layer = nn.Linear(2, 1)
+    torch.jit.save(torch.jit.script(layer), tmp_path / "script.pt")
+    with pytest.raises(UserError, match="TorchScript archive, which could run code") as error:
+        read_weights(tmp_path / "script.pt")
+    code = re.search(r'python -c "(.*)"$', str(error.value)).group(1)
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True)
+    assert torch.equal(read_weights(tmp_path / "weights.pt")["weight"], layer.weight)
 
 
 @pytest.mark.parametrize("name", ["w.safetensors", "w.pt"])
