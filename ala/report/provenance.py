@@ -73,7 +73,7 @@ def record(run: Run, store: Path, models: Path, maps: Path, scores: Path, root: 
 
 
 def _commit(root: Path) -> dict[str, Any]:
-    """The last commit that touched :data:`SOURCES`, and whether they differ from it; None without Git."""
+    """The last commit that touched :data:`SOURCES`, whether they differ from it, and which; None without Git."""
 
     def git(*words: str) -> str | None:
         try:
@@ -82,17 +82,19 @@ def _commit(root: Path) -> dict[str, Any]:
             )
         except FileNotFoundError:
             return None
-        return done.stdout.strip() if done.returncode == 0 else None
+        return done.stdout.rstrip() if done.returncode == 0 else None
 
     commit, changes = git("log", "-1", "--format=%H"), git("status", "--porcelain")
-    return {"commit": commit or None, "dirty": None if changes is None else bool(changes)}
+    if changes is None:
+        return {"commit": commit or None, "dirty": None, "changed": []}
+    return {"commit": commit or None, "dirty": bool(changes), "changed": [line[3:] for line in changes.splitlines()]}
 
 
 def footer(run: Run, found: dict[str, Any]) -> str:
     """The closing section of the report, from :func:`record`."""
     results = found["results"]
     splits = [f"{name} {digest[:_SHOWN]}" for name, digest in results["split_sha256"].items()]
-    state = {None: "", False: "", True: ", with changes that are not committed"}[results["dirty"]]
+    state = f", with changes that are not committed: {', '.join(results['changed'])}" if results["dirty"] else ""
     lines = [
         "Each hash is the beginning of a sha256; whole ones, and wall time, peak memory and forward passes by"
         " stage, are in [provenance.json](provenance.json). The commit is the last one that touched code, settings or"

@@ -45,7 +45,7 @@ def test_the_commit_is_the_last_one_of_code_or_settings(found, tmp_path):
     assert (results["commit"], results["dirty"]) == (code, False)
     (tmp_path / "ala/a.py").write_text("2\n")
     assert make(tmp_path)["results"]["dirty"] is True
-    assert ", with changes that are not committed" in footer(found[0], make(tmp_path))
+    assert ", with changes that are not committed: ala/a.py\n" in footer(found[0], make(tmp_path))
 
 
 def test_nothing_tells_of_the_machine(found, fake, tmp_path):
