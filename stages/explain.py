@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -46,6 +47,7 @@ def main(
     Example: python -m stages.explain --method rise --seed 0
     """
     with reported(*(maps / one / f"seed-{seed}" for one in method)):
+        from ala.contracts.collapsed import warning
         from ala.explain import methods
         from ala.runtime.device import resolve
         from ala.runtime.kept import keeping, stage_work
@@ -60,6 +62,10 @@ def main(
         with keeping(work):
             for one in method:
                 made = methods.maps_by_file(one, seed, settings, store, models, where)
+                for split, contents in made.items():
+                    said = warning(contents, f"{one}, seed {seed}, {split} photos")
+                    if said is not None:
+                        print(f"warning: {said}", file=sys.stderr)
                 out = maps / one / f"seed-{seed}"
                 with atomic_folder(out) as folder:
                     for name, contents in made.items():

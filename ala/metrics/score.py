@@ -12,6 +12,7 @@ import torch
 
 from ala.config.schema import Engine, Metrics
 from ala.contracts.classifier import Classifier
+from ala.contracts.collapsed import collapsed_of
 from ala.contracts.maps import Maps
 from ala.contracts.scores import COLUMNS
 from ala.data.store import Store, subset_rows
@@ -123,6 +124,7 @@ def score(val_maps: Maps, test_maps: Maps, truth: Truth, probe: Probe, settings:
         **{f"miou_{rule}": float(table[f"iou_{rule}"].mean()) for rule in iou.RULES},
         **{name: float(table[name].mean()) for name in ("insertion", "deletion", "id")},
         **{f"empty_{rule}": int(table[f"empty_{rule}"].sum()) for rule in iou.RULES},
+        **{f"collapsed_{kind}": int(found.sum()) for kind, found in collapsed_of(test_maps).items()},
         "tau_val": tau, "steps": curves.insertion.shape[1] - 1, "tie_share": float(curves.tie_shares.mean()),
         "forwards": curves.forwards,
     }  # fmt: skip

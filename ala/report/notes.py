@@ -57,6 +57,11 @@ def _of_cell(cell: Cell, main_variant: str) -> Iterator[str]:
     if cell.method == "rise" and explained not in (None, main_variant):
         yield f"it explains `{explained}`, not the main model; run `{rows.command(cell.method, [cell.seed])}`"
 
+    collapsed = {kind: cell.summary.get(f"collapsed_{kind}", 0) for kind in ("constant", "one_pixel")}
+    if any(collapsed.values()):
+        counts = " and ".join(f"{number} {kind.replace('_', ' ')}" for kind, number in collapsed.items() if number)
+        yield f"maps have collapsed: {counts} of {len(cell.mapped)}; their scores measure the rule and not the map"
+
     has_iou = cell.scores[list(IOU_RULES)].notna()
     partly, wholly = has_iou.any(axis=1), has_iou.all(axis=1)
     if not partly.any():

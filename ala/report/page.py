@@ -208,7 +208,7 @@ def page(
         "## Data and encoder",
         captions.data_and_encoder(run),
         _picture("data", drawn, "Test photos spread evenly over the classes, the object outlined."),
-        "## What was not run",
+        "## What was not run, or is odd",
         "\n".join(f"- {note}" for note in run.notes) or "Nothing is missing: every method was run with every seed.",
         "## Where it comes from",
         "Per-image scores and curves are in `scores/METHOD/seed-SEED/` after `dvc repro`; they are too large to be"

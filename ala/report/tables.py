@@ -26,8 +26,9 @@ AVERAGED = {
 }
 #: Photos whose thresholded map is empty, counted per seed (METHODS 5.4: mean + std can select nothing).
 EMPTY = contract.FLAGS
-#: From the evaluate stage's summary: the threshold found on validation, the share of tied pixels, forward passes.
-KEPT = ["tau_val", "tie_share", "forwards"]
+#: From the evaluate stage's summary: the threshold found on validation, the share of tied pixels, maps that say
+#: nothing, forward passes.
+KEPT = ["tau_val", "tie_share", "collapsed_constant", "collapsed_one_pixel", "forwards"]
 
 #: The contract for `main.csv` and `ablation.csv`; the first columns name the row.
 COLUMNS = [

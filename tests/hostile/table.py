@@ -10,4 +10,10 @@ REFUSED: dict[str, list[Case]] = {
     "Archives": archives.CASES, "Weights and models": weights.CASES, "Splits, stores, maps and scores": results.CASES,
     "Disks and folders": system.CASES,
 }  # fmt: skip
-ACCEPTED: list[Accepted] = [*settings.ACCEPTED, *lists.ACCEPTED, *pictures.ACCEPTED, *system.ACCEPTED]
+ACCEPTED: list[Accepted] = [
+    *settings.ACCEPTED,
+    *lists.ACCEPTED,
+    *pictures.ACCEPTED,
+    *results.ACCEPTED,
+    *system.ACCEPTED,
+]

@@ -130,6 +130,7 @@ def test_binary_maps_are_the_prediction_under_every_rule(truth: Truth, probe: Pr
         np.testing.assert_allclose(found.rows[f"iou_{rule}"], test.foreground(slice(None)).mean(axis=(1, 2)))
         assert found.summary[f"empty_{rule}"] == 0
     assert found.summary["tau_val"] is None
+    assert found.summary["collapsed_constant"] == 0  # it is a mask, not a map that says nothing
     assert found.summary["tie_share"] == 1
 
 
@@ -142,6 +143,7 @@ def test_empty_predictions_are_counted_and_score_zero(truth: Truth, probe: Probe
         assert found.rows[f"iou_{rule}"][3] == 0
         assert found.rows[f"empty_{rule}"].tolist() == [False] * 3 + [True] + [False] * 4
         assert found.summary[f"empty_{rule}"] == 1
+    assert found.summary["collapsed_constant"] == 1
 
 
 def test_a_model_of_another_input_side_is_probed_at_its_own(truth: Truth, small_net: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 
 import numpy as np
@@ -78,6 +79,18 @@ def test_nan_scores_are_notes(copy):
     contract.save(table, path)
     seal(path.parent)
     assert "`fcam`, seed 0: 3 of 12 photos have no map; the means of IoU are over the others" in read().notes
+
+
+def test_collapsed_maps_are_a_note(copy):
+    folder, read = copy
+    path = folder / "scores/abn/seed-1/summary.json"
+    summary = json.loads(path.read_text())
+    summary["abn"] |= {"collapsed_constant": 3, "collapsed_one_pixel": 0}
+    path.write_text(json.dumps(summary))
+    seal(path.parent)
+    assert (
+        "`abn`, seed 1: maps have collapsed: 3 constant of 12; their scores measure the rule and not the map"
+    ) in read().notes
 
 
 def test_rise_of_another_main_model_is_a_note(fake):

@@ -122,6 +122,14 @@ def test_maps_become_scores_and_again_the_same(project: Path, method: str) -> No
         assert summary["full"]["miou_otsu"] == pytest.approx(64 / 256)
 
 
+def test_collapsed_maps_are_told(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Toy, "explain", lambda self, images: torch.ones(len(images), 4, 4))
+    result = run(stages.explain, project, "abn")
+    assert result.exit_code == 0, result.output
+    assert "warning: abn, seed 1, val photos: 4 constant of 4 maps have collapsed" in result.output
+    assert "warning: abn, seed 1, test photos: 6 constant of 6 maps have collapsed" in result.output
+
+
 def test_failures_are_one_sentence_and_write_nothing(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for stage, method, message in (
         (stages.explain, "gradcam", "method 'gradcam' does not exist"),

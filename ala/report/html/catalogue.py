@@ -67,6 +67,7 @@ COLUMNS = {
     "higher_mean": "mean of the higher", "lower_mean": "mean of the lower", "ci": "95 % interval", "reason": "why",
     "empty_mean_std": "empty, mean + std", "empty_fixed": "empty, fixed 0.5", "empty_otsu": "empty, Otsu",
     "empty_val": "empty, best on validation", "tau_val": "τ of validation", "tie_share": "tied pixels",
+    "collapsed_constant": "constant maps", "collapsed_one_pixel": "maps of one pixel",
 }  # fmt: skip
 
 #: Figures by the name of their PNG: heading and alternative text.

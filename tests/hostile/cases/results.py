@@ -9,7 +9,7 @@ from collections.abc import Callable
 import numpy as np
 
 from ala.contracts.seal import seal
-from tests.hostile.case import Case
+from tests.hostile.case import Accepted, Case
 from tests.hostile.world import World
 
 STORE, SPLITS, MAPS, SCORES = "data/store/32", "data/splits", "maps/abn/seed-0", "scores/abn/seed-0"
@@ -59,6 +59,10 @@ def _objects(arrays: dict[str, np.ndarray]) -> None:
 def _shorter(arrays: dict[str, np.ndarray]) -> None:
     for name in ("image_ids", "importance", "targets"):
         arrays[name] = arrays[name][:2]
+
+
+def _flat(arrays: dict[str, np.ndarray]) -> None:
+    arrays["importance"][1] = 0.5
 
 
 def _edited(world: World) -> None:
@@ -126,4 +130,16 @@ CASES = [
          "run its evaluate stage again"),
     Case("no scores at all", "report", lambda w: shutil.rmtree(w / "scores"), "scores holds no scores", "params.yaml",
          "run `dvc repro` first"),
+]  # fmt: skip
+
+
+def _counted(world: World, _: str) -> None:
+    summary = json.loads((world / f"{SCORES}/summary.json").read_text())["abn"]
+    assert summary["collapsed_constant"] == 1
+    assert summary["collapsed_one_pixel"] == 0
+
+
+ACCEPTED = [
+    Accepted("a map that is constant", EVALUATE, _maps(_flat), "scored as any other, counted, and told in the report",
+             _counted),
 ]  # fmt: skip
