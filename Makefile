@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help env oracles bench repro experiments report test fuzz lint types lock clean clean-state
+.PHONY: help env plan oracles bench repro experiments report test fuzz lint types lock clean clean-state
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -14,6 +14,9 @@ env: $(VENV)/lock.txt ## make or update the environment in .venv
 $(VENV)/lock.txt: requirements/lock.txt
 	@echo "Installing the environment into $(VENV) (about a minute) ..."
 	requirements/install.sh $(VENV)
+
+plan: env ## what a run will do, need and take on this machine (`make plan PROFILE=paper`: of another profile)
+	@python -m stages.plan $(if $(PROFILE),--profile $(PROFILE))
 
 oracles: env ## add the libraries that tests/oracles compares with
 	python -m pip --disable-pip-version-check install --quiet --no-deps --require-hashes -r requirements/oracles.txt

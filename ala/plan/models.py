@@ -1,0 +1,110 @@
+"""The networks of a profile with random weights: nothing is downloaded or trained, shapes are all that counts."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any
+
+import torch
+
+from ala.config.schema import Profile
+from ala.contracts.preprocessing import Preprocessing
+from ala.encoder.frozen import FrozenEncoder
+from ala.explain.fcam.classifier import CamClassifier
+from ala.explain.fcam.decoder import Decoder
+from ala.explain.fcam.model import Fcam
+from ala.model.adapter import Adapter
+from ala.model.blueprint import plan
+from ala.model.explained import ExplainedModel
+from ala.model.lora import LoraEncoder
+
+#: A variant that has the network of each name in :func:`ala.plan.work.model_of`.
+VARIANT = {"side": "aea-true-sbn-true", "single": "aea-true-sbn-false"}
+
+
+class Models:
+    """Networks of `profile` for `classes` classes on `device`, each built when it is first asked for.
+
+    On the device `meta` they have shapes and no numbers, which is enough to count FLOPs and bytes.
+
+    Raises:
+        UserError: from the properties and methods, where the settings name a network that does not exist or does not
+            fit.
+    """
+
+    def __init__(self, profile: Profile, classes: int, device: torch.device) -> None:
+        self.profile, self.classes, self.device = profile, classes, device
+        self._adapters: dict[str, ExplainedModel] = {}
+
+    @cached_property
+    def encoder(self) -> FrozenEncoder:
+        """The frozen encoder, its weights random."""
+        settings, size = self.profile.encoder, self.profile.data.input_size
+        preprocessing = Preprocessing.named(size, settings.norm)
+        with self.device:
+            if settings.kind == "timm":
+                from ala.encoder.conv import ConvEncoder, build_network
+
+                network = build_network(settings.name, settings.options)
+                return ConvEncoder(
+                    network, settings.name, settings.options, preprocessing, size // self.profile.ala.sbn.patch
+                )
+            from ala.encoder.clip_source import read_config
+            from ala.encoder.clip_vit import ClipVit, build_visual
+
+            config = read_config(settings.name)
+            if settings.pretrained == "openai":
+                config = {**config, "quick_gelu": True}
+            return ClipVit(build_visual(config), config, preprocessing)
+
+    def explained(self, name: str) -> ExplainedModel:
+        """Encoder and adapter `side`, `single` or `abn-LAYER`."""
+        if name not in self._adapters:
+            profile = self.profile
+            abn = profile.abn
+            if name.startswith("abn-"):
+                abn = abn.model_copy(update={"layer": int(name.removeprefix("abn-"))})
+            encoder = self.encoder
+            blueprint = plan(
+                VARIANT.get(name, "abn"), profile.ala, abn, tap_channels=encoder.tap_channels, grid=encoder.grid,
+                input_size=profile.data.input_size, classes=self.classes,
+            )  # fmt: skip
+            with self.device:
+                running: Any = encoder
+                if blueprint.lora is not None:
+                    running = LoraEncoder(encoder, blueprint.lora, blueprint.taps).to(self.device)
+                self._adapters[name] = ExplainedModel(running, Adapter(blueprint, None))
+        return self._adapters[name]
+
+    def classifier(self) -> CamClassifier:
+        """A new classifier of F-CAM, to be trained."""
+        with self.device:
+            network = CamClassifier(self.profile.fcam, self.classes, weights=False)
+        return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def decoder(self, network: CamClassifier) -> Decoder:
+        """A new decoder over `network`, to be trained."""
+        with self.device:
+            decoder = Decoder(network.channels, network.strides, self.profile.fcam.decoder_channels)
+        return decoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    @cached_property
+    def fcam(self) -> Fcam:
+        """The finished F-CAM."""
+        network = self.classifier()
+        return Fcam(network, self.decoder(network))
+
+    def clip(self) -> Any:
+        """The whole CLIP of an open_clip encoder, text tower included: what is downloaded, or pre-trained."""
+        import ala.encoder.open_clip_import  # noqa: F401  (before open_clip)
+
+        import open_clip  # isort: skip
+        from ala.encoder.clip_source import read_config
+
+        with self.device:
+            return open_clip.CLIP(**read_config(self.profile.encoder.name))
+
+
+def parameters(module: torch.nn.Module) -> int:
+    """Numbers in a module's weights and buffers."""
+    return sum(tensor.numel() for tensor in module.state_dict().values())

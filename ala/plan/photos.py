@@ -1,0 +1,70 @@
+"""How many photos a profile has, told without looking at any of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from ala.config.schema import Data
+from ala.data.cub import read_cub
+from ala.runtime.errors import UserError
+
+#: Training and test photos of the official split of CUB-200-2011 (Wah et al. 2011), by its number of photos.
+CUB_SPLIT = {11_788: (5_994, 5_794)}
+
+
+@dataclass(frozen=True)
+class Photos:
+    """Numbers of photos by split, and of classes."""
+
+    classes: int
+    train: int
+    val: int
+    test: int
+
+    @property
+    def all(self) -> int:
+        """Photos of all splits."""
+        return self.train + self.val + self.test
+
+    def subset(self, split: str, per_class: int | None) -> int:
+        """Photos of a class-balanced subset of `split`, `val` or `test`; None means all of it."""
+        return getattr(self, split) if per_class is None else per_class * self.classes
+
+
+def count(data: Data, given: tuple[int, int, int] | None = None) -> Photos:
+    """The photos that the stages `data` and `split` will make of the block `data`.
+
+    A folder's lists are read if the folder is there; what is to be downloaded is known by its `expected` numbers.
+
+    Args:
+        data: the block.
+        given: classes, official training photos and test photos, where they are not to be found out.
+
+    Raises:
+        UserError: the photos cannot be counted, or a class would have none for validation.
+    """
+    birdlets = data.birdlets
+    if given is not None:
+        classes, official, test = given
+    elif data.source == "birdlets" and birdlets is not None:
+        classes = birdlets.species
+        official, test = classes * birdlets.train_per_species, classes * birdlets.test_per_species
+    elif data.root is not None and Path(data.root).is_dir():
+        index = read_cub(Path(data.root))
+        classes, official = len(index.classes), int(index.frame["is_train"].sum())
+        test = len(index.frame) - official
+    elif data.expected is not None and data.expected.photos in CUB_SPLIT:
+        classes, (official, test) = data.expected.classes, CUB_SPLIT[data.expected.photos]
+    else:
+        raise UserError(
+            f"data.root {data.root} is not there, so its photos cannot be counted; name an existing folder, or give"
+            " --photos CLASSES TRAIN TEST, e.g. --photos 200 5994 5794"
+        )
+    train = classes * data.train_per_class
+    if train >= official:
+        raise UserError(
+            f"data.train_per_class ({data.train_per_class}) of {classes} classes leaves none of {official:,} official"
+            " training photos for validation; lower it"
+        )
+    return Photos(classes, train, official - train, test)

@@ -1,0 +1,233 @@
+"""What each stage will do, counted from the settings alone: pure arithmetic, no photo and no model is needed.
+
+The counts mirror the stages (`stages/*.py` and what they call). Those of forward passes are the ledger's
+(:mod:`ala.runtime.ledger`), which tests/plan compares with a real run's.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from ala.config.schema import Profile, Settings
+from ala.explain.methods import VARIANTS
+from ala.explain.trivial import METHODS as TRIVIAL
+from ala.metrics.protocols import LEVELS, SUBSTRATES
+from ala.model.blueprint import VARIANTS as FEEDS
+from ala.plan.photos import Photos
+from ala.training.schedule import phases
+
+#: Kinds of work whose units are forward passes of one image, as the ledger counts them.
+COUNTED = ("encode", "explain", "perturb", "rise")
+#: Images per forward pass where the settings say `auto`; the run itself looks for the fastest number.
+AUTO = 64
+#: The stages of dvc.yaml.
+ORDER = ("data", "split", "store", "encoder", "train", "train_abn", "fcam", "explain", "rise", "evaluate",
+         "evaluate_main", "protocols", "layers", "edge", "report")  # fmt: skip
+#: Stages that run once; all others run once for each seed.
+ONCE = ("data", "split", "store", "encoder", "report")
+#: What a stage imports when it starts, which takes seconds: torch with pandas, the library of the encoder, timm.
+IMPORTS = {
+    "split": ("pandas",), "encoder": ("torch", "encoder"), "train": ("torch", "encoder"),
+    "train_abn": ("torch", "encoder"), "fcam": ("torch", "timm"), "explain": ("torch", "encoder", "timm"),
+    "rise": ("torch", "encoder"), "evaluate": ("torch", "encoder", "timm"), "evaluate_main": ("torch", "encoder"),
+    "protocols": ("torch", "encoder", "timm"), "layers": ("torch", "encoder"), "edge": ("torch", "encoder"),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Work:
+    """`units` of one kind of work in one cell of a stage.
+
+    Attributes:
+        stage: of dvc.yaml.
+        verb: what is done, e.g. `perturb`; :mod:`ala.plan.network_work` and :mod:`ala.plan.photo_work` know them all.
+        model: whose work it is: `side`, `single`, `abn-LAYER`, `fcam`, or nothing.
+        units: how many times; of `encode`, `explain`, `perturb`, `rise` and all kinds of training: images.
+    """
+
+    stage: str
+    verb: str
+    units: int
+    model: str = ""
+
+    @property
+    def kind(self) -> tuple[str, str]:
+        """What costs the same per unit wherever it is done."""
+        return self.verb, self.model
+
+
+def model_of(variant: str, profile: Profile) -> str:
+    """Which network a variant has: `side` with SBN, `single` without, `abn-LAYER`."""
+    feed = FEEDS[variant][1]
+    return f"abn-{profile.abn.layer}" if feed == "direct" else feed
+
+
+def steps(side: int, step: int) -> int:
+    """T, the steps of insertion and of deletion, of a photo of side `side`."""
+    return math.ceil(side * side / step)
+
+
+def curve_frames(profile: Profile) -> int:
+    """Forward passes of one photo's insertion and deletion together: 2T - 1, since they share both ends."""
+    return 2 * steps(profile.data.input_size, profile.metrics.step) - 1
+
+
+def lab_frames(profile: Profile, distinct: int | None = None) -> int:
+    """Forward passes of one photo under all eight protocols `lab` (predicted and true class share them).
+
+    A map quantised to q levels has at most q - 1 distinct masks, since the highest level is its maximum alone, which
+    the first threshold already lies below.
+
+    Args:
+        profile: its `metrics` and input side.
+        distinct: different values of the map where there are few (`full`: 1, `box`: 2).
+    """
+    pixels = profile.data.input_size**2
+    points = math.ceil(pixels / math.ceil(pixels / profile.metrics.lab_points))
+    masks = 0
+    for levels in LEVELS.values():
+        most = points if distinct is None else min(points, distinct)
+        masks += most if levels is None else min(most, max(1, levels - 1))
+    return 2 * len(SUBSTRATES) * masks
+
+
+def stages(settings: Settings, photos: Photos) -> list[Work]:
+    """All work of one cell of every stage, in the order of dvc.yaml; cells of other seeds do the same."""
+    profile = settings.active
+    main, abn = model_of(settings.main_variant, profile), model_of("abn", profile)
+    variants = [model_of(variant, profile) for variant in VARIANTS]
+    own = [*variants, abn, "fcam"]  # models with maps of their own
+    both = photos.val + photos.test
+    metrics = profile.metrics
+    subset, val_subset = (photos.subset(s, n) for s, n in (
+        ("test", metrics.images_per_class), ("val", metrics.val_images_per_class)))  # fmt: skip
+    curves = subset * curve_frames(profile)
+    found = [
+        *(Work(stage, "start", 1, what) for stage, libraries in IMPORTS.items() for what in libraries),
+        *_data(profile, photos),
+        *(work for variant in VARIANTS for work in _training("train", variant, profile, photos)),
+        *_training("train_abn", "abn", profile, photos),
+        *_fcam(profile, photos),
+        *(Work("explain", "explain", both, model) for model in own),
+        Work("rise", "perturb", subset + val_subset, main),
+        Work("rise", "rise", (subset + val_subset) * profile.rise.n_masks, main),
+        *(Work("evaluate", "perturb", photos.test + curves, model) for model in own),
+        Work("evaluate", "iou", len(own) * photos.test), Work("evaluate", "threshold", len(own) * photos.val),
+        Work("evaluate_main", "perturb", 2 * photos.test + (1 + len(TRIVIAL)) * curves, main),
+        Work("evaluate_main", "iou", subset + len(TRIVIAL) * photos.test),
+        Work("evaluate_main", "threshold", val_subset + 2 * photos.val),  # full and box have no threshold
+        *_protocols(settings, photos, own, subset, curves),
+        *_layers(profile, photos, curves),
+        Work("edge", "perturb", photos.test + 3 * curves, main),
+        Work("edge", "edge", len(profile.edge.kappas) * photos.val + photos.test + subset),
+        Work("edge", "guided", len(profile.edge.guided.radius) * len(profile.edge.guided.eps) * photos.val
+             + photos.test + subset),
+        Work("edge", "miou", photos.val + photos.test + subset),  # the original and the largest part
+        Work("edge", "iou", photos.test),
+        Work("report", "report", photos.test),
+    ]  # fmt: skip
+    return sorted((work for work in found if work.units), key=lambda work: ORDER.index(work.stage))
+
+
+def _data(profile: Profile, photos: Photos) -> Iterator[Work]:
+    """The stages data, split, store and encoder."""
+    sizes = [profile.data.input_size, profile.fcam.input_size]
+    crops = [profile.train.augment.resize or sizes[0], profile.fcam.resize or sizes[1]]
+    if profile.data.source == "birdlets":
+        yield Work("data", "draw", photos.all)
+    yield Work("data", "check", photos.all)
+    yield Work("split", "list", photos.all)
+    looked = len(set(sizes)) * (photos.val + photos.test) + len(set(crops)) * photos.train
+    yield Work("store", "decode", looked)
+    pretrain = profile.encoder.pretrain
+    if pretrain is not None:
+        yield Work("encoder", "draw pair", pretrain.pairs)
+        yield Work("encoder", "pretrain", pretrain.epochs * pretrain.pairs)
+    if profile.encoder.kind == "open_clip":
+        yield Work("encoder", "embed", photos.test)  # zero-shot accuracy
+
+
+def _training(stage: str, variant: str, profile: Profile, photos: Photos, diagnosed: bool = True) -> Iterator[Work]:
+    """One training of ALA or ABN; with `train.patience` it may end earlier."""
+    model = model_of(variant, profile)
+    epochs = phases(profile.train.epochs, profile.ala.schedule, FEEDS[variant][0])
+    on = sum(epoch.on for epoch in epochs)
+    off = len(epochs) - on
+    augment = profile.train.augment
+    if keeps_features(profile):
+        yield Work(stage, "encode", photos.train * (2 if augment.hflip else 1) + photos.val, model)
+    else:
+        yield Work(stage, "encode", photos.train * len(epochs) + photos.val * on, model)
+        yield Work(stage, "augment", photos.train * len(epochs))
+    yield Work(stage, "train on", photos.train * on, model)
+    yield Work(stage, "train off", photos.train * off, model)
+    yield Work(stage, "validate", photos.val * on, model)
+    if diagnosed:
+        yield Work(stage, "miou", photos.val * on)
+
+
+def keeps_features(profile: Profile) -> bool:
+    """Whether mirroring is the only augmentation and the encoder stays as it is, so that features are made once.
+
+    Where they do not fit the bound of :func:`ala.training.loop.train_variant` they are made anew all the same, and
+    the plan is too low.
+    """
+    augment = profile.train.augment
+    return profile.ala.lora is None and not (augment.resize or augment.blur or augment.sharpen)
+
+
+def _fcam(profile: Profile, photos: Photos) -> Iterator[Work]:
+    settings = profile.fcam
+    epochs = settings.classifier.epochs
+    yield Work("fcam", "train classifier", epochs * photos.train, "fcam")
+    yield Work("fcam", "look", epochs * photos.val, "fcam")
+    if settings.resize is None or settings.resize == settings.input_size:
+        yield Work("fcam", "look", 2 * photos.train, "fcam")  # each photo and its mirror image, once
+    else:
+        yield Work("fcam", "look", settings.decoder.epochs * photos.train, "fcam")
+    yield Work("fcam", "train decoder", settings.decoder.epochs * photos.train, "fcam")
+
+
+def _protocols(settings: Settings, photos: Photos, own: list[str], subset: int, curves: int) -> Iterator[Work]:
+    """Lab protocol of every map on its own model, official scores of the others' maps on the main model."""
+    profile, position = settings.active, VARIANTS.index(settings.main_variant)
+    main = own[position]
+    others = own[:position] + own[position + 1 :]
+    lab = subset * lab_frames(profile)
+    for model in others:
+        yield Work("protocols", "perturb", photos.test + lab, model)
+    full, box = (subset * lab_frames(profile, distinct) for distinct in (1, 2))
+    on_main = 2 * lab + full + box + 2 * lab  # main model and RISE; trivial: full, box, center and noise
+    yield Work("protocols", "perturb", photos.test + on_main + len(others) * curves, main)
+    maps = len(own) + 1 + len(TRIVIAL)
+    yield Work("protocols", "localise", maps * subset)
+    yield Work("protocols", "rank", maps * subset * len(SUBSTRATES) * len(LEVELS))
+
+
+def _layers(profile: Profile, photos: Photos, curves: int) -> Iterator[Work]:
+    both, layers = photos.val + photos.test, profile.layers.abn
+    for layer in layers:
+        other = profile.model_copy(update={"abn": profile.abn.model_copy(update={"layer": layer})})
+        model = f"abn-{layer}"
+        if layer != profile.abn.layer:
+            yield from _training("layers", "abn", other, photos, diagnosed=False)
+        yield Work("layers", "explain", both, model)
+        yield Work("layers", "perturb", photos.test + curves, model)
+    yield Work("layers", "iou", len(layers) * photos.test)
+    yield Work("layers", "threshold", len(layers) * photos.val)
+    taps = profile.ala.sbn.fusion_map
+    without = len(taps) if isinstance(taps, dict) else profile.ala.sbn.depth + 1  # `all`: taps 0 to depth
+    yield Work("layers", "explain", (1 + without) * photos.test, "side")
+    yield Work("layers", "perturb", without * photos.test, "side")
+    yield Work("layers", "miou", without * photos.test)
+
+
+def forwards(work: list[Work]) -> dict[str, int]:
+    """Forward passes of one cell of each stage, as the ledger will count them."""
+    found = {one.stage: 0 for one in work}
+    for one in work:
+        if one.verb in COUNTED:
+            found[one.stage] += one.units
+    return found
