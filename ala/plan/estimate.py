@@ -25,7 +25,7 @@ class Line:
         forwards: forward passes that the ledger counts.
         flops: of networks, training included.
         download_bytes, disk_bytes: fetched, and left on disk.
-        memory_bytes: at most, of one process.
+        memory_bytes: at most, of one process; where the device is a GPU, of its memory.
         seconds: estimated wall time.
         timed: the share of `seconds` that rests on a timing of that very work; the rest is by FLOPs or assumed.
     """
@@ -62,15 +62,15 @@ def lines(
         downloads: bytes by stage, fetched once for all cells.
         disk: bytes by stage, of one cell.
         memory: bytes by stage, beyond `process`.
-        process: bytes of a process that has imported everything and done nothing.
+        process: bytes of a process that has imported everything and done nothing; 0 for the memory of a GPU.
     """
     found = []
     for stage in dict.fromkeys(one.stage for one in work):
         cells = 1 if stage in ONCE else seeds
         own = [one for one in work if one.stage == stage]
-        seconds = {one: one.units * _rate(one.kind, rates) for one in own}
-        total = sum(seconds.values())
-        sure = sum(value for one, value in seconds.items() if one.kind in rates and rates[one.kind].like is None)
+        total = sum(one.units * _rate(one.kind, rates) for one in own)
+        timed = [one for one in own if one.kind in rates and rates[one.kind].like is None]
+        sure = sum(one.units * _rate(one.kind, rates) for one in timed)
         found.append(Line(
             stage=stage, cells=cells,
             forwards=cells * sum(one.units for one in own if one.verb in COUNTED),

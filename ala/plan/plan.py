@@ -45,7 +45,7 @@ def make(
         UserError: the photos cannot be counted, the settings do not fit together, or `seconds` is too short.
     """
     profile, photos = settings.active, count(settings.active.data, given)
-    process = _process_bytes()
+    process = 0 if device.type == "cuda" else _process_bytes()
     work = stages(settings, photos)
     shapes = Models(profile, photos.classes, META)
     costs = count_flops(work, profile, shapes)
@@ -101,8 +101,7 @@ def described(device: torch.device) -> str:
     """The device's name; of a CPU its model, where the system tells, and the threads that torch uses."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    name = torch.cpu.get_capabilities().get("cpu_name") if hasattr(torch.cpu, "get_capabilities") else None
-    return f"{name or _cpu_name()}, {torch.get_num_threads()} threads"
+    return f"{_cpu_name()}, {torch.get_num_threads()} threads"
 
 
 def _cpu_name() -> str:

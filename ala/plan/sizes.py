@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from ala.config.schema import Profile
 from ala.data.store_build import required
+from ala.explain.fcam.frozen import CACHE_BYTES
 from ala.explain.methods import VARIANTS
 from ala.perturb.batch_size import Batch
 from ala.plan.flops import Cost
@@ -102,7 +103,12 @@ def _weights(work: Work, models: Models) -> int:
 
 
 def _features(work: Work, profile: Profile, photos: Photos, models: Models) -> int:
-    """Features kept for a whole training (:class:`ala.training.features.CachedSource`)."""
+    """Features kept for a whole training: ``CachedSource`` of ALA and ABN, ``FrozenFeatures`` of F-CAM."""
+    settings = profile.fcam
+    if work.verb == "train decoder" and settings.resize in (None, settings.input_size):
+        cells = zip(models.fcam.network.channels, models.fcam.network.strides, strict=True)
+        values = sum(width * (settings.input_size // stride) ** 2 for width, stride in cells)
+        return min(CACHE_BYTES, FLOAT * values * photos.train * 2)
     if not work.verb.startswith("train") or work.model in ("", "fcam") or not keeps_features(profile):
         return 0
     model = models.explained(work.model)

@@ -29,7 +29,8 @@ ORDER = ("data", "split", "store", "encoder", "train", "train_abn", "fcam", "exp
 ONCE = ("data", "split", "store", "encoder", "report")
 #: What a stage imports when it starts, which takes seconds: torch with pandas, the library of the encoder, timm.
 IMPORTS = {
-    "split": ("pandas",), "encoder": ("torch", "encoder"), "train": ("torch", "encoder"),
+    "data": ("pandas",), "split": ("pandas",), "store": ("pandas",), "encoder": ("torch", "encoder"),
+    "train": ("torch", "encoder"),
     "train_abn": ("torch", "encoder"), "fcam": ("torch", "timm"), "explain": ("torch", "encoder", "timm"),
     "rise": ("torch", "encoder"), "evaluate": ("torch", "encoder", "timm"), "evaluate_main": ("torch", "encoder"),
     "protocols": ("torch", "encoder", "timm"), "layers": ("torch", "encoder"), "edge": ("torch", "encoder"),

@@ -12,7 +12,8 @@ from ala.plan.work import Work
 WORK = [
     Work("data", "check", 10),
     Work("rise", "perturb", 4, "side"),
-    Work("rise", "rise", 100, "side"),
+    Work("rise", "rise", 50, "side"),
+    Work("rise", "rise", 50, "side"),  # as two variants with the same network have it
     Work("report", "report", 50),
 ]
 RATES = {("check", ""): Rate(0.5), ("perturb", "side"): Rate(2.0), ("rise", "side"): Rate(0.1, ("perturb", "side"))}
