@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import reprlib
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,14 @@ from ala.runtime.errors import UserError
 class _Loader(yaml.SafeLoader):
     """YAML 1.2 scalars: only true/false are booleans, `1e-5` is a number, a key stands once.
 
-    DVC reads and writes params.yaml by YAML 1.2, PyYAML by YAML 1.1, where `off` is false and `1e-5` is text; with
-    two readings of one file, DVC would take another experiment for run than the code runs.
+    DVC reads and writes params.yaml by YAML 1.2, PyYAML by YAML 1.1, where `off` is false, `1e-5` is text, `017` is 15
+    and `1:30` is 90; with two readings of one file, DVC would take another experiment for run than the code runs.
     """
 
     yaml_implicit_resolvers = {
-        key: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith((":bool", ":float", ":timestamp"))]
+        key: [
+            (tag, pattern) for tag, pattern in resolvers if not tag.endswith((":bool", ":int", ":float", ":timestamp"))
+        ]
         for key, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
 
@@ -37,7 +40,12 @@ class _Loader(yaml.SafeLoader):
             seen.add(key)
         return super().construct_mapping(node, deep)
 
+    def construct_yaml_int(self, node: yaml.ScalarNode) -> int:
+        return int(str(self.construct_scalar(node)))  # decimal only, as the pattern below
 
+
+_Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_yaml_int)
+_Loader.add_implicit_resolver("tag:yaml.org,2002:int", re.compile(r"^[-+]?(?:0|[1-9][0-9]*)$"), "-+0123456789")
 _Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), "tTfF")
 _Loader.add_implicit_resolver(
     "tag:yaml.org,2002:float",
@@ -46,6 +54,7 @@ _Loader.add_implicit_resolver(
 )
 
 
+_LONGEST = 300  # characters of a parser's own words
 _MOST_NODES = 100_000  # our own file has some hundreds; aliases of aliases can ask for more than any memory holds
 
 
@@ -63,7 +72,7 @@ def load(path: Path | str = "params.yaml") -> Settings:
         raise UserError(f"{path} does not exist; run the command in the project's folder") from None
     except OSError as error:
         raise UserError(f"{path} cannot be read ({error.strerror}); check the file and its permissions") from None
-    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: no UTF-8, or a number of 5,000 digits
+    except (yaml.YAMLError, ValueError, LookupError, AttributeError, RecursionError) as error:
         raise UserError(f"{path} is not readable as YAML: {_reason(error)}; correct it there") from None
     if not isinstance(raw, dict):
         raise UserError(f"{path} must hold settings by name (`profile: mini` ...), got {type(raw).__name__}")
@@ -72,7 +81,7 @@ def load(path: Path | str = "params.yaml") -> Settings:
     except ValidationError as error:
         lines = [_sentence(item) for item in error.errors(include_url=False)]
         # Checks across sections run only once each section is valid; this one needs nothing but the names.
-        if isinstance(raw.get("profiles"), dict) and "profile" in raw:
+        if isinstance(raw.get("profiles"), dict) and isinstance(raw.get("profile"), str):
             lines += [line for line in unknown_profile(raw["profile"], raw["profiles"]) if line not in " ".join(lines)]
         raise UserError(f"{path} has {len(lines)} error{'s' if len(lines) > 1 else ''}:", *lines) from None
 
@@ -96,13 +105,15 @@ def _reason(error: Exception) -> str:
     """What is wrong with the text and where, in one line."""
     if isinstance(error, RecursionError):
         return "its brackets or indents are too deep"
-    if type(error) is ValueError:  # of int(); its text tells how to lift Python's limit
+    if type(error) is ValueError and "digits" in str(error):  # of int(); its text tells how to lift Python's limit
         return "a number has more digits than any setting needs"
+    if not isinstance(error, yaml.YAMLError | UnicodeError):  # `!!int x`, `!!bool x`, `!!timestamp x`
+        return "a value is not what its tag says"
     if not isinstance(error, yaml.MarkedYAMLError):
-        return " ".join(str(error).split()).replace('in "<unicode string>", ', "at ")
+        return " ".join(str(error).split()).replace('in "<unicode string>", ', "at ")[:_LONGEST]
     mark = error.problem_mark
     place = f" (line {mark.line + 1}, column {mark.column + 1})" if mark is not None else ""
-    return " ".join(filter(None, (error.context, error.problem))) + place
+    return " ".join(filter(None, (error.context, error.problem)))[:_LONGEST] + place
 
 
 def _expanded(node: yaml.Node, known: dict[int, int]) -> int:
@@ -126,5 +137,12 @@ def _sentence(item: Any) -> str:
     if item["type"] == "missing":
         return f"{place}: is missing; {message[0].lower()}{message[1:]}"
     value = item["input"]
-    shown = "" if isinstance(value, dict) else f"{value!r}: "
+    shown = "" if isinstance(value, dict) else f"{_brief(value)}: "
     return f"{place}: {shown}{message[0].lower()}{message[1:]}"
+
+
+def _brief(value: Any) -> str:
+    """A value as text; of long ones only the beginning."""
+    brief = reprlib.Repr()
+    brief.maxstring = brief.maxother = 80
+    return brief.repr(value)

@@ -6,7 +6,6 @@ import json
 import struct
 import tempfile
 import zipfile
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +13,8 @@ from typing import IO
 
 import numpy as np
 
-from ala.runtime.errors import UserError
-from ala.runtime.files import atomic_path
+from ala.runtime.errors import UserError, reason
+from ala.runtime.files import UNREADABLE, atomic_path
 
 IN_MEMORY = 256 * 2**20  # bytes; larger arrays of maps stay on disk
 _PIECE = 16 * 2**20  # bytes of maps checked or written at a time
@@ -113,15 +112,21 @@ class Maps:
             if Path(path).is_file() and not zipfile.is_zipfile(path):  # numpy would take it for a pickle
                 raise zipfile.BadZipFile("no .npz archive, or one cut off")
             with np.load(path, allow_pickle=False) as archive:
+                ids, targets = (_integers(archive[name], name) for name in ("image_ids", "targets"))
                 about = json.loads(str(archive["about"]))
-                return cls(archive["image_ids"], _importance(path), about["method"], about["model"],
-                           archive["targets"], about["calibrated"], about["binary"])  # fmt: skip
+            for name, kind in (("method", str), ("model", str), ("calibrated", bool), ("binary", bool)):
+                if not isinstance(about[name], kind):
+                    raise ValueError(f"{name} is {about[name]!r}")
+            return cls(ids, _importance(path), about["method"], about["model"], targets, about["calibrated"],
+                       about["binary"])  # fmt: skip
         except UserError as error:
             raise UserError(f"{path}: {error}") from None
         except FileNotFoundError:
             raise UserError(f"{path} does not exist; run the explain stage that writes it") from None
-        except (KeyError, TypeError, ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-            raise UserError(f"{path} is no Maps file ({error}); delete it and run its explain stage again") from None
+        except UNREADABLE as error:
+            raise UserError(
+                f"{path} is no Maps file ({reason(error)}); delete it and run its explain stage again"
+            ) from None
 
     def positions(self, image_ids: np.ndarray) -> np.ndarray:
         """Where the maps of `image_ids` stand: int64 `(m,)`.
@@ -192,20 +197,27 @@ def _member(archive: zipfile.ZipFile, name: str) -> IO[bytes]:
     return archive.open(zipfile.ZipInfo(f"{name}.npy", (1980, 1, 1, 0, 0, 0)), "w", force_zip64=True)
 
 
+def _integers(values: np.ndarray, name: str) -> np.ndarray:
+    values = np.asarray(values)
+    if values.ndim != 1 or values.dtype.kind not in "iu" or not np.can_cast(values.dtype, np.int64):
+        raise ValueError(f"{name} are no list of whole numbers")
+    return values.astype(np.int64)
+
+
 def _importance(path: Path) -> np.ndarray:
     """The array `importance` of an `.npz`: mapped where it is stored as it is, else unpacked."""
     with zipfile.ZipFile(path) as archive, archive.open("importance.npy") as file:
         info = archive.getinfo("importance.npy")
         np.lib.format.read_magic(file)
         shape, fortran, dtype = np.lib.format.read_array_header_1_0(file)
-        if fortran or dtype.hasobject:
+        if fortran or dtype.kind not in "fiub":
             raise ValueError("importance is no array of plain numbers in C order")
         size = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
         if info.file_size != file.tell() + size:
             raise ValueError(
                 f"importance of shape {shape} needs {size:,} bytes, but has {info.file_size - file.tell():,}"
             )
-        if info.compress_type == zipfile.ZIP_STORED and size > IN_MEMORY:
+        if info.compress_type == zipfile.ZIP_STORED and dtype == np.dtype("<f4") and size > IN_MEMORY:
             with path.open("rb") as raw:  # the lengths of name and extra field are the last two numbers of the header
                 raw.seek(info.header_offset + 26)
                 name, extra = struct.unpack("<HH", raw.read(4))
@@ -216,7 +228,8 @@ def _importance(path: Path) -> np.ndarray:
         at_once = _PIECE // dtype.itemsize
         for begin in range(0, flat.size, at_once):
             part = flat[begin : begin + at_once]
-            part[:] = np.frombuffer(file.read(part.size * dtype.itemsize), dtype)
+            with np.errstate(over="ignore"):  # beyond float32 is infinity, which the contract refuses
+                part[:] = np.frombuffer(file.read(part.size * dtype.itemsize), dtype)
         return found
 
 

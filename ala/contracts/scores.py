@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from ala.runtime.errors import UserError
@@ -22,6 +23,13 @@ COLUMNS = [
 #: True or false, and empty for photos without a map; pandas' nullable type keeps the three apart.
 FLAGS = [column for column in COLUMNS if column.startswith("empty_")]
 
+#: What tells rows apart.
+IDENTITY = ["method", "seed", "image_id"]
+
+#: Columns of whole numbers, and of real ones or nothing.
+WHOLE = ["seed", "image_id", "label", "target"]
+REAL = [column for column in COLUMNS if column.startswith("iou_")] + ["insertion", "deletion", "id"]
+
 
 def save(rows: pd.DataFrame, path: Path) -> None:
     """Write `rows` as CSV with full precision, atomically.
@@ -31,7 +39,7 @@ def save(rows: pd.DataFrame, path: Path) -> None:
     """
     if list(rows.columns) != COLUMNS:
         raise UserError(f"{path}: scores have the columns {list(rows.columns)}, not {COLUMNS}")
-    twice = rows.duplicated(["method", "seed", "image_id"])
+    twice = rows.duplicated(IDENTITY)
     if twice.any():
         row = rows[twice].iloc[0]
         raise UserError(f"{path}: image {row.image_id} stands twice for {row.method}, seed {row.seed}")
@@ -43,7 +51,7 @@ def load(path: Path) -> pd.DataFrame:
     """Read what :func:`save` wrote.
 
     Raises:
-        UserError: the file is missing or has other columns.
+        UserError: the file is missing, has other columns or values of other kinds, or an image stands twice.
     """
     try:
         rows = pd.read_csv(path, float_precision="round_trip", dtype=dict.fromkeys(FLAGS, "boolean"))
@@ -53,4 +61,14 @@ def load(path: Path) -> pd.DataFrame:
         raise UserError(f"{path} is no scores table ({error}); delete it and run its evaluate stage again") from None
     if list(rows.columns) != COLUMNS:
         raise UserError(f"{path} has the columns {list(rows.columns)}, not {COLUMNS}; run its evaluate stage again")
-    return rows
+    for names, kind, good in (
+        (WHOLE, "whole numbers", lambda values: values.dtype.kind == "i"),
+        (REAL, "finite numbers", lambda values: values.dtype.kind in "if" and not np.isinf(values).any()),
+        (["correct"], "True and False", lambda values: values.dtype == bool),
+    ):
+        odd = [name for name in names if not good(rows[name])]
+        if odd:
+            raise UserError(f"{path} has not only {kind} in the column {odd[0]}; run its evaluate stage again")
+    if rows.duplicated(IDENTITY).any():
+        raise UserError(f"{path} has an image twice for one method and seed; run its evaluate stage again")
+    return rows.astype(dict.fromkeys(REAL, "float64"))

@@ -30,7 +30,11 @@ def check(folder: Path, command: str) -> None:
     if not path.is_file():
         raise UserError(f"{path} does not exist, so nobody knows whether the scores are whole; run `{command}`")
     sealed = {}
-    for line in path.read_text(encoding="utf-8").splitlines():
+    try:
+        lines = path.read_bytes().decode().split("\n")  # as written; splitlines would also cut names
+    except UnicodeDecodeError:
+        raise UserError(f"{path} is no list of checksums (not UTF-8); run `{command}`") from None
+    for line in filter(None, lines):
         digest, _, name = line.partition("  ")
         sealed[name] = digest
     present = {file.name for file in Path(folder).iterdir() if file.is_file() and file.name != SEAL}

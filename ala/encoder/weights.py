@@ -7,13 +7,15 @@ import warnings
 import zipfile
 from collections.abc import Collection, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from ala.runtime.errors import UserError
+from ala.runtime.errors import UserError, reason
+from ala.runtime.files import UNREADABLE
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
@@ -30,8 +32,8 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     if path.suffix == ".safetensors":
         try:
             return load_file(path)
-        except (SafetensorError, OSError, ValueError) as error:
-            raise UserError(f"{path} is no readable safetensors file ({_short(error)}); fetch it again") from None
+        except (SafetensorError, *UNREADABLE) as error:
+            raise UserError(f"{path} is no readable safetensors file ({reason(error)}); fetch it again") from None
     if _is_torchscript(path):
         raise UserError(
             f"{path} is a TorchScript archive, which could run code when opened; if you trust it, convert it once:"
@@ -41,14 +43,14 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         with warnings.catch_warnings():  # of torch, on the pickle's age; the sentence below says what matters
             warnings.simplefilter("ignore", UserWarning)
             stored = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, OSError, EOFError, ValueError, KeyError, IndexError) as error:
+    except (pickle.UnpicklingError, *UNREADABLE) as error:
         raise UserError(
-            f"{path} is no readable weight file ({_short(error)}); give a .safetensors file or a plain torch state"
+            f"{path} is no readable weight file ({reason(error)}); give a .safetensors file or a plain torch state"
             " dict, files that hold more than tensors are not opened"
         ) from None
     if isinstance(stored, dict) and isinstance(stored.get("state_dict"), dict):
         stored = stored["state_dict"]
-    if not isinstance(stored, dict) or not stored or not all(isinstance(value, Tensor) for value in stored.values()):
+    if not isinstance(stored, dict) or not stored or not all(map(_is_named_tensor, stored.items())):
         raise UserError(f"{path} holds no state dict (tensors by name); save `model.state_dict()` instead")
     if all(name.startswith("module.") for name in stored):
         stored = {name.removeprefix("module."): value for name, value in stored.items()}
@@ -106,14 +108,13 @@ def _is_torchscript(path: Path) -> bool:
     try:
         with zipfile.ZipFile(path) as archive:
             return any(name.endswith("/constants.pkl") for name in archive.namelist())
-    except (zipfile.BadZipFile, OSError):
+    except UNREADABLE:
         return False  # torch.load says what is wrong with it
 
 
-def _misfit(path: Path, what: str, reason: str) -> UserError:
-    return UserError(f"{path} does not fit {what}: {reason}; give weights of this architecture or change encoder.name")
+def _misfit(path: Path, what: str, problem: str) -> UserError:
+    return UserError(f"{path} does not fit {what}: {problem}; give weights of this architecture or change encoder.name")
 
 
-def _short(error: Exception) -> str:
-    """The first sentence of a message that may run over many lines."""
-    return " ".join(str(error).split()).split(". ")[0][:160] or type(error).__name__
+def _is_named_tensor(item: tuple[Any, Any]) -> bool:
+    return isinstance(item[0], str) and isinstance(item[1], Tensor)

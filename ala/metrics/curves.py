@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ala.runtime.errors import UserError
-from ala.runtime.files import atomic_path
+from ala.runtime.errors import UserError, reason
+from ala.runtime.files import UNREADABLE, atomic_path
 
 
 def area(curves: np.ndarray) -> np.ndarray:
@@ -61,8 +59,10 @@ class Curves:
             return cls(**{**parts, "forwards": int(parts["forwards"])})
         except FileNotFoundError:
             raise UserError(f"{path} does not exist; run the evaluate stage that writes it") from None
-        except (KeyError, TypeError, ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-            raise UserError(f"{path} holds no curves ({error}); delete it and run its evaluate stage again") from None
+        except UNREADABLE as error:
+            raise UserError(
+                f"{path} holds no curves ({reason(error)}); delete it and run its evaluate stage again"
+            ) from None
 
     @classmethod
     def join(cls, parts: list[Curves]) -> Curves:

@@ -44,6 +44,11 @@ class UserError(Exception):
         return "\n  ".join("".join(map(_shown, line)) for line in self.args)
 
 
+def reason(error: BaseException) -> str:
+    """A library's own words for `error`, as part of a sentence: the first of theirs, at most 160 characters."""
+    return " ".join(str(error).split()).split(". ")[0][:160] or type(error).__name__
+
+
 def _shown(character: str) -> str:
     return character if character.isprintable() else ascii(character)[1:-1]
 

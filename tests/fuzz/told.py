@@ -7,9 +7,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
+from hypothesis import settings
+
 from ala.runtime.errors import UserError
 
 T = TypeVar("T")
+#: For properties that take tens of milliseconds an example.
+fewer = settings(max_examples=settings().max_examples // 4)
 _PATIENCE = 20  # seconds for one small input
 
 
