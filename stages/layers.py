@@ -74,6 +74,7 @@ def main(
             store,
             where,
         )
+        trainings = []
         with keeping(work):
             scored = []
             for layer in profile.layers.abn:
@@ -82,8 +83,13 @@ def main(
                 else:
                     abn = profile.abn.model_copy(update={"layer": layer})
                     other = profile.model_copy(update={"abn": abn})
-                    classes = len(train.names)
-                    model = train_variant("abn", other, encoder, train, truth.val, classes, seed, device=where).model
+                    decides = other.model_dump(mode="json", include={"abn", "train", "data"})
+                    name = f"layers/seed-{seed}/abn-layer-{layer}"
+                    trainings.append(stage_work(name, {**decides, "seed": seed}, [models / "encoder"], store, where))
+                    model = train_variant(
+                        "abn", other, encoder, train, truth.val, len(train.names), seed,
+                        device=where, work=trainings[-1],
+                    ).model  # fmt: skip
                 scored.append(score_layer(model, layer, truth, profile, seed, where))
             variant = variant_name(aea=True, sbn=True)  # row (iii), whatever the main model is
             ala = load_model(models / variant / f"seed-{seed}", models / "encoder", where)
@@ -97,6 +103,8 @@ def main(
             for each in scored:
                 print("{method}: accuracy {accuracy:.3f}, mIoU {miou_mean_std:.3f}, ID {id:.3f}".format(**each.summary))
             print(taps.to_string(index=False, float_format="{:.3f}".format))
+            for training in trainings:
+                training.finish()  # not before the scores are there: the next run would train again
 
 
 def score_layer(
