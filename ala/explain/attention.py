@@ -15,6 +15,7 @@ from ala.perturb.batch_size import resolve
 from ala.runtime.kept import Call, current
 from ala.runtime.ledger import count_forwards
 from ala.runtime.progress import progress
+from ala.runtime.threads import in_lanes
 
 
 @torch.inference_mode()
@@ -31,7 +32,8 @@ def explain_photos(
     """Importance of photos `rows` at the resolution at which the model makes it.
 
     Args:
-        explain: normalised images `(B, 3, S, S)` to importance `(B, h, w)`, e.g. `ExplainedModel.explain`.
+        explain: normalised images `(B, 3, S, S)` to importance `(B, h, w)`, e.g. `ExplainedModel.explain`; called by
+            several threads at once.
         preprocessing: of that model.
         photos: at the side of `preprocessing`.
         rows: int `(n,)`.
@@ -51,7 +53,7 @@ def explain_photos(
             maps = kept.get(start)
             if maps is None or len(maps) != len(rows[start : start + at_once]):
                 images = preprocessing.normalise(photos.pixels(rows[start : start + at_once]).to(device))
-                maps = explain(images).float().cpu().numpy()  # (b, h, w)
+                maps = in_lanes(explain, images).float().cpu().numpy()  # (b, h, w)
                 count_forwards(len(images))
                 kept.add(start, maps, f"{what}, {start + len(maps):,} of {len(rows):,} photos")
             if start == 0:

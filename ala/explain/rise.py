@@ -19,10 +19,12 @@ from ala.config.schema import Rise
 from ala.contracts.classifier import Classifier
 from ala.contracts.maps import disk_backed
 from ala.contracts.preprocessing import Preprocessing
-from ala.perturb import Batch, Photos, Score, best_batch, target_scores
+from ala.perturb import Batch, Photos, Score, target_scores
+from ala.perturb.batch_size import resolve
 from ala.runtime.errors import UserError
 from ala.runtime.progress import Advance, progress
 from ala.runtime.seeds import numpy_generator
+from ala.runtime.threads import LANE
 
 MASK_MEMORY = 32 * 2**20  # bytes of up-sampled masks held at once; more masks are taken in turns
 SUM_MEMORY = 32 * 2**20  # bytes of maps summed up at once; more photos are taken in groups
@@ -111,7 +113,8 @@ def rise_maps(
 ) -> np.ndarray:
     """RISE maps of photos `rows` for one class each (METHODS 3.3).
 
-    The result depends on `settings.seed`, and neither on `settings.batch` nor on `memory` beyond rounding (1e-6).
+    The result depends on `settings.seed`. On a CPU `settings.batch` changes no byte of it; on a GPU it, and everywhere
+    `memory`, changes nothing beyond rounding (1e-6).
 
     Args:
         model: any Classifier; with `settings.output` "logits" it has a method `logits`, too.
@@ -136,10 +139,10 @@ def rise_maps(
         score = model.logits
     side = model.preprocessing.size
     masks = RiseMasks.draw(settings.n_masks, settings.grid, settings.p1, side, settings.seed)
-    batch = best_batch(score, side, device) if settings.batch == "auto" else settings.batch
+    batch = resolve(settings.batch, score, side, device)
     per_turn, per_group = (max(1, limit // (4 * side * side)) for limit in (memory, sums))
-    if per_turn > batch:
-        per_turn -= per_turn % batch  # so that no forward pass of a turn is cut short
+    if per_turn > LANE:
+        per_turn -= per_turn % LANE  # a CPU's turns begin with a lane; the batch decides nothing about the sums
     found = disk_backed((len(rows), side, side))
     with progress(len(rows) * len(masks), "rise", unit="image") as advance:
         for first in range(0, len(rows), per_group):

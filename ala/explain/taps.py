@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import numpy as np
@@ -44,24 +45,31 @@ def tap_shares(
         float64 `(len(rows),)` for each tap.
     """
     fusions = side_branch(model).fusions
-    batch = resolve(batch, model.explain, model.preprocessing.size, device)  # before the hooks see anything
-    seen: dict[int, list[Tensor]] = {int(name): [] for name in fusions}
+    batch = resolve(batch, model.explain, model.preprocessing.size, device)  # by the model's name, before the hooks
+    taps = [int(name) for name in fusions]
+    seen = threading.local()  # several threads ask the model at once
 
-    def keep(tap: int) -> object:
-        # (B, D, h, w) to the mean length over cells of one photo, (B,): taps of one encoder have one grid
-        return lambda module, inputs, output: seen[tap].append(output.norm(dim=1).double().cpu())
+    def keep(tap: int) -> Callable[[nn.Module, object, Tensor], None]:
+        def hook(module: nn.Module, inputs: object, output: Tensor) -> None:
+            seen.lengths[tap] = output.norm(dim=1).flatten(1)  # (B, D, h, w) to (B, cells)
 
-    handles = [module.register_forward_hook(keep(int(name))) for name, module in fusions.items()]  # type: ignore[arg-type]
+        return hook
+
+    def lengths(images: Tensor) -> Tensor:
+        seen.lengths = {}
+        model.explain(images)
+        return torch.stack([seen.lengths[tap] for tap in taps], dim=1)  # (B, taps, cells): one encoder has one grid
+
+    handles = [fusions[str(tap)].register_forward_hook(keep(tap)) for tap in taps]
     try:
-        explain_photos(
-            model.explain, model.preprocessing, photos, rows, batch, device, "weights of the taps", keep=False
-        )  # the hooks must see every photo; fmt: skip
+        found = explain_photos(
+            lengths, model.preprocessing, photos, rows, batch, device, "weights of the taps", keep=False
+        )
     finally:
         for handle in handles:
             handle.remove()
-    lengths = {tap: torch.cat(parts).flatten(1) for tap, parts in seen.items()}  # (n, cells)
-    total = torch.stack(list(lengths.values())).sum(0)
-    return {tap: (values / total).mean(dim=1).numpy() for tap, values in lengths.items()}
+    shares = found.astype(np.float64) / found.sum(axis=1, keepdims=True, dtype=np.float64)
+    return {tap: shares[:, index].mean(axis=1) for index, tap in enumerate(taps)}
 
 
 @contextmanager

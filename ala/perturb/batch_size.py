@@ -1,7 +1,8 @@
 """How many images a model is best given at a time: found by a short trial, and remembered.
 
 The best batch hangs on the model, the device and the precision, not on the photos. Too small a batch leaves a GPU
-idle, too large a one leaves a CPU's caches. The choice does not change results beyond rounding (1e-6).
+idle, too large a one leaves a CPU's caches. On a CPU the choice changes no byte of the results
+(:mod:`ala.runtime.threads`), on a GPU nothing beyond rounding.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from torch import nn
 
 from ala.perturb.frames import Score
 from ala.runtime.files import write_json
-from ala.runtime.threads import in_parts
+from ala.runtime.seeds import torch_generator
+from ala.runtime.threads import in_lanes, whole_lanes
 
 Batch = int | Literal["auto"]
 
@@ -31,8 +33,8 @@ _found: dict[str, int] = {}
 
 
 def resolve(batch: Batch, score: Score, side: int, device: torch.device) -> int:
-    """`batch` itself, or :func:`best_batch` where it is `auto`."""
-    return best_batch(score, side, device) if batch == "auto" else batch
+    """`batch` itself, or :func:`best_batch` where it is `auto`; on a CPU rounded up to whole lanes."""
+    return whole_lanes(best_batch(score, side, device) if batch == "auto" else batch, device)
 
 
 def best_batch(score: Score, side: int, device: torch.device) -> int:
@@ -70,7 +72,8 @@ def _is_module(network: object) -> bool:
 def _try_sizes(score: Score, side: int, device: torch.device) -> int:
     best, best_rate, batch, began = 1, 0.0, 1, time.perf_counter()
     while batch <= LARGEST:
-        images = torch.randn(batch, 3, side, side, device=device)
+        noise = torch_generator(0, "batch size", device=device)  # the global stream stays as it is
+        images = torch.randn(batch, 3, side, side, device=device, generator=noise)
         try:
             rate = batch / _seconds(score, images, device)
         except torch.OutOfMemoryError:
@@ -92,7 +95,7 @@ def _seconds(score: Score, images: torch.Tensor, device: torch.device) -> float:
     taken = []
     for _ in range(3):
         began = time.perf_counter()
-        in_parts(score, images)
+        in_lanes(score, images)
         if device.type == "cuda":
             torch.cuda.synchronize(device)
         taken.append(time.perf_counter() - began)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ala.perturb.frames import Score
 from ala.runtime.errors import UserError
-from ala.runtime.threads import in_parts
+from ala.runtime.threads import in_lanes
 
 
 class Fitting:
@@ -31,9 +31,9 @@ class Fitting:
         """
         while True:
             try:
-                pieces = images.split(self.limit or len(images))
-                answers = [in_parts(self._score, piece) for piece in pieces]
-                return torch.cat(answers) if len(answers) > 1 else answers[0]
+                if self.limit is None:
+                    return in_lanes(self._score, images)
+                return torch.cat([self._score(piece) for piece in images.split(self.limit)])
             except torch.OutOfMemoryError:
                 tried = min(self.limit or len(images), len(images))
                 if tried == 1:

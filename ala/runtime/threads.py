@@ -1,8 +1,12 @@
-"""A batch shared out to threads that each run the whole model on their part.
+"""A batch answered in lanes: groups of 16 images, each on one thread.
 
 Torch splits every single operation over all threads. The layers of a small model are too short for that: threads wait
-for each other at the end of each, and everything between the layers runs on one. Parts of a batch have nothing to wait
-for, and each part's activations stay in its core's cache.
+for each other at the end of each, and everything between the layers runs on one. Lanes have nothing to wait for, and
+each lane's activations stay in its core's cache.
+
+A CPU's matrix product takes other kernels for other shapes, so the last bits of an answer depend on how many images
+were asked at once. In lanes they are always 16: the last lane is filled up with zeros. So answers are the same bytes
+whatever the batch and the number of threads, as long as batches begin where lanes do (docs/determinism.md).
 """
 
 from __future__ import annotations
@@ -15,44 +19,49 @@ from threading import Barrier
 import torch
 from torch import Tensor
 
-SMALLEST = 16  # images; smaller parts are not worth a thread
+LANE = 16  # images; with fewer the layers are too short, with more small batches have work for few threads
 
 
-def in_parts(score: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
-    """`score(images)`, on a CPU made by several threads from parts of the batch; equal but for rounding (1e-6).
+def whole_lanes(batch: int, device: torch.device) -> int:
+    """`batch`, on a CPU rounded up to whole lanes, so that the next batch begins with a lane."""
+    return -(-batch // LANE) * LANE if device.type == "cpu" else batch
 
-    All threads together use as many cores as torch would. On other devices, for few images, or with a graph, `score` is
-    simply called.
+
+def in_lanes(score: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
+    """`score(images)`, on a CPU made lane by lane on as many threads as torch would use.
+
+    On other devices, or with a graph, `score` is simply called.
 
     Args:
-        score: images `(B, ...)` to `(B, K)`; the answer to an image does not depend on the others, and calls may run
-            at the same time.
+        score: images `(B, ...)` to answers `(B, ...)`; the answer to an image does not depend on the others, and calls
+            may run at the same time.
         images: the batch.
     """
-    threads = torch.get_num_threads()
-    workers = min(threads, len(images) // SMALLEST)
-    if images.device.type != "cpu" or workers < 2 or torch.is_grad_enabled():
+    if images.device.type != "cpu" or torch.is_grad_enabled() or not len(images):
         return score(images)
-    inference = torch.is_inference_mode_enabled()
+    threads, inference = torch.get_num_threads(), torch.is_inference_mode_enabled()
 
-    def part(some: Tensor) -> Tensor:
+    def answers(some: Tensor) -> Tensor:
         with torch.inference_mode(inference), torch.no_grad():  # both are settings of a thread
-            return score(some)
+            if len(some) == LANE:
+                return score(some)
+            return score(torch.cat([some, some.new_zeros(LANE - len(some), *some.shape[1:])]))[: len(some)]
 
-    return torch.cat(list(_team(workers, threads // workers).map(part, images.tensor_split(workers))))
+    lanes = images.split(LANE)
+    return torch.cat(list(map(answers, lanes) if threads == 1 else _team(threads).map(answers, lanes)))
 
 
 @cache
-def _team(workers: int, each: int) -> ThreadPoolExecutor:
-    """`workers` threads whose operations run on `each` threads; the caller's own number stays."""
+def _team(workers: int) -> ThreadPoolExecutor:
+    """`workers` threads whose operations run on one thread each; the caller's own number stays."""
     before = torch.get_num_threads()
     together = Barrier(workers)
 
     def begin() -> None:
-        torch.set_num_threads(each)
+        torch.set_num_threads(1)
         torch.get_num_threads()  # a thread takes over the number that stands at its first question: now
 
-    pool = ThreadPoolExecutor(workers, "part", initializer=begin)
+    pool = ThreadPoolExecutor(workers, "lane", initializer=begin)
     for _ in pool.map(lambda _: together.wait(), range(workers)):  # so that all have begun
         pass
     torch.set_num_threads(before)  # the number is also the default of threads that begin later

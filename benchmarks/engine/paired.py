@@ -19,7 +19,7 @@ from unittest.mock import patch
 import torch
 from torch import Tensor, nn
 
-from ala.runtime.threads import in_parts
+from ala.runtime.threads import in_lanes
 
 GROUPS = 5  # the least number of slices; each is one of the five or more turns whose median is told
 
@@ -60,7 +60,7 @@ class Paired(nn.Module):
         if self._since >= len(self._ready):
             began = self._now()
             with torch.inference_mode():
-                in_parts(self._model[0], self._ready)  # the faster way on a CPU, so that no one is flattered
+                in_lanes(self._model[0], self._ready)  # the faster way on a CPU, so that no one is flattered
             self.slices.append((self._since, self._spent, self._now() - began))
             self._since, self._spent = 0, 0.0
         self._last = time.perf_counter()
@@ -117,7 +117,7 @@ def images_per_second(model: Any, batch: int, device: torch.device) -> float:
     taken = []
     for _ in range(3):
         began = time.perf_counter()
-        in_parts(model, images)
+        in_lanes(model, images)
         if device.type == "cuda":
             torch.cuda.synchronize(device)
         taken.append(time.perf_counter() - began)

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from ala.config import load
-from ala.data import disk
+from ala.data import disk, parallel
 from ala.data.cub import CubIndex, read_cub
 from ala.data.split import split
 from ala.data.store import Store, subset_rows
@@ -30,6 +30,18 @@ def index(cub: Path) -> CubIndex:
 def folder(index: CubIndex, tmp_path: Path) -> Path:
     build_store(tmp_path / "store" / str(SIZE), index, split(index, 0, 2), SIZE)
     return tmp_path / "store" / str(SIZE)
+
+
+@pytest.mark.parametrize("workers", [1, 7])
+def test_the_number_of_workers_changes_no_byte(
+    index: CubIndex, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: int
+) -> None:
+    monkeypatch.setattr(parallel, "workers", lambda: workers)
+    other = tmp_path / "other" / str(SIZE)
+    build_store(other, index, split(index, 0, 2), SIZE)
+    files = sorted(path.name for path in folder.iterdir())
+    assert files == sorted(path.name for path in other.iterdir())
+    assert [name for name in files if (folder / name).read_bytes() != (other / name).read_bytes()] == []
 
 
 def test_equals_photos_opened_one_by_one(index: CubIndex, folder: Path) -> None:

@@ -85,6 +85,8 @@ def test_maps_do_not_depend_on_batch_or_memory(toy_photos: Any, small_net: Any) 
         for sums in (2**20, 2000):  # 2000 bytes: one map of 16 x 16 at a time
             other = rise_maps(model, photos, rows, targets, rise(batch=batch), CPU, memory=memory, sums=sums)
             np.testing.assert_allclose(other, one, rtol=0, atol=1e-6)
+            again = rise_maps(model, photos, rows, targets, rise(batch=60), CPU, memory=memory, sums=sums)
+            np.testing.assert_array_equal(other, again)  # of the batch not even the last bit
     np.testing.assert_array_equal(rise_maps(model, photos, rows, targets, rise(batch=60), CPU), one)  # deterministic
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from ala.contracts.preprocessing import Preprocessing
-from ala.perturb import Fitting, predict, target_scores
+from ala.perturb import Fitting, batch_size, fitting, predict, target_scores
 from ala.runtime.errors import UserError
 
 CPU = torch.device("cpu")
@@ -45,7 +45,10 @@ class Columns:
 def test_every_frame_is_scored_in_its_place(photos: int, count: int, batch: int) -> None:
     targets = np.arange(photos) % 3
     model = Columns()
-    found = target_scores(model, targets, Numbered(count), batch, CPU, "test")
+    with pytest.MonkeyPatch.context() as patch:  # as on a GPU
+        patch.setattr(fitting, "in_lanes", lambda score, images: score(images))
+        patch.setattr(batch_size, "whole_lanes", lambda batch, device: batch)
+        found = target_scores(model, targets, Numbered(count), batch, CPU, "test")
     expected = 100 * np.arange(photos)[:, None] + np.arange(count) + 1000 * targets[:, None]
     np.testing.assert_array_equal(found, expected)
     full, rest = divmod(photos * count, batch)

@@ -1,4 +1,4 @@
-"""A batch in parts has the answers of the whole batch."""
+"""A batch in lanes has the answers of the whole batch, and the same bytes for any batch and number of threads."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from ala.runtime.threads import SMALLEST, in_parts
+from ala.runtime.threads import LANE, in_lanes, whole_lanes
 
 
 @pytest.fixture(autouse=True)
@@ -37,22 +37,42 @@ class Spy:
 
 
 @pytest.mark.parametrize("context", [torch.no_grad, torch.inference_mode])
-def test_parts_give_the_answers_of_the_whole(context):
-    spy, images = Spy(), torch.randn(3 * SMALLEST + 5, 3, 8, 8)
+def test_lanes_give_the_answers_of_the_whole(context):
+    spy, images = Spy(), torch.randn(3 * LANE + 5, 3, 8, 8)
     with context():
         expected = spy.net(images).softmax(-1)
-        found = in_parts(spy, images)
+        found = in_lanes(spy, images)
         inference = torch.is_inference_mode_enabled()
     torch.testing.assert_close(found, expected, atol=1e-6, rtol=0)
-    assert sorted(call[0] for call in spy.calls) == [17, 18, 18]
+    assert [call[0] for call in spy.calls] == [LANE] * 4  # the last one is filled up
     assert all(call[1] != threading.current_thread().name for call in spy.calls)
-    assert [call[2:] for call in spy.calls] == [(1, inference)] * 3
+    assert [call[2:] for call in spy.calls] == [(1, inference)] * 4
     assert torch.get_num_threads() == 3
+
+
+@pytest.mark.parametrize("batch", [LANE, 2 * LANE, 5 * LANE])
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_batch_and_threads_change_no_byte(batch, threads):
+    torch.manual_seed(0)
+    net = nn.Sequential(
+        nn.Conv2d(3, 32, 4, stride=4),
+        nn.GELU(),
+        nn.Flatten(),
+        nn.Linear(32 * 64, 96),
+        nn.LayerNorm(96),
+        nn.Linear(96, 7),
+    ).eval()
+    images = torch.randn(5 * LANE - 3, 3, 32, 32)
+    with torch.no_grad():
+        expected = torch.cat([net(lane) for lane in torch.cat([images, torch.zeros(3, 3, 32, 32)]).split(LANE)])
+        torch.set_num_threads(threads)
+        found = torch.cat([in_lanes(net, some) for some in images.split(batch)])
+    assert torch.equal(found, expected[: len(images)])
 
 
 def test_a_thread_that_begins_later_has_the_callers_number():
     with torch.no_grad():
-        in_parts(Spy(), torch.zeros(2 * SMALLEST, 3, 8, 8))
+        in_lanes(Spy(), torch.zeros(2 * LANE, 3, 8, 8))
     seen = []
     later = threading.Thread(target=lambda: seen.append(torch.get_num_threads()))
     later.start()
@@ -60,18 +80,24 @@ def test_a_thread_that_begins_later_has_the_callers_number():
     assert seen == [3]
 
 
-@pytest.mark.parametrize("count", [1, 2 * SMALLEST - 1])
-def test_few_images_stay_together(count):
+def test_on_one_thread_the_caller_does_it_all():
     spy = Spy()
+    torch.set_num_threads(1)
     with torch.no_grad():
-        in_parts(spy, torch.zeros(count, 3, 8, 8))
-    assert [call[:2] for call in spy.calls] == [(count, threading.current_thread().name)]
+        assert in_lanes(spy, torch.zeros(LANE + 1, 3, 8, 8)).shape == (LANE + 1, 5)
+        assert in_lanes(spy, torch.zeros(0, 3, 8, 8)).shape == (0, 5)
+    assert [call[:2] for call in spy.calls] == [(size, threading.current_thread().name) for size in (LANE, LANE, 0)]
+
+
+def test_batches_of_a_cpu_are_whole_lanes():
+    assert [whole_lanes(batch, torch.device("cpu")) for batch in (1, 15, 16, 17, 64)] == [16, 16, 16, 32, 64]
+    assert whole_lanes(17, torch.device("cuda")) == 17
 
 
 def test_a_graph_is_kept():
     spy = Spy()
-    images = torch.randn(4 * SMALLEST, 3, 8, 8, requires_grad=True)
-    in_parts(spy, images).sum().backward()
+    images = torch.randn(4 * LANE, 3, 8, 8, requires_grad=True)
+    in_lanes(spy, images).sum().backward()
     assert images.grad is not None
     assert len(spy.calls) == 1
 
@@ -81,4 +107,4 @@ def test_an_error_in_a_part_reaches_the_caller():
         raise RuntimeError("no answer")
 
     with torch.no_grad(), pytest.raises(RuntimeError, match="no answer"):
-        in_parts(broken, torch.zeros(2 * SMALLEST, 3, 8, 8))
+        in_lanes(broken, torch.zeros(2 * LANE, 3, 8, 8))

@@ -1,0 +1,39 @@
+"""The same seed gives the same bytes on a CPU, whatever the batch and the number of threads of evaluation."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+import yaml
+
+from ala.explain.methods import METHODS
+from tests.pipeline.conftest import Scratch
+
+pytestmark = [pytest.mark.slow, pytest.mark.pipeline]
+
+
+@pytest.mark.parametrize(("batch", "threads"), [(5, 2), (100, 3)])
+def test_batch_and_threads_change_no_byte_of_maps_and_scores(
+    scratch: Scratch, tmp_path: Path, batch: int, threads: int
+) -> None:
+    """The pipeline ran with batches of 64 on one thread."""
+    params = yaml.safe_load((scratch.folder / "params.yaml").read_text())
+    mini = params["profiles"]["mini"]
+    assert (mini["metrics"]["batch"], mini["rise"]["batch"]) == (64, 64)
+    mini["metrics"]["batch"] = mini["rise"]["batch"] = batch
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
+
+    maps, scores = tmp_path / "maps", tmp_path / "scores"
+    common = ["--seed", "0", "--params", str(tmp_path / "params.yaml"), "--maps", str(maps)]
+    methods = [word for method in METHODS for word in ("--method", method)]
+    start = ["env", f"OMP_NUM_THREADS={threads}", f"ALA_STATE={tmp_path / 'state'}", "python", "-m"]
+    scratch.run(*start, "stages.explain", *common, *methods)
+    scratch.run(*start, "stages.evaluate", *common, *methods, "--scores", str(scores))
+    scratch.run(*start, "stages.protocols", *common, "--scores", str(scores))
+    made = sorted(path.relative_to(tmp_path) for folder in (maps, scores) for path in folder.rglob("*.*"))
+    assert len(made) > 2 * len(METHODS)
+    assert [
+        os.fspath(path) for path in made if (tmp_path / path).read_bytes() != (scratch.folder / path).read_bytes()
+    ] == []
