@@ -17,8 +17,8 @@ _GROWTH = 4  # each timing is this much longer than the one before, until the la
 _TURNS = 3  # of the largest one
 _AT_ONCE = 0.1  # of the budget, for a longer timing of one kind
 _BEGINNING = 2e9  # FLOPs of a first timing: a moment, and more than what a call costs by itself
-#: Kinds whose unit is the same forward pass of the same network.
-_SAME = {"explain": "perturb", "embed": "encode"}
+#: Kinds whose unit is the same forward pass of the same network; `perturb` may run in another precision.
+_SAME = {"embed": "encode"}
 #: Relative difference of FLOPs below which two kinds of one verb are taken for the same work.
 _ALIKE = 0.01
 
