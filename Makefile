@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help env plan oracles bench repro experiments report test fuzz lint types lock clean clean-state
+.PHONY: help env plan oracles bench repro experiments report test fuzz soak lint types lock clean clean-state
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -37,6 +37,9 @@ report: env ## rebuild the report alone
 
 test: lint types ## lint, types and the whole test suite
 	pytest
+
+soak: env ## `dvc repro` killed a hundred times at random instants (half an hour)
+	pytest -m soak -s
 
 fuzz: env ## property tests with thousands of new examples each (half an hour); `make test` runs a few fixed ones
 	pytest tests/fuzz --hypothesis-profile long

@@ -18,6 +18,14 @@ nothing and leaves with exit code 2. This page is made from the cases in `tests/
 """
 
 
+TAIL = """## What DVC says itself
+
+`dvc.lock` with the marks of a merge conflict: `'./dvc.lock' is invalid (possible merge conflicts)`, and DVC leaves with
+exit code 255. Take either side whole, `git checkout --ours dvc.lock` or `--theirs`, and run `dvc repro`: it makes what
+that side does not know. `params.yaml` that is no YAML is refused by DVC in the same way, before any stage begins.
+"""
+
+
 def row(what: str, command: str, text: str) -> str:
     """A line of a table."""
     cells = (what, f"`{command}`", text.replace("|", "\\|"))
@@ -43,6 +51,7 @@ def page(messages: dict[str, list[str]]) -> str:
     rows = [row(one.what, one.command, one.so) for one in ACCEPTED]
     parts.append("## Read all the same\n\n| what is unusual | command | what is done |\n|---|---|---|\n" +
                  "\n".join(rows) + "\n")  # fmt: skip
+    parts.append(TAIL)
     return "\n".join(parts)
 
 

@@ -17,8 +17,6 @@ import pytest
 from tests.pipeline.conftest import Scratch, clone
 
 pytestmark = [pytest.mark.pipeline, pytest.mark.slow]
-KILLS = int(os.environ.get("ALA_KILLS", "20"))
-LONGEST = float(os.environ.get("ALA_KILL_SECONDS", "14"))  # between a start and its kill
 
 
 def killed_after(scratch: Scratch, seconds: float, log: Path) -> int | None:
@@ -44,27 +42,52 @@ def tables(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in sorted((folder / "reports/tables").glob("*.csv"))}
 
 
-def test_twenty_kills_change_no_byte(scratch: Scratch, tmp_path_factory: pytest.TempPathFactory) -> None:
-    broken = clone(tmp_path_factory.mktemp("broken"))
-    log = broken.folder.parent / "units.txt"
-    draw, kills, began = random.Random(0), 0, time.monotonic()
-    status: int | None = None
-    while status is None and kills < KILLS:
-        status = killed_after(broken, draw.uniform(1, LONGEST), log)
+def broken_off(broken: Scratch, most: int, longest: float, draw: random.Random) -> tuple[int, Counter[str]]:
+    """Run `dvc repro` to its end, killed up to `most` times, each within `longest` seconds of its start.
+
+    Returns:
+        the number of kills, and how often each unit of work was done.
+    """
+    log, kills, status = broken.folder.parent / "units.txt", 0, None
+    while status is None and kills < most:
+        status = killed_after(broken, draw.uniform(1, longest), log)
         assert status in (None, 0), (broken.folder.parent / "output.txt").read_text()[-3000:]
         kills += status is None
     if status is None:
         status = killed_after(broken, 1800, log)
-    output = (broken.folder.parent / "output.txt").read_text()
-    assert status == 0, output[-3000:]
+    assert status == 0, (broken.folder.parent / "output.txt").read_text()[-3000:]
+    return kills, Counter(log.read_text().splitlines())
 
-    units = Counter(log.read_text().splitlines())
+
+def compare(broken: Scratch, whole: Scratch, kills: int, units: Counter[str]) -> int:
+    """Hold a run that was killed against an unbroken one; the number of units of work that were done again."""
     again = sum(count - 1 for count in units.values())
-    print(f"{kills} kills in {time.monotonic() - began:.0f} s; {len(units):,} units of work, {again} done again")
-    assert kills >= min(KILLS, 10), "the run was too short to be killed often"
     assert again <= kills, "a kill cost more than one unit"
-    found, expected = tables(broken.folder), tables(scratch.folder)
+    found, expected = tables(broken.folder), tables(whole.folder)
     assert list(found) == list(expected)
     assert [name for name in expected if found[name] != expected[name]] == []
     left = [path for path in broken.folder.rglob(".*-*") if path.name.startswith((".maps", ".scores", ".seed-"))]
     assert len(left) <= kills  # a folder that was being written lies beside its place, under a name nobody reads
+    return again
+
+
+def test_twenty_kills_change_no_byte(scratch: Scratch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    broken, began = clone(tmp_path_factory.mktemp("broken")), time.monotonic()
+    kills, units = broken_off(broken, 20, 14, random.Random(0))
+    again = compare(broken, scratch, kills, units)
+    print(f"{kills} kills in {time.monotonic() - began:.0f} s; {len(units):,} units of work, {again} done again")
+    assert kills >= 10, "the run was too short to be killed often"
+
+
+@pytest.mark.soak
+def test_a_hundred_kills_change_no_byte(scratch: Scratch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """New instants on every call; the seed of each round is printed."""
+    total = done_again = 0
+    while total < 100:
+        seed, began = random.SystemRandom().randrange(2**32), time.monotonic()
+        broken = clone(tmp_path_factory.mktemp("soaked"))
+        kills, units = broken_off(broken, 60, 9, random.Random(seed))
+        again = compare(broken, scratch, kills, units)
+        total, done_again = total + kills, done_again + again
+        print(f"seed {seed}: {kills} kills in {time.monotonic() - began:.0f} s, {again} of {len(units):,} units again")
+    print(f"{total} kills, {done_again} units of work done again, tables identical after each round")

@@ -182,6 +182,21 @@ def test_a_bad_switch_is_refused_in_words(scratch, change, message):
     assert "Traceback" not in said
 
 
+def test_a_merge_conflict_in_the_lock_is_told_and_one_side_of_it_is_enough(scratch):
+    lock = scratch.folder / "dvc.lock"
+    sound = lock.read_bytes()
+    try:
+        lock.write_bytes(b"<<<<<<< HEAD\n" + sound + b"=======\n" + sound + b">>>>>>> theirs\n")
+        done = scratch.run("dvc", "repro", check=False)
+        assert done.returncode != 0
+        assert "'./dvc.lock' is invalid (possible merge conflicts)" in done.stdout + done.stderr
+        assert "Traceback" not in done.stdout + done.stderr
+    finally:
+        scratch.run("git", "checkout", "--", "dvc.lock")  # the remedy in docs/errors.md
+    assert lock.read_bytes() == sound
+    assert scratch.stages_run(scratch.run("dvc", "repro")) == set()
+
+
 def test_a_small_learning_rate_stays_a_number(scratch):
     """DVC hands `1e-5` on as text; the settings take it for the number that it is."""
     scratch.run("dvc", "exp", "run", "-S", "profiles.mini.train.lr=1e-5", "--name", "small-lr", "split")
