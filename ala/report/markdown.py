@@ -66,9 +66,12 @@ def results(table: pd.DataFrame, key: str, which: str, comparable: bool, brief: 
     lines = []
     for _, line in table.iterrows():
         name = str(line[key])
+        if brief and name == rows.ZERO_SHOT:  # it has an accuracy and nothing else
+            continue
         cells = [_label(line, key), *("✓" if line[switch] == "true" else ABSENT for switch in switches)]
         if not brief:
-            cells += [str(line["n_seeds"]), str(line["n_images"]), spread(line["accuracy_mean"], line["accuracy_std"])]
+            seeds = ABSENT if line["n_seeds"] is None else str(line["n_seeds"])
+            cells += [seeds, str(line["n_images"]), spread(line["accuracy_mean"], line["accuracy_std"])]
         for metric in HEADS:
             ours = spread(line[f"{metric}_mean"], line[f"{metric}_std"])
             cells += [f"**{ours}**" if name in best[metric] else ours]
@@ -88,7 +91,7 @@ def threshold_rules(table: pd.DataFrame, key: str) -> str:
     }
     best = {column: _best(table, key, column, True) for column in columns}
     lines = []
-    for _, line in table.iterrows():
+    for _, line in table[table[key] != rows.ZERO_SHOT].iterrows():
         cells = [(str(line[key]), column, number(line[column])) for column in columns]
         lines.append(
             [_label(line, key), *(f"**{text}**" if row in best[column] else text for row, column, text in cells)]

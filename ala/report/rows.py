@@ -14,6 +14,9 @@ MAIN = (*EXPLAINERS, *TRIVIAL)
 #: Rows of the ablation table, in order.
 ABLATION = tuple(ROWS)
 
+#: The last row of the main table: the frozen encoder by itself, named by its class texts. It has an accuracy, no map.
+ZERO_SHOT = "zero_shot"
+
 #: How methods and rows are called in tables and figures.
 LABELS = {
     "ala": "ALA",
@@ -24,6 +27,7 @@ LABELS = {
     "center": "centred Gaussian",
     "noise": "uniform noise",
     "box": "box (oracle)",
+    ZERO_SHOT: "frozen encoder, zero-shot",
     "i": "(i)",
     "ii": "(ii)",
     "iii": "(iii)",

@@ -60,7 +60,7 @@ def write_run(folder: Path, settings: Settings) -> None:
     build_store(folder / f"data/store/{SIZE}", index, splits, SIZE)
     facts = {"photos": 21, "classes": CLASSES, "box_area_share": {"mean": 0.25, "median": 0.2}}
     write_json(folder / "data/metrics.json", facts)
-    write_json(folder / "models/encoder/metrics.json", {"zero_shot_accuracy": 0.95})
+    write_json(folder / "models/encoder/metrics.json", {"zero_shot_accuracy": 0.95, "n_images": 12})
     write_json(folder / "models/encoder/encoder.json", {"sha256": "e" * 64})
     store = Store.open(folder / f"data/store/{SIZE}", "test")
     for method, quality in QUALITY.items():

@@ -7,7 +7,7 @@ import math
 import pandas as pd
 import pytest
 
-from ala.report import slides, tables
+from ala.report import markdown, slides, tables
 
 MAIN = "aea-true-sbn-true"
 
@@ -50,6 +50,19 @@ def test_one_seed_has_no_spread_and_says_so_by_n_seeds(run):
     assert fcam["miou_mean"] == pytest.approx(0.125)
     assert math.isnan(fcam["miou_std"])
     assert fcam["insertion_mean"] == 0.5
+
+
+def test_zero_shot_is_the_last_row_and_has_an_accuracy_alone(run):
+    run.encoder.update({"zero_shot_accuracy": 0.625, "n_images": 8})
+    table = tables.main(run)
+    last = table.iloc[-1]
+    assert (last["method"], last["accuracy_mean"], last["n_images"]) == ("zero_shot", 0.625, 8)
+    assert last[["n_seeds", "accuracy_std", "miou_mean", "id_mean", "paper_miou"]].isna().all()
+    shown = markdown.results(table, "method", "main", comparable=False).splitlines()[-1]
+    assert shown.startswith("| frozen encoder, zero-shot | – | 8 | 0.625 | – |")
+    assert "zero-shot" not in markdown.results(table, "method", "main", comparable=False, brief=True)
+    run.encoder["zero_shot_accuracy"] = None  # an encoder without text
+    assert "zero_shot" not in set(tables.main(run)["method"])
 
 
 def test_what_was_not_run_says_so(run):

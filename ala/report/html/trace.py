@@ -20,7 +20,7 @@ class Trace:
         link: its line of the CSV, as a fragment of RFC 7111 (the header is line 1).
         line: that line's number.
         commands: what makes it again.
-        scores: files of per-image scores, relative to the project.
+        scores: files of per-image scores, relative to the project; of the zero-shot accuracy where it is written.
     """
 
     link: str
@@ -43,6 +43,8 @@ def trace(run: Run, table: str, line: int, row: Mapping[str, str]) -> Trace:
         commands = list(dict.fromkeys(rows.command(method, seeds) for method in found)) if seeds else []
     if row.get("scores"):
         scores = row["scores"].split()
+    elif row.get("method") == rows.ZERO_SHOT:
+        scores = ["models/encoder/metrics.json"]
     else:
         scores = [
             f"scores/{rows.folder(method)}/seed-{seed}/scores.csv"
