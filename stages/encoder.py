@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,10 +12,19 @@ from ala.config import load
 from ala.runtime.errors import reported
 from ala.runtime.files import atomic_folder, write_json
 
+if TYPE_CHECKING:
+    import torch
+
+    from ala.config.schema import Profile
+    from ala.runtime.resume import Resumable
+
 Params = Annotated[Path, typer.Option(help="The settings; the profile they name is used.")]
 Stores = Annotated[Path, typer.Option(help="The folder that the stage `store` wrote; SIZE/test is read.")]
 Out = Annotated[Path, typer.Option(help="Where the encoder goes; replaced as a whole.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")]
+
+#: Whatever of this changes, a half-done pre-training is begun anew.
+CODE = ["ala.encoder", "ala.data.birdlets", "ala.contracts", "ala.runtime.seeds"]
 
 
 def main(
@@ -45,7 +55,8 @@ def main(
         size = profile.data.input_size
         target = resolve(device)
         photos = Store.open(store / str(size), "test")
-        captions, trainer = captions_and_trainer(profile.data, profile.encoder, target)
+        work = pretraining(profile, target) if profile.encoder.pretrain is not None else None
+        captions, trainer = captions_and_trainer(profile.data, profile.encoder, target, work)
         grid = size // profile.ala.sbn.patch
         encoder = build_encoder(profile.encoder, size, grid, photos.names, captions, trainer).to(target)
         accuracy = zero_shot_accuracy(encoder, photos)
@@ -55,6 +66,21 @@ def main(
             write_json(temporary / "metrics.json", {"zero_shot_accuracy": accuracy, "n_images": scored})
         result = f"zero-shot accuracy {accuracy:.3f} on {scored} photos" if accuracy is not None else "no text features"
         print(f"{out}: taps {', '.join(map(str, encoder.tap_channels))} at {encoder.grid} x {encoder.grid}, {result}")
+        if work is not None:
+            work.finish()  # not before all is there: DVC removes outs before it runs a stage again
+
+
+def pretraining(profile: Profile, device: torch.device) -> Resumable:
+    """The resume state of the pre-training that `profile` asks for."""
+    import torch
+
+    from ala.encoder.clip_source import read_config
+    from ala.runtime.resume import Resumable
+
+    decides = profile.model_dump(mode="json", include={"encoder": True, "data": {"birdlets", "input_size"}})
+    where = {"device": str(device), "threads": torch.get_num_threads()}
+    library = {"open_clip": version("open-clip-torch"), "config": read_config(profile.encoder.name)}
+    return Resumable.open("encoder", {**decides, **where, **library}, code=CODE)
 
 
 if __name__ == "__main__":

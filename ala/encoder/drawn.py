@@ -10,15 +10,17 @@ from ala.config.schema import Data, Encoder
 from ala.contracts.preprocessing import Preprocessing
 from ala.data.birdlets import draw_pairs, species
 from ala.encoder.build import Trainer
+from ala.runtime.resume import Resumable
 
 
 def captions_and_trainer(
-    data: Data, settings: Encoder, device: torch.device | str
+    data: Data, settings: Encoder, device: torch.device | str, work: Resumable | None = None
 ) -> tuple[list[list[str]] | None, Trainer | None]:
     """Arguments of :func:`ala.encoder.build.build_encoder`: one caption per class, and the contrastive training.
 
     Both are None where the photos are not drawn, and for random weights: a rehearsal takes the path of photographs,
-    whose classes have names only. The training is None also where `settings` ask for none.
+    whose classes have names only. The training is None also where `settings` ask for none; `work` keeps its
+    state between epochs.
     """
     birdlets = data.birdlets
     if data.source != "birdlets" or birdlets is None or settings.random_weights:
@@ -33,6 +35,6 @@ def captions_and_trainer(
 
         pixels, words = draw_pairs(training.pairs, preprocessing.size, training.seed, birdlets)
         texts = [text for texts in captions for text in texts]
-        return pretrain(config, preprocessing, training, pixels, words, texts, device)
+        return pretrain(config, preprocessing, training, pixels, words, texts, device, work)
 
     return captions, train

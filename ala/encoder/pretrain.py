@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import ala.encoder.open_clip_import  # noqa: F401  (before open_clip)
 
@@ -26,7 +26,11 @@ from ala.config.schema import Pretrain
 from ala.contracts.preprocessing import Preprocessing
 from ala.encoder.self_attention import fuse_attention
 from ala.encoder.words import WordTokeniser
+from ala.runtime.epochs import Epochs, Generator
+from ala.runtime.errors import UserError
+from ala.runtime.finite import named
 from ala.runtime.progress import track
+from ala.runtime.resume import Resumable
 from ala.runtime.seeds import seed_everything, torch_generator
 
 _WARM_UP = 0.05  # share of the steps in which the learning rate rises
@@ -45,6 +49,7 @@ def pretrain(
     captions: list[str],
     more_texts: list[str],
     device: torch.device | str = "cpu",
+    work: Resumable | None = None,
 ) -> tuple[open_clip.CLIP, WordTokeniser]:
     """Train a CLIP of this configuration on pairs of a drawing and its caption.
 
@@ -58,12 +63,15 @@ def pretrain(
         captions: n texts.
         more_texts: texts that the tokeniser must know too, such as those of the classes.
         device: where to train.
+        work: keeps the state between epochs; a training that finds one there goes on from it, bit by bit.
 
     Returns:
         The model in eval mode, on `device`, and its tokeniser.
 
     Raises:
-        UserError: the captions have more words than the configuration's text tower takes.
+        UserError: the captions have more words than the configuration's text tower takes, or the loss or its gradient
+            is NaN or infinite; it names epoch, batch and drawings (by their position in `pixels`).
+        Stopped: a signal asked for it, and the state is kept.
     """
     text_config = config["text_cfg"]
     tokenise = WordTokeniser([*captions, *more_texts], text_config["vocab_size"], text_config["context_length"])
@@ -76,22 +84,34 @@ def pretrain(
     model = open_clip.CLIP(**config).to(device).train()
     fuse_attention(model)
     optimisers = make_optimisers(model, settings)
-    steps = settings.epochs * math.ceil(len(captions) / settings.batch)
+    per_epoch = math.ceil(len(captions) / settings.batch)
+    steps = settings.epochs * per_epoch
     schedules = [LambdaLR(optimiser, lambda step: warm_cosine(step, steps)) for optimiser in optimisers]
     generator = torch_generator(settings.seed, "encoder", "batches")
+    kinds = ("muon", "adamw")
+    epochs = Epochs(
+        work, "pretrain", settings.epochs,
+        {"model": model, "generator": Generator(generator), **dict(zip(kinds, optimisers, strict=True)),
+         **{f"{kind} schedule": schedule for kind, schedule in zip(kinds, schedules, strict=True)}},
+    )  # fmt: skip
     photos = torch.from_numpy(pixels).permute(0, 3, 1, 2)  # (n, 3, S, S)
-    for rows in track(_batches(len(captions), settings, generator), "pre-training", total=steps, unit="step"):
+    plan = _steps(len(captions), settings, generator, epochs.done)
+    for step in track(plan, "pre-training", total=steps - epochs.done * per_epoch, unit="step"):
+        rows = step.rows
         images = preprocessing.normalise(augment(photos[rows], generator).to(device))  # (B, 3, S, S)
         present, which = text_of[rows].unique(return_inverse=True)  # T texts; (B,) position of each drawing's
         loss = contrastive_loss(model, images, tokens[present.to(device)], which.to(device))
         model.zero_grad(set_to_none=True)
+        _require_finite(loss, "loss", step, settings)
         loss.backward()
-        nn.utils.clip_grad_norm_(model.parameters(), _CLIP_NORM)
+        _require_finite(nn.utils.clip_grad_norm_(model.parameters(), _CLIP_NORM), "gradients' norm", step, settings)
         for optimiser, schedule in zip(optimisers, schedules, strict=True):
             optimiser.step()
             schedule.step()
         with torch.no_grad():
             model.logit_scale.clamp_(0.0, _MAX_SCALE)
+        if step.number == per_epoch - 1:
+            epochs.finished()
     return model.eval(), tokenise
 
 
@@ -133,10 +153,29 @@ def augment(pixels: Tensor, generator: torch.Generator) -> Tensor:
     return ((light - 127.5) * gain + 127.5 * offset).clamp(0, 255).round().to(torch.uint8)
 
 
-def _batches(n: int, settings: Pretrain, generator: torch.Generator) -> Iterator[Tensor]:
-    """Row numbers of each step: every epoch sees every pair once, in a new order."""
-    for _ in range(settings.epochs):
-        yield from torch.randperm(n, generator=generator).split(settings.batch)
+class _Step(NamedTuple):
+    """`epoch`, and `number` within it, from 0; `rows` int64 `(B,)` of its drawings."""
+
+    epoch: int
+    number: int
+    rows: Tensor
+
+
+def _steps(n: int, settings: Pretrain, generator: torch.Generator, done: int) -> Iterator[_Step]:
+    """The steps after `done` epochs: every epoch sees every pair once, in a new order."""
+    for epoch in range(done, settings.epochs):
+        for number, rows in enumerate(torch.randperm(n, generator=generator).split(settings.batch)):
+            yield _Step(epoch, number, rows)
+
+
+def _require_finite(value: Tensor, what: str, step: _Step, settings: Pretrain) -> None:
+    """Stop before a step that would spoil the weights; the state that was kept last stays good."""
+    if not math.isfinite(value.item()):
+        raise UserError(
+            f"pre-training: the {what} is {value.item()} in epoch {step.epoch}, batch {step.number} (drawings"
+            f" {named(step.rows.tolist())}); lower encoder.pretrain.lr (now {settings.lr:.3g}) or change"
+            " encoder.pretrain.seed"
+        )
 
 
 def make_optimisers(model: nn.Module, settings: Pretrain) -> list[torch.optim.Optimizer]:

@@ -75,6 +75,7 @@ def test_the_miniature_pretrains_and_keeps_one_text_per_species(change):
     assert loaded.text_features.shape[0] == settings["birdlets"]["species"]
     first = Path("models/encoder/encoder.safetensors").read_bytes()
     assert run().exit_code == 0
+    assert list(Path("state/resume").glob("*")) == []
     assert Path("models/encoder/encoder.safetensors").read_bytes() == first
 
 
