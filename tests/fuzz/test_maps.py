@@ -153,7 +153,7 @@ ANYTHING = arrays(
     ),
     array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=4),
 )
-ABOUT = st.sampled_from(["{}", "[]", "null", "x", '"' * 9, "NaN", "[" * 100_000]) | st.fixed_dictionaries(
+ABOUT = st.sampled_from(["{}", "[]", "null", "x", '"' * 9, "NaN", "[" * 9_000]) | st.fixed_dictionaries(
     {}, optional={name: st.none() | st.booleans() | st.integers() | WORDS | st.lists(WORDS, max_size=2)
                   for name in ("method", "model", "calibrated", "binary", "more")},
 ).map(json.dumps)  # fmt: skip

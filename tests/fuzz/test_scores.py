@@ -18,7 +18,7 @@ from ala.contracts.seal import SEAL, check, seal
 from ala.data.split import COLUMNS as SPLIT
 from ala.data.split import NAMES, read_splits
 from tests.fuzz.damage import EDITS, Edits, damaged
-from tests.fuzz.told import told
+from tests.fuzz.told import fewer, told
 
 NUMBERS = st.floats(allow_nan=True, allow_infinity=False)
 CELLS = st.sampled_from(
@@ -48,6 +48,7 @@ def tables(draw: st.DrawFn) -> pd.DataFrame:
     return pd.DataFrame(columns)[scores.COLUMNS]
 
 
+@fewer
 @given(tables())
 def test_scores_keep_every_bit(rows: pd.DataFrame) -> None:
     with folder() as at:
