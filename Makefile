@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help env plan oracles bench repro experiments report test fuzz soak lint types lock clean clean-state
+.PHONY: help env plan oracles bench repro rehearsal experiments report test fuzz soak lint types lock clean clean-state
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -28,6 +28,9 @@ bench: oracles ## time RISE, insertion and deletion beside the bare model and ot
 repro: env ## run the pipeline of the chosen profile; the results are in reports/
 	dvc repro
 	python -m stages.report --readme README.md
+
+rehearsal: env ## every shape, path and table of the profile paper in minutes, with random weights; into docs/rehearsal
+	.ci/rehearsal docs/rehearsal
 
 experiments: env ## experiments side by side: what was changed, and the metrics
 	dvc exp show --only-changed --drop '/|Created'

@@ -73,7 +73,9 @@ def _make(
     if made["kind"] == "open_clip":
         from ala.encoder.clip_vit import ClipVit, build_visual
 
-        visual = build_visual(made["config"])
+        with torch.device("meta"):  # weights that are replaced at once need not be drawn: a second for ViT-B/16
+            visual = build_visual(made["config"])
+        visual.to_empty(device="cpu")
         fit_weights(visual, weights, path, what)
         encoder: FrozenEncoder = ClipVit(visual, made["config"], preprocessing, text)
     else:

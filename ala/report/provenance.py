@@ -66,10 +66,14 @@ def record(run: Run, store: Path, models: Path, maps: Path, scores: Path, root: 
             "packages": {name: _version(name) for name in PACKAGES},
             "python": platform.python_version(),
             "device": resolve().type,
-            "precision": "float32",
+            "precision": _precision(run.settings.active.engine.precision),
         },
         "cost": {entry.pop("stage"): entry for entry in ledger.entries(root)},
     }  # fmt: skip
+
+
+def _precision(engine: str) -> str:
+    return "float32" if engine == "fp32" else f"float32, probed models {engine}"
 
 
 def _commit(root: Path) -> dict[str, Any]:
