@@ -47,6 +47,14 @@ soak: env ## `dvc repro` killed a hundred times at random instants (half an hour
 fuzz: env ## property tests with thousands of new examples each (half an hour); `make test` runs a few fixed ones
 	pytest tests/fuzz --hypothesis-profile long
 
+audit: $(VENV)-audit/lock.txt ## look the locked packages up among known vulnerabilities (needs the network)
+	$(VENV)-audit/bin/python requirements/audit.py
+
+$(VENV)-audit/lock.txt: requirements/audit.txt
+	python3 -m venv $(VENV)-audit
+	$(VENV)-audit/bin/python -m pip --disable-pip-version-check install --quiet --no-deps --require-hashes -r $<
+	cp $< $@
+
 lint: env
 	ruff check .
 	ruff format --check .

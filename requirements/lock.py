@@ -1,4 +1,4 @@
-"""Write lock.txt, cuda.txt, oracles.txt and peers.txt: `make lock` (needs `uv`, which the lock itself contains)."""
+"""Write lock.txt, cuda.txt, oracles.txt, peers.txt and audit.txt: `make lock` (needs `uv`, which the lock contains)."""
 
 from __future__ import annotations
 
@@ -39,6 +39,12 @@ def main() -> None:
     peers = (HERE / "peers.in").read_text().split("\n")
     timed = compile_lock("requirements/peers.in", "--overrides", "requirements/lock.txt")
     (HERE / "peers.txt").write_text(HEAD + "".join(entry for entry in timed if name_of(entry) in peers))
+    audit()
+
+
+def audit() -> None:
+    """What `make audit` needs, complete in itself: it has an environment of its own."""
+    (HERE / "audit.txt").write_text(HEAD + "".join(compile_lock("requirements/audit.in")))
 
 
 if __name__ == "__main__":
