@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
 
@@ -17,6 +18,9 @@ Params = Annotated[Path, typer.Option(help="The settings; the profile they name 
 StoreFolder = Annotated[Path, typer.Option(help="Photos by side length, from the stage `store`.")]
 Out = Annotated[Path, typer.Option(help="The model is written to seed-SEED in this folder.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 ...")]
+
+#: Whatever of this changes, a half-done training is begun anew.
+CODE = ["ala.explain.fcam", "ala.encoder.weights", "ala.data.store", "ala.contracts", "ala.runtime.seeds"]
 
 
 def main(
@@ -37,19 +41,29 @@ def main(
     Example: python -m stages.fcam --seed 0
     """
     with reported(out / f"seed-{seed}"):
+        import torch
+
         from ala.data.store import Store
         from ala.explain.fcam import save_fcam, train_fcam
         from ala.runtime.device import resolve
+        from ala.runtime.resume import Resumable
 
         settings = load(params).active.fcam
         train = Store.open(store / str(settings.resize or settings.input_size), "train")
         val = Store.open(store / str(settings.input_size), "val")
-        trained = train_fcam(train, val, settings, seed, resolve(device))
+        target = resolve(device)
+        decides = {"fcam": settings.model_dump(mode="json"), "seed": seed, "timm": version("timm"),
+                   "device": str(target), "threads": torch.get_num_threads()}  # fmt: skip
+        inputs = [store / str(settings.resize or settings.input_size), store / str(settings.input_size)]
+        inputs += [Path(settings.checkpoint)] if settings.checkpoint is not None else []
+        work = Resumable.open(f"fcam/seed-{seed}", decides, inputs, CODE)
+        trained = train_fcam(train, val, settings, seed, target, work)
         folder = out / f"seed-{seed}"
         save_fcam(folder, trained)
         kept = trained.about["classifier"]
         print(f"{folder}: classifier of epoch {kept['epoch']} with val accuracy {kept['val_accuracy']:.3f};"
               f" decoder after {settings.decoder.epochs} epochs")  # fmt: skip
+        work.finish()  # not before the model is there: DVC removes outs before it runs a stage again
 
 
 if __name__ == "__main__":

@@ -36,7 +36,7 @@ class Batch:
 
 @dataclass(frozen=True)
 class Plan:
-    """All batches of a training: each epoch visits every photo once, in a new order.
+    """All batches of a training, or of its epochs from `first` on: each epoch visits every photo once, in a new order.
 
     Each photo is mirrored with probability 1/2 and, where the stored side is larger than `crop`, cropped at a
     uniformly drawn place (METHODS 1.5, column `[F]`).
@@ -49,12 +49,13 @@ class Plan:
     batch: int
     seed: int
     stage: str
+    first: int = 0  # epoch to begin with; those before it are done
 
     def __len__(self) -> int:
-        return self.epochs * -(-self.photos // self.batch)
+        return (self.epochs - self.first) * -(-self.photos // self.batch)
 
     def __iter__(self) -> Iterator[Batch]:
-        for epoch in range(self.epochs):
+        for epoch in range(self.first, self.epochs):
             generator = numpy_generator(self.seed, "fcam", self.stage, "batches", epoch)
             order = generator.permutation(self.photos)
             flipped = generator.random(self.photos) < 0.5

@@ -1,4 +1,4 @@
-"""What both stages of F-CAM share: SGD, its schedule, and the stop at the first loss that is no number."""
+"""What both stages of F-CAM share: SGD, its schedule, and the stop at the first loss or gradient that is no number."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from ala.config.schema import FcamStage
 from ala.data.store import Store
 from ala.explain.fcam.batches import Batch
 from ala.runtime.errors import UserError
+from ala.runtime.finite import named
 
 
 def sgd(settings: FcamStage, slow: Sequence[nn.Parameter], fast: Iterable[nn.Parameter] = ()) -> torch.optim.SGD:
@@ -39,18 +40,33 @@ def set_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
         group["lr"] = rate * group["factor"]
 
 
-def checked(loss: Tensor, stage: str, batch: Batch, store: Store, settings: FcamStage) -> float:
-    """The loss as a number.
+def descend(
+    optimiser: torch.optim.Optimizer, loss: Tensor, stage: str, batch: Batch, store: Store, settings: FcamStage
+) -> float:
+    """One step down the gradient of `loss`; the loss as a number.
+
+    Raises:
+        UserError: the loss or its gradient is NaN or infinite; no step was taken.
+    """
+    value = checked(float(loss.detach()), "loss", stage, batch, store, settings)
+    optimiser.zero_grad(set_to_none=True)
+    loss.backward()
+    gradients = [p.grad for group in optimiser.param_groups for p in group["params"] if p.grad is not None]
+    checked(float(nn.utils.get_total_norm(gradients)), "gradients' norm", stage, batch, store, settings)
+    optimiser.step()
+    return value
+
+
+def checked(value: float, what: str, stage: str, batch: Batch, store: Store, settings: FcamStage) -> float:
+    """The value itself.
 
     Raises:
         UserError: it is NaN or infinite; the message names the epoch, the batch and its photos.
     """
-    value = float(loss.detach())
     if not math.isfinite(value):
-        ids = ", ".join(map(str, np.asarray(store.image_ids)[batch.rows][:8].tolist()))
-        more = f" and {len(batch.rows) - 8} more" * (len(batch.rows) > 8)
+        ids = named(np.asarray(store.image_ids)[batch.rows])
         raise UserError(
-            f"F-CAM's {stage}: the loss is {value} in epoch {batch.epoch}, batch {batch.number} (photos {ids}{more});"
-            f" lower fcam.{stage}.lr (now {settings.lr}) or look at these photos"
+            f"F-CAM's {stage}: the {what} is {value} in epoch {batch.epoch}, batch {batch.number} (photos {ids}); lower"
+            f" fcam.{stage}.lr (now {settings.lr}) or look at these photos"
         )
     return value

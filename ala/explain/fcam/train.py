@@ -12,10 +12,14 @@ from ala.explain.fcam.model import Fcam, Trained
 from ala.explain.fcam.train_classifier import train_classifier
 from ala.explain.fcam.train_decoder import train_decoder
 from ala.runtime.errors import UserError
+from ala.runtime.resume import Resumable
 from ala.runtime.seeds import seed_everything
 
 
-def train_fcam(train: Store, val: Store, settings: Settings, seed: int, device: torch.device | str = "cpu") -> Trained:
+def train_fcam(
+    train: Store, val: Store, settings: Settings, seed: int, device: torch.device | str = "cpu",
+    work: Resumable | None = None,
+) -> Trained:  # fmt: skip
     """Train both stages. No mask is read; the validation photos choose the classifier's epoch and nothing else.
 
     Args:
@@ -24,9 +28,11 @@ def train_fcam(train: Store, val: Store, settings: Settings, seed: int, device: 
         settings: the `fcam` block.
         seed: of weights, order, augmentation and seeds.
         device: where to train.
+        work: keeps the state of both stages between epochs; what it holds is not done again.
 
     Raises:
         UserError: a store has another side length or other classes, a weight file does not fit, or a loss is no number.
+        Stopped: a signal asked for it, and the state is kept.
     """
     for store, side in ((train, settings.resize or settings.input_size), (val, settings.input_size)):
         if store.size != side:
@@ -39,11 +45,11 @@ def train_fcam(train: Store, val: Store, settings: Settings, seed: int, device: 
     # channels_last: the same numbers, a third less time for convolutions on CPUs.
     seed_everything(seed, "fcam", "classifier")
     classifier = CamClassifier(settings, len(train.names)).to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    classifier_curve, chosen = train_classifier(classifier, train, val, settings, seed)
+    classifier_curve, chosen = train_classifier(classifier, train, val, settings, seed, work)
     seed_everything(seed, "fcam", "decoder")
     decoder = Decoder(classifier.channels, classifier.strides, settings.decoder_channels)
     decoder = decoder.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    decoder_curve = train_decoder(classifier, decoder, train, settings, seed)
+    decoder_curve = train_decoder(classifier, decoder, train, settings, seed, work)
     about = {
         "settings": settings.model_dump(mode="json"),
         "classes": len(train.names),

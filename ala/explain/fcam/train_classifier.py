@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from typing import Any
 
 import pandas as pd
@@ -16,37 +17,41 @@ from ala.explain.fcam.batches import Plan, crops
 from ala.explain.fcam.boxes import box_accuracy
 from ala.explain.fcam.cam import resize_maps
 from ala.explain.fcam.classifier import CamClassifier
-from ala.explain.fcam.optimise import checked, learning_rate, set_rate, sgd
+from ala.explain.fcam.optimise import descend, learning_rate, set_rate, sgd
+from ala.runtime.epochs import Epochs, Part, Rows
+from ala.runtime.errors import UserError
 from ala.runtime.progress import track
+from ala.runtime.resume import Resumable
 
 CURVE = ["epoch", "lr", "train_loss", "train_accuracy", "val_loss", "val_accuracy", "val_box_accuracy"]
 
 
 def train_classifier(
-    classifier: CamClassifier, train: Store, val: Store, settings: Settings, seed: int
+    classifier: CamClassifier, train: Store, val: Store, settings: Settings, seed: int, work: Resumable | None = None
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
     """Train in place by cross-entropy and SGD; leave the weights of the best epoch, in eval mode.
 
-    Best is the largest `settings.select` on `val`; among equals the smallest validation loss.
+    Best is the largest `settings.select` on `val`; among equals the smallest validation loss. `work` keeps the state
+    between epochs; a training that finds one there goes on from it, bit by bit.
 
     Returns:
         The curve, one row per epoch with the columns :data:`CURVE` (`val_box_accuracy` is empty unless it selects),
         and the row of the kept epoch.
 
     Raises:
-        UserError: the loss becomes NaN or infinite.
+        UserError: the loss (of training or validation) or a gradient becomes NaN or infinite.
+        Stopped: a signal asked for it, and the state is kept.
     """
     stage, size = settings.classifier, settings.input_size
     device = next(classifier.parameters()).device
     late = classifier.late_parameters() if stage.head_lr_factor != 1 else []
     taken = {id(parameter) for parameter in late}
     optimiser = sgd(stage, [p for p in classifier.parameters() if id(p) not in taken], late)
-    plan = Plan(len(train), train.size, size, stage.epochs, stage.batch, seed, "classifier")
+    best, curve = _Best(settings.select), Rows()
+    parts: dict[str, Part] = {"network": classifier, "optimiser": optimiser, "best": best, "curve": curve}
+    epochs = Epochs(work, "classifier", stage.epochs, parts)
+    plan = Plan(len(train), train.size, size, stage.epochs, stage.batch, seed, "classifier", epochs.done)
 
-    rows: list[dict[str, Any]] = []
-    best: tuple[float, float] | None = None
-    kept: dict[str, Tensor] = {}
-    chosen: dict[str, Any] = {}
     losses, right = 0.0, 0
     for batch in track(plan, "F-CAM classifier", total=len(plan), unit="batch"):
         if batch.number == 0:
@@ -57,24 +62,46 @@ def train_classifier(
         labels = torch.from_numpy(train.labels[batch.rows]).to(device)  # (B,)
         logits = classifier(images)  # (B, K)
         loss = F.cross_entropy(logits, labels)
-        value = checked(loss, "classifier", batch, train, stage)
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        optimiser.step()
-        losses += value * len(labels)
+        losses += descend(optimiser, loss, "classifier", batch, train, stage) * len(labels)
         right += int((logits.argmax(1) == labels).sum())
         if not batch.ends_epoch:
             continue
         row: dict[str, Any] = {"epoch": batch.epoch, "lr": learning_rate(stage, batch.epoch)}
         row |= {"train_loss": losses / len(train), "train_accuracy": right / len(train)}
         row |= validate(classifier, val, settings)
-        rows.append(row)
-        quality = (row[settings.select], -row["val_loss"])
-        if best is None or quality > best:
-            best, chosen, kept = quality, row, copy.deepcopy(classifier.state_dict())
-    classifier.load_state_dict(kept)
+        if not math.isfinite(row["val_loss"]):
+            raise UserError(
+                f"F-CAM's classifier: the validation loss is {row['val_loss']} after epoch {batch.epoch}; lower"
+                f" fcam.classifier.lr (now {stage.lr})"
+            )
+        curve.rows.append(row)
+        best.offer(row, classifier)
+        epochs.finished()
+    classifier.load_state_dict(best.state)
     classifier.eval()
-    return pd.DataFrame(rows, columns=CURVE), chosen
+    return pd.DataFrame(curve.rows, columns=CURVE), best.row
+
+
+class _Best:
+    """The best epoch so far: its row of the curve and its weights."""
+
+    def __init__(self, select: str) -> None:
+        self.select = select
+        self.row: dict[str, Any] = {}
+        self.state: dict[str, Tensor] = {}
+
+    def offer(self, row: dict[str, Any], classifier: CamClassifier) -> None:
+        if not self.row or self._quality(row) > self._quality(self.row):
+            self.row, self.state = row, copy.deepcopy(classifier.state_dict())
+
+    def _quality(self, row: dict[str, Any]) -> tuple[float, float]:
+        return row[self.select], -row["val_loss"]
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"row": self.row, "state": self.state}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.row, self.state = state["row"], state["state"]
 
 
 @torch.no_grad()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pandas as pd
 import torch
 from torch import nn
@@ -17,39 +15,57 @@ from ala.explain.fcam.crf import crf_loss
 from ala.explain.fcam.decoder import Decoder
 from ala.explain.fcam.frozen import FrozenFeatures
 from ala.explain.fcam.losses import barrier_temperature, partial_cross_entropy, size_loss
-from ala.explain.fcam.optimise import checked, learning_rate, set_rate, sgd
+from ala.explain.fcam.optimise import descend, learning_rate, set_rate, sgd
 from ala.explain.fcam.seeds import IGNORED, draw_seeds
+from ala.runtime.epochs import Epochs, Generator, Part, Rows
 from ala.runtime.errors import UserError
 from ala.runtime.progress import track
+from ala.runtime.resume import Resumable
 from ala.runtime.seeds import torch_generator
 
 CURVE = ["epoch", "lr", "t", "loss", "partial_ce", "size", "crf", "foreground_share", "unseeded"]
 
 
 def train_decoder(
-    classifier: CamClassifier, decoder: Decoder, train: Store, settings: Settings, seed: int
+    classifier: CamClassifier,
+    decoder: Decoder,
+    train: Store,
+    settings: Settings,
+    seed: int,
+    work: Resumable | None = None,
 ) -> pd.DataFrame:
     """Train `decoder` in place; the classifier is frozen: eval mode, no gradient, no optimiser entry.
 
     The loss is PCE + `size_weight` * ELB + CRF. The last epoch is kept, as the official training does: to choose an
-    epoch by the maps' quality would need masks or boxes, which this weakly supervised method must not see.
+    epoch by the maps' quality would need masks or boxes, which this weakly supervised method must not see. `work` keeps
+    the state between epochs; a training that finds one there goes on from it, bit by bit.
 
     Returns:
         The curve, one row per epoch with the columns :data:`CURVE`: means over the epoch's photos of the loss and its
         weighted terms, of the foreground's share of the photo, and the number of photos without any seed.
 
     Raises:
-        UserError: the loss becomes NaN or infinite, or no photo has a seed in a whole epoch.
+        UserError: the loss or a gradient becomes NaN or infinite, or no photo has a seed in a whole epoch.
+        Stopped: a signal asked for it, and the state is kept.
     """
     stage, size = settings.decoder, settings.input_size
     device = next(decoder.parameters()).device
-    features = FrozenFeatures(classifier, train, size, stage.batch)
     trained: list[nn.Parameter] = list(decoder.parameters())
     optimiser = sgd(stage, trained)
-    plan = Plan(len(train), train.size, size, stage.epochs, stage.batch, seed, "decoder")
-    generator = torch_generator(seed, "fcam", "decoder", "seeds")
+    generator, curve = torch_generator(seed, "fcam", "decoder", "seeds"), Rows()
+    parts: dict[str, Part] = {
+        "network": decoder,
+        "optimiser": optimiser,
+        "generator": Generator(generator),
+        "curve": curve,
+    }
+    epochs = Epochs(work, "decoder", stage.epochs, parts)
+    plan = Plan(len(train), train.size, size, stage.epochs, stage.batch, seed, "decoder", epochs.done)
+    decoder.eval()
+    if epochs.ended:  # before the features: they cost a pass over all photos
+        return _frame(curve)
 
-    rows: list[dict[str, Any]] = []
+    features = FrozenFeatures(classifier, train, size, stage.batch)
     sums = dict.fromkeys(CURVE[3:], 0.0)
     t = settings.barrier_t
     decoder.train()
@@ -69,10 +85,7 @@ def train_decoder(
             "crf": crf_loss(probabilities, pixels.to(device), settings.crf),
         }
         loss = torch.stack(list(terms.values())).sum()
-        value = checked(loss, "decoder", batch, train, stage)
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        optimiser.step()
+        value = descend(optimiser, loss, "decoder", batch, train, stage)
 
         count = len(batch.rows)
         sums["loss"] += value * count
@@ -88,7 +101,11 @@ def train_decoder(
                     f" (now {settings.classifier.lr})"
                 )
             means = {name: value if name == "unseeded" else value / len(train) for name, value in sums.items()}
-            rows.append({"epoch": batch.epoch, "lr": learning_rate(stage, batch.epoch), "t": t, **means})
+            curve.rows.append({"epoch": batch.epoch, "lr": learning_rate(stage, batch.epoch), "t": t, **means})
+            epochs.finished()
     decoder.eval()
-    curve = pd.DataFrame(rows, columns=CURVE)
-    return curve.astype({"unseeded": int})
+    return _frame(curve)
+
+
+def _frame(curve: Rows) -> pd.DataFrame:
+    return pd.DataFrame(curve.rows, columns=CURVE).astype({"unseeded": int})
