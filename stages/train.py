@@ -57,6 +57,7 @@ def main(
         from ala.runtime.files import atomic_folder
         from ala.runtime.resume import Resumable
         from ala.training.loop import CURVE, train_variant
+        from ala.training.precision import resolved
 
         for one in variant:
             check(one)
@@ -70,22 +71,24 @@ def main(
             return {"val_miou": float(iou(predict(min_max(resize(alpha, size)), "mean_std"), truth).mean())}
 
         frozen = load_encoder(encoder, target)
+        precision = resolved(profile.train.precision, target)
         inputs = [store / str(profile.train.augment.resize or size), store / str(size), encoder]
         works = []
         for one in variant:
-            decides = {"variant": one, "seed": seed, "device": target.type, **profile.model_dump(
-                mode="json", include={"ala", "abn", "train", "data"})}  # fmt: skip
+            blocks = profile.model_dump(mode="json", include={"ala", "abn", "train", "data"})
+            decides = {"variant": one, "seed": seed, "device": target.type, "precision": precision, **blocks}
             work = Resumable.open(f"train/{one}/seed-{seed}", decides, inputs, CODE)
             works.append(work)
             trained = train_variant(
                 one, profile, frozen, train, val, len(train.names), seed, device=target, diagnose=diagnose, work=work
             )
             used = {"abn": profile.abn} if one == "abn" else {"ala": profile.ala}
-            blocks = {name: part.model_dump(mode="json") for name, part in {**used, "train": profile.train}.items()}
+            settings = {name: part.model_dump(mode="json") for name, part in {**used, "train": profile.train}.items()}
             chosen = trained.chosen
             about = {
-                "variant": one, "seed": seed, "encoder_sha256": sha256_of(encoder), "classes": train.names,
-                "settings": blocks, "epoch": trained.epoch, "phase": chosen["phase"], "epochs_run": len(trained.curve),
+                "variant": one, "seed": seed, "precision": precision, "encoder_sha256": sha256_of(encoder),
+                "classes": train.names, "settings": settings,
+                "epoch": trained.epoch, "phase": chosen["phase"], "epochs_run": len(trained.curve),
                 "validation": {key: value for key, value in chosen.items() if key in CURVE[CURVE.index("val_loss"):]},
             }  # fmt: skip
             folder = out / one / f"seed-{seed}"

@@ -236,6 +236,7 @@ class Train(Section):
     patience: Count | None  # evaluated epochs without a better criterion before stopping; null: never
     criterion: Literal["val_loss", "val_accuracy", "last"]
     augment: Augment
+    precision: Literal["auto", "fp32", "bf16"] = "fp32"  # auto: bf16 on a GPU that has it, fp32 elsewhere
 
 
 class Rise(Section):

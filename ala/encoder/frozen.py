@@ -50,7 +50,8 @@ class FrozenEncoder(nn.Module, ABC):
     def taps(self, images: Tensor, wanted: Collection[int]) -> dict[int, Tensor]:
         """The wanted taps h^(i) of normalised images `(B, 3, S, S)`: float32 `(B, C_i, g, g)` each.
 
-        They are computed without a graph and are constants to whatever is trained on them.
+        They are computed in inference mode, so nothing of the encoder is kept for a backward pass, and are constants
+        to whatever is trained on them.
 
         Raises:
             UserError: the encoder has no such tap.
@@ -63,15 +64,16 @@ class FrozenEncoder(nn.Module, ABC):
                 "name one of them in fusion_map, feature_layer, single_layer and layer"
             )
         self._check(images)
-        with torch.no_grad():
+        with torch.inference_mode():
             found = self._taps(images, sorted(set(wanted))) if wanted else {}
-        return {tap: found[tap].float() for tap in wanted}
+        return {tap: _usable(found[tap].float()) for tap in wanted}
 
     def pooled(self, images: Tensor) -> Tensor:
         """One embedding float32 `(B, D)` for each normalised image `(B, 3, S, S)`; its length is not normalised."""
         self._check(images)
-        with torch.no_grad():
-            return self._pooled(images).float()
+        with torch.inference_mode():
+            found = self._pooled(images).float()
+        return _usable(found)
 
     @abstractmethod
     def _taps(self, images: Tensor, wanted: list[int]) -> dict[int, Tensor]:
@@ -103,6 +105,16 @@ class FrozenEncoder(nn.Module, ABC):
         side = self.preprocessing.size
         if images.ndim != 4 or images.shape[1:] != (3, side, side):
             raise ValueError(f"images must be (B, 3, {side}, {side}), got {tuple(images.shape)}")
+
+
+def _usable(x: Tensor) -> Tensor:
+    """`x` of inference mode, as a copy where the caller is not in it: only a usual tensor may be kept for backward.
+
+    The copy lies in memory as `x` does, gaps included: kernels choose by layout, and round each in its own way.
+    """
+    if torch.is_inference_mode_enabled():
+        return x
+    return x.new_empty_strided(x.size(), x.stride()).copy_(x)
 
 
 def assert_frozen(encoder: nn.Module, optimiser: Optimizer | None = None) -> None:

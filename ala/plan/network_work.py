@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from ala.config.schema import Profile
 from ala.contracts.classifier import Classifier
@@ -28,6 +29,7 @@ from ala.plan.work import AUTO, curve_frames
 from ala.training.fitting import Fitting
 from ala.training.loop import VALIDATED_AT_ONCE, run_epoch, validate
 from ala.training.optimiser import Optimiser
+from ala.training.precision import resolved, running
 from ala.training.schedule import Epoch
 
 #: Does the work of about so many images; seconds per image.
@@ -52,7 +54,13 @@ def network_work(kind: tuple[str, str], profile: Profile, models: Models) -> Tim
     if verb == "encode":
         model = models.explained(name)
         wanted = model.adapter.taps(True)
-        return _repeated(models, profile.data.input_size, lambda images: model.encoder.taps(images, wanted))
+        precision = resolved(profile.train.precision, models.device)  # training needs most of them
+
+        def encode(images: Tensor) -> None:
+            with running(precision, models.device):
+                model.encoder.taps(images, wanted)
+
+        return _repeated(models, profile.data.input_size, encode)
     return _adapter(verb, name, profile, models)
 
 
@@ -171,7 +179,8 @@ def _adapter(verb: str, name: str, profile: Profile, models: Models) -> Timed:
             return _seconds(models, lambda: validate(adapter, some, VALIDATED_AT_ONCE, Fitting(count, 1)), count)
         try:
             return _seconds(models, lambda: run_epoch(
-                adapter, some, optimiser, Epoch(0, verb == "train on"), 0, train.batch, 1.0), count)  # fmt: skip
+                adapter, some, optimiser, Epoch(0, verb == "train on"), 0, train.batch, 1.0, None,
+                resolved(train.precision, models.device)), count)  # fmt: skip
         finally:
             adapter.eval()
 

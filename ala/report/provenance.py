@@ -66,14 +66,20 @@ def record(run: Run, store: Path, models: Path, maps: Path, scores: Path, root: 
             "packages": {name: _version(name) for name in PACKAGES},
             "python": platform.python_version(),
             "device": resolve().type,
-            "precision": _precision(run.settings.active.engine.precision),
+            "precision": _precision(run.settings.active.engine.precision, models),
         },
         "cost": {entry.pop("stage"): entry for entry in ledger.entries(root)},
     }  # fmt: skip
 
 
-def _precision(engine: str) -> str:
-    return "float32" if engine == "fp32" else f"float32, probed models {engine}"
+def _precision(engine: str, models: Path) -> str:
+    """In what models were probed and, as their `model.json` says (older ones: nothing), ALA and ABN trained."""
+    texts = [path.read_text(encoding="utf-8") for path in models.glob("*/seed-*/model.json")]
+    training = {json.loads(text).get("precision") for text in texts}
+    parts = ["float32"]
+    parts += [f"probed models {engine}"] if engine != "fp32" else []
+    parts += ["training in bfloat16"] if "bf16" in training else []
+    return ", ".join(parts)
 
 
 def _commit(root: Path) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from ala.model.explained import TapEncoder
 from ala.runtime.ledger import count_forwards
 from ala.runtime.progress import track
 from ala.training.augment import augmented
+from ala.training.precision import Precision, running
 
 
 class Photos(Protocol):
@@ -48,8 +49,12 @@ class Source(Protocol):
 class LiveSource:
     """Photos are read, augmented and encoded for each batch; with a LoraEncoder the taps carry a gradient."""
 
-    def __init__(self, encoder: TapEncoder, photos: Photos, augment: Augment | None, device: torch.device) -> None:
+    def __init__(
+        self, encoder: TapEncoder, photos: Photos, augment: Augment | None, device: torch.device,
+        precision: Precision = "fp32",
+    ) -> None:  # fmt: skip
         self.encoder, self.photos, self.augment, self.device = encoder, photos, augment, device
+        self.precision: Precision = precision
         self.labels = torch.as_tensor(np.asarray(photos.labels, np.int64)).to(device)
 
     def batch(self, rows: np.ndarray, wanted: Collection[int], generator: torch.Generator | None) -> Batch:
@@ -59,7 +64,9 @@ class LiveSource:
             pixels = augmented(pixels, preprocessing.size, self.augment, generator)
         images = preprocessing.normalise(pixels)  # (B, 3, S, S)
         count_forwards(len(images))
-        return Batch(images, self.encoder.taps(images, wanted), self.labels[torch.as_tensor(rows).to(self.device)])
+        with running(self.precision, self.device):
+            taps = self.encoder.taps(images, wanted)
+        return Batch(images, taps, self.labels[torch.as_tensor(rows).to(self.device)])
 
 
 class CachedSource:
@@ -71,7 +78,7 @@ class CachedSource:
 
     def __init__(
         self, encoder: TapEncoder, photos: Photos, wanted: Collection[int], hflip: float, device: torch.device,
-        batch: int = 64,
+        batch: int = 64, precision: Precision = "fp32",
     ) -> None:  # fmt: skip
         self.photos, self.hflip, self.device = photos, hflip, device
         n, sides, size, grid = len(photos.labels), 2 if hflip else 1, photos.size, encoder.grid
@@ -87,7 +94,9 @@ class CachedSource:
                 places = slice(side * n + start, side * n + start + len(rows))
                 self.images[places] = images = images.flip(-1) if side else images
                 count_forwards(len(images))
-                for tap, value in encoder.taps(images, wanted).items():
+                with running(precision, device):
+                    taps = encoder.taps(images, wanted)
+                for tap, value in taps.items():
                     self.kept[tap][places] = value.permute(0, 2, 3, 1)
 
     def batch(self, rows: np.ndarray, wanted: Collection[int], generator: torch.Generator | None) -> Batch:
@@ -102,7 +111,7 @@ class CachedSource:
 
 def make_source(
     encoder: TapEncoder, photos: Photos, wanted: Collection[int], augment: Augment | None, device: torch.device, *,
-    fixed: bool, limit: int, log: Callable[[str], None],
+    fixed: bool, limit: int, log: Callable[[str], None], precision: Precision = "fp32",
 ) -> Source:  # fmt: skip
     """A :class:`CachedSource` where that gives the same batches and fits `limit` bytes, else a :class:`LiveSource`.
 
@@ -110,15 +119,16 @@ def make_source(
         augment: of training photos; None for photos that are taken as they are.
         fixed: the encoder does not change during training (no LoRA).
         log: told why features are not kept.
+        precision: in which the encoder runs; photos and taps are handed on in float32.
     """
     mirror_only = augment is None or not (augment.resize or augment.blur or augment.sharpen)
     if not fixed or not mirror_only or photos.size != encoder.preprocessing.size:
         log("encoder features are made anew for each batch: the augmentation or LoRA changes them")
-        return LiveSource(encoder, photos, augment, device)
+        return LiveSource(encoder, photos, augment, device, precision)
     hflip = augment.hflip if augment is not None else 0.0
     values = sum(encoder.tap_channels[tap] for tap in wanted) * encoder.grid**2 + 3 * photos.size**2
     needed = 4 * values * len(photos.labels) * (2 if hflip else 1)
     if needed > limit:
         log(f"encoder features would take {needed / 2**30:.1f} GiB (bound {limit / 2**30:.1f}): made for each batch")
-        return LiveSource(encoder, photos, augment, device)
-    return CachedSource(encoder, photos, wanted, hflip, device)
+        return LiveSource(encoder, photos, augment, device, precision)
+    return CachedSource(encoder, photos, wanted, hflip, device, precision=precision)

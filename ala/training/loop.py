@@ -27,6 +27,7 @@ from ala.training.features import Photos, Source, make_source
 from ala.training.fitting import Draws, Fitting
 from ala.training.loss import objective
 from ala.training.optimiser import Optimiser
+from ala.training.precision import Precision, resolved, running
 from ala.training.resume import Progress
 from ala.training.schedule import Epoch, learning_rate, phases
 
@@ -88,7 +89,8 @@ def train_variant(
         classes: K; labels are 0..K-1.
         seed: of the initial weights, the order of photos, augmentation and dropout.
         diagnose: called after each on epoch; its numbers enter the curve and decide nothing.
-        sources: batches of `train` and `val` made before, to share features between trainings.
+        sources: batches of `train` and `val` made before, to share features between trainings; those of `train` in
+            the precision that the settings ask for.
         cache_bytes: bound on the features kept of each split.
         log: receives lines about decisions.
         work: keeps the state between epochs; a training that finds one there goes on from it.
@@ -99,7 +101,7 @@ def train_variant(
         Stopped: a signal asked for it, and the state is kept.
     """
     ala, settings, device = profile.ala, profile.train, torch.device(device)
-    size = encoder.preprocessing.size
+    size, precision = encoder.preprocessing.size, resolved(settings.precision, device)
     blueprint = plan(
         variant, ala, profile.abn,
         tap_channels=encoder.tap_channels, grid=encoder.grid, input_size=size, classes=classes,
@@ -107,7 +109,7 @@ def train_variant(
     epochs = phases(settings.epochs, ala.schedule, VARIANTS[variant][0])
     seed_everything(seed, "weights", "lora")
     lora = LoraEncoder(encoder, blueprint.lora, blueprint.taps).to(device) if blueprint.lora is not None else None
-    running: TapEncoder = encoder if lora is None else lora
+    used: TapEncoder = encoder if lora is None else lora
     adapter = Adapter(blueprint, seed).to(device)
     wanted_size = settings.augment.resize or size
     if train.size != wanted_size or val.size != size:
@@ -122,9 +124,9 @@ def train_variant(
     progress = Progress(work, len(epochs), adapter, lora, optimiser, best, curve)
     if sources is None and not progress.ended:
         sources = (
-            make_source(running, train, blueprint.taps, settings.augment, device,
-                        fixed=lora is None, limit=cache_bytes, log=log),
-            make_source(running, val, blueprint.taps, None, device, fixed=lora is None, limit=cache_bytes, log=log),
+            make_source(used, train, blueprint.taps, settings.augment, device,
+                        fixed=lora is None, limit=cache_bytes, log=log, precision=precision),
+            make_source(used, val, blueprint.taps, None, device, fixed=lora is None, limit=cache_bytes, log=log),
         )  # fmt: skip
     fitting, looking = Fitting(settings.batch, 2, log), Fitting(VALIDATED_AT_ONCE, 1, log)
     left = [] if progress.ended else epochs[progress.done :]
@@ -132,7 +134,9 @@ def train_variant(
         lr = learning_rate(settings.lr, epoch.index, settings.epochs, settings.poly_power)
         assert sources is not None
         optimiser.start_epoch(lr)
-        loss, accuracy = run_epoch(adapter, sources[0], optimiser, epoch, seed, settings.batch, lambda_ab, fitting)
+        loss, accuracy = run_epoch(
+            adapter, sources[0], optimiser, epoch, seed, settings.batch, lambda_ab, fitting, precision
+        )
         row = dict.fromkeys(CURVE) | {
             "epoch": epoch.index, "phase": epoch.phase, "lr": lr, "train_loss": loss, "train_accuracy": accuracy
         }  # fmt: skip
@@ -157,17 +161,18 @@ def train_variant(
         if progress.ended:
             break
     best.restore(adapter, lora)
-    return Trained(ExplainedModel(running, adapter).to(device), curve, best.epoch)
+    return Trained(ExplainedModel(used, adapter).to(device), curve, best.epoch)
 
 
 def run_epoch(
     adapter: Adapter, source: Source, optimiser: Optimiser, epoch: Epoch, seed: int, batch: int, lambda_ab: float,
-    fitting: Fitting | None = None,
+    fitting: Fitting | None = None, precision: Precision = "fp32",
 ) -> tuple[float, float]:  # fmt: skip
     """One pass over the photos; mean loss and PB's accuracy over them.
 
     Args:
         fitting: how many photos go through the device at once; None starts with a whole batch.
+        precision: in which the adapter runs; its loss, gradients and weights are float32.
 
     Raises:
         UserError: the loss of a batch or its gradient is NaN or infinite; it names epoch, batch and photos. Or the
@@ -192,7 +197,8 @@ def run_epoch(
         for part in parts:
             with torch.set_grad_enabled(epoch.on):  # with LoRA the taps carry a gradient, but not in off epochs
                 images, taps, labels = source.batch(part, adapter.taps(epoch.on), generator)
-            output = adapter(images, taps, epoch.on)
+            with running(precision, images.device):
+                output = adapter(images, taps, epoch.on)
             loss, share = objective(output, labels, lambda_ab), len(part) / len(rows)
             value = loss.item()
             if not math.isfinite(value):
@@ -225,7 +231,7 @@ def batches(order: np.ndarray, batch: int) -> list[np.ndarray]:
 def validate(
     adapter: Adapter, source: Source, batch: int = VALIDATED_AT_ONCE, fitting: Fitting | None = None
 ) -> Validation:
-    """The adapter in eval mode, attention active, on every photo of `source`, `batch` at once if they fit."""
+    """The adapter in eval mode and float32, attention on, on every photo of `source`, `batch` at once if they fit."""
     adapter.eval()
     rows = np.arange(len(source.photos.labels))
     fitting = fitting or Fitting(batch, 1)

@@ -43,6 +43,23 @@ def test_taps_come_by_number_and_without_a_graph():
     assert (encoder.n_taps, encoder.last_tap) == (2, 1)
 
 
+def test_it_runs_in_inference_mode_and_copies_only_where_the_caller_does_not(monkeypatch):
+    encoder, images, made = Doubler(), torch.randn(1, 3, 4, 4), []
+    taps = encoder._taps
+
+    def noted(x, wanted):
+        made.append(taps(x, wanted))
+        return made[-1]
+
+    monkeypatch.setattr(encoder, "_taps", noted)
+    outside = encoder.taps(images, [1])
+    with torch.inference_mode():
+        inside = encoder.taps(images, [1])
+    assert all(found[1].is_inference() for found in made)
+    assert torch.equal(outside[1], made[0][1])
+    assert inside[1] is made[1][1]
+
+
 def test_taps_can_be_trained_on():
     head = nn.Conv2d(2, 1, 1)
     head(Doubler().taps(torch.randn(1, 3, 4, 4), [1])[1]).sum().backward()

@@ -48,6 +48,16 @@ def test_the_commit_is_the_last_one_of_code_or_settings(found, tmp_path):
     assert ", with changes that are not committed: ala/a.py\n" in footer(found[0], make(tmp_path))
 
 
+def test_training_in_bfloat16_is_told(found, fake, tmp_path):
+    run, make = found
+    assert make(tmp_path)["results"]["precision"] == "float32"
+    for seed, precision in enumerate(("fp32", "bf16")):
+        write_json(tmp_path / f"models/abn/seed-{seed}/model.json", {"precision": precision})
+    folders = [tmp_path / "models", *(fake.folder / name for name in ("maps", "scores"))]
+    told = record(run, fake.folder / f"data/store/{SIZE}", *folders, tmp_path)
+    assert "device: cpu, float32, training in bfloat16, Python" in footer(run, told)
+
+
 def test_nothing_tells_of_the_machine(found, fake, tmp_path):
     run, make = found
     write_json(tmp_path / "state/ledger/train@0.json", {"stage": "train@0", "seconds": 2.5, "forwards": 10})

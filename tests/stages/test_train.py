@@ -88,6 +88,7 @@ def test_writes_a_model_that_loads_and_the_same_again(project: Path, variant: st
     assert about["variant"] == variant
     assert about["seed"] == 1
     assert about["phase"] == "on"
+    assert about["precision"] == "fp32"
     assert about["classes"] == ["red", "green", "blue"]
     assert set(about["settings"]) == {"abn" if variant == "abn" else "ala", "train"}
     assert str(project) not in first["model.json"].decode()

@@ -54,7 +54,7 @@ def bytes_of(trained: Trained) -> list[tuple[str, bytes]]:
 
 
 @pytest.mark.parametrize("epoch", range(4))
-@pytest.mark.parametrize("variant", [FULL, "abn", "lora"])
+@pytest.mark.parametrize("variant", [FULL, "abn", "lora", "bf16"])
 def test_it_goes_on_bit_by_bit(variant, epoch, profile, encoder, clip_vit, train, val, tmp_path, monkeypatch):
     if variant == "lora":
         encoder, variant = clip_vit, FULL
@@ -62,6 +62,9 @@ def test_it_goes_on_bit_by_bit(variant, epoch, profile, encoder, clip_vit, train
         sbn = ala.sbn.model_copy(update={"fusion_map": {0: 0, 1: 1}})
         perception = ala.perception.model_copy(update={"feature_layer": 2})
         profile = profile.model_copy(update={"ala": ala.model_copy(update={"sbn": sbn, "perception": perception})})
+    if variant == "bf16":
+        variant = FULL
+        profile = profile.model_copy(update={"train": profile.train.model_copy(update={"precision": "bf16"})})
     unbroken = run(variant, profile, encoder, train, val, None)
     with monkeypatch.context() as patch:
         dies_in(epoch, patch)

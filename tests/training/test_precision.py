@@ -1,0 +1,184 @@
+"""Training in bfloat16, and what of the encoder a training step keeps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from ala.config.schema import Lora
+from ala.model.adapter import Adapter
+from ala.model.blueprint import VARIANTS, plan
+from ala.model.lora import LoraEncoder
+from ala.training.features import LiveSource, make_source
+from ala.training.loop import Trained, run_epoch, train_variant
+from ala.training.optimiser import Optimiser
+from ala.training.precision import resolved
+from ala.training.schedule import Epoch
+
+FULL = "aea-true-sbn-true"
+CPU = torch.device("cpu")
+
+
+def trained(variant: str, profile: Any, encoder: Any, train: Any, val: Any, precision: str, **options: Any) -> Trained:
+    settings = profile.train.model_copy(update={"precision": precision})
+    profile = profile.model_copy(update={"train": settings})
+    return train_variant(variant, profile, encoder, train, val, 3, 0, log=lambda line: None, **options)
+
+
+def bytes_of(one: Trained) -> list[bytes]:
+    return [tensor.numpy().tobytes() for tensor in one.model.adapter.state_dict().values()]
+
+
+def test_auto_is_float32_on_a_cpu_and_bfloat16_on_a_gpu_that_has_it(monkeypatch):
+    assert resolved("auto", CPU) == "fp32"
+    monkeypatch.setattr(torch.cuda, "device", lambda device: nullcontext())
+    for has, expected in ((True, "bf16"), (False, "fp32")):
+        # Emulated bfloat16, which every GPU has, does not count.
+        monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True, has=has: (
+            has or including_emulation))  # fmt: skip
+        assert resolved("auto", torch.device("cuda")) == expected
+    for device in (CPU, torch.device("cuda")):
+        assert [resolved(wanted, device) for wanted in ("fp32", "bf16")] == ["fp32", "bf16"]
+
+
+def test_auto_on_a_cpu_gives_the_bytes_of_float32(profile, encoder, train, val):
+    plain, auto = (trained(FULL, profile, encoder, train, val, wanted) for wanted in ("fp32", "auto"))
+    assert bytes_of(plain) == bytes_of(auto)
+    assert plain.curve == auto.curve
+
+
+@pytest.mark.parametrize("cached", [True, False])
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_bfloat16_trains_nearly_alike(profile, clip_vit, train, val, variant, cached):
+    limit = {"cache_bytes": 2**30 if cached else 0}
+    plain, short = (trained(variant, profile, clip_vit, train, val, wanted, **limit) for wanted in ("fp32", "bf16"))
+    assert bytes_of(plain) != bytes_of(short)
+    for a, b in zip(plain.curve, short.curve, strict=True):
+        assert b["train_loss"] == pytest.approx(a["train_loss"], rel=0.03)
+        if a["val_loss"] is not None:
+            assert b["val_loss"] == pytest.approx(a["val_loss"], rel=0.1)  # of 18 photos
+    assert all(tensor.dtype in (torch.float32, torch.int64) for tensor in short.model.adapter.state_dict().values())
+
+
+def test_bfloat16_learns_the_toy_task(profile, encoder, train, val):
+    longer = profile.model_copy(update={"train": profile.train.model_copy(update={"epochs": 16, "lr": 1e-2})})
+    result = trained(FULL, longer, encoder, train, val, "bf16")
+    assert result.chosen["val_accuracy_pb"] > 0.6  # one in three by chance
+
+
+@pytest.mark.parametrize("cached", [True, False])
+def test_networks_run_in_bfloat16_and_loss_gradients_and_validation_in_float32(
+    profile, clip_vit, train, val, cached, monkeypatch
+):
+    seen: dict[str, set[torch.dtype]] = {"encoder": set(), "training": set(), "validation": set(), "loss": set()}
+    clip_vit.visual.conv1.register_forward_hook(lambda m, i, output: seen["encoder"].add(output.dtype))
+    build = Adapter.__init__
+
+    def hooked(self: Adapter, *args: Any) -> None:
+        build(self, *args)
+        self.perception.register_forward_hook(
+            lambda module, i, output: seen["training" if module.training else "validation"].add(output.dtype)
+        )
+
+    monkeypatch.setattr(Adapter, "__init__", hooked)
+    real, step = nn.functional.cross_entropy, Optimiser.step
+    monkeypatch.setattr(nn.functional, "cross_entropy", lambda logits, *a, **k: (
+        seen["loss"].add(logits.dtype) or real(logits, *a, **k)))  # fmt: skip
+
+    def stepped(self: Optimiser, on: bool) -> float:
+        assert {p.grad.dtype for p in self.parameters if p.grad is not None} == {torch.float32}
+        norm = step(self, on)
+        moments = [state["exp_avg"].dtype for part in (self.perception, self.resting) for state in part.state.values()]
+        assert set(moments) == {torch.float32}
+        return norm
+
+    monkeypatch.setattr(Optimiser, "step", stepped)
+    trained(FULL, profile, clip_vit, train, val, "bf16", cache_bytes=2**30 if cached else 0)
+    assert seen["encoder"] == {torch.bfloat16, torch.float32}  # photos of the training, of the validation
+    assert seen["training"] == {torch.bfloat16}
+    assert seen["validation"] == {torch.float32}
+    assert seen["loss"] == {torch.float32}
+
+
+@pytest.mark.parametrize("limit", [2**30, 0])
+def test_taps_are_handed_on_in_float32(clip_vit, train, limit):
+    rows = np.arange(4)
+    options = {"fixed": True, "limit": limit, "log": lambda line: None}
+    plain, short = (
+        make_source(clip_vit, train, [0, 3], None, CPU, precision=one, **options).batch(rows, [0, 3], None)
+        for one in ("fp32", "bf16")
+    )
+    for tap in (0, 3):
+        assert short.taps[tap].dtype == torch.float32
+        assert not torch.equal(short.taps[tap], plain.taps[tap])
+        torch.testing.assert_close(short.taps[tap], plain.taps[tap], atol=0.05, rtol=0.05)
+    assert torch.equal(short.images, plain.images)
+
+
+# --- what is kept for backward ---------------------------------------------------------------------------------------
+
+
+@contextmanager
+def kept_for_backward() -> Iterator[list[Tensor]]:
+    """The tensors that autograd saves inside the block; holding them keeps their memory from being used again."""
+    kept: list[Tensor] = []
+    with torch.autograd.graph.saved_tensors_hooks(lambda x: kept.append(x) or x, lambda x: x):
+        yield kept
+
+
+def storages(tensors: list[Tensor]) -> set[int]:
+    return {tensor.untyped_storage().data_ptr() for tensor in tensors}
+
+
+def watched(module: nn.Module) -> list[Tensor]:
+    """The outputs of `module` and of all modules in it, as they come."""
+    seen: list[Tensor] = []
+
+    def note(_module: nn.Module, _inputs: Any, output: Any) -> None:
+        seen.extend(x for x in (output if isinstance(output, tuple) else (output,)) if isinstance(x, Tensor))
+
+    for part in module.modules():
+        part.register_forward_hook(note)
+    return seen
+
+
+def step(profile: Any, encoder: Any, train: Any, precision: Any, on: bool = True) -> list[Tensor]:
+    """What one epoch on photos that are encoded batch by batch keeps for backward."""
+    blueprint = plan(
+        FULL, profile.ala, profile.abn, tap_channels=encoder.tap_channels, grid=4, input_size=16, classes=3
+    )
+    adapter = Adapter(blueprint, 0)
+    lora = encoder if isinstance(encoder, LoraEncoder) else None
+    source = LiveSource(encoder, train, None, CPU, precision)
+    with kept_for_backward() as kept:
+        run_epoch(
+            adapter, source, Optimiser(adapter, lora, profile.train), Epoch(0, on), 0, 16, 1 / 15, None, precision
+        )
+    assert kept
+    return kept
+
+
+@pytest.mark.parametrize("on", [True, False])
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_nothing_of_the_encoder_is_kept_for_backward(profile, clip_vit, train, precision, on):
+    activations = watched(clip_vit.visual)
+    kept = storages(step(profile, clip_vit, train, precision, on))
+    assert len(activations) > 3 * 20  # of 48 photos in batches of 16
+    assert all(x.is_inference() and x.grad_fn is None for x in activations)
+    assert not kept & storages(activations)  # the taps handed on are copies
+    assert not kept & storages([*clip_vit.parameters(), *clip_vit.buffers()])
+
+
+def test_with_lora_the_blocks_before_the_update_keep_nothing(profile, clip_vit, train):
+    """And those from the update on do, which the test above would see."""
+    encoder = LoraEncoder(clip_vit, Lora(block=1, rank=2, alpha=4.0), [0, 1, 3])
+    before, after = watched(encoder.encoder.blocks[0].mlp), watched(encoder.encoder.blocks[2].mlp)
+    kept = storages(step(profile, encoder, train, "fp32"))
+    assert not kept & storages(before)
+    assert kept & storages(after)
