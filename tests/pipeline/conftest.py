@@ -36,17 +36,26 @@ class Scratch:
 
     def run(self, *command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run a command of this environment in the clone, offline, one thread a process."""
-        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-        environment = os.environ | {
-            "PATH": path, "OMP_NUM_THREADS": "1", "GIT_CONFIG_GLOBAL": os.devnull, "DVC_NO_ANALYTICS": "1",
-            "GIT_AUTHOR_NAME": "t", "GIT_AUTHOR_EMAIL": "t@example.org",
-            "GIT_COMMITTER_NAME": "t", "GIT_COMMITTER_EMAIL": "t@example.org",
-        }  # fmt: skip
-        done = subprocess.run(command, cwd=self.folder, env=environment, capture_output=True, text=True)
+        done = subprocess.run(command, cwd=self.folder, env=self.environment, capture_output=True, text=True)
         if check and done.returncode:
             output = f"{done.stdout[-4000:]}\n{done.stderr[-4000:]}"
             pytest.fail(f"{' '.join(command)} left with {done.returncode}:\n{output}")
         return done
+
+    def start(self, *command: str) -> subprocess.Popen[str]:
+        """Start what :meth:`run` runs; both its streams come as one."""
+        return subprocess.Popen(
+            command, cwd=self.folder, env=self.environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        )
+
+    @property
+    def environment(self) -> dict[str, str]:
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        return os.environ | {
+            "PATH": path, "OMP_NUM_THREADS": "1", "GIT_CONFIG_GLOBAL": os.devnull, "DVC_NO_ANALYTICS": "1",
+            "GIT_AUTHOR_NAME": "t", "GIT_AUTHOR_EMAIL": "t@example.org",
+            "GIT_COMMITTER_NAME": "t", "GIT_COMMITTER_EMAIL": "t@example.org",
+        }  # fmt: skip
 
     def stages_run(self, done: subprocess.CompletedProcess[str]) -> set[str]:
         """The names of the stages that a `dvc repro` or `dvc exp run` really ran."""
