@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help env plan oracles bench repro rehearsal experiments report test fuzz soak lint types lock clean clean-state
+.PHONY: help env plan oracles bench repro rehearsal experiments report test fuzz soak lint types lock clean clean-state unlock
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -67,6 +67,9 @@ lock: env ## resolve the requirements anew
 
 clean: ## remove what the pipeline wrote, but not its cache
 	rm -rf data models maps scores state
+
+unlock: ## remove DVC's locks of runs that no longer live
+	python -m ala.runtime.dvc_locks
 
 clean-state: ## forget the half-done work of interrupted runs
 	rm -rf $${ALA_STATE:-state}/resume

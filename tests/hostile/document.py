@@ -23,6 +23,11 @@ TAIL = """## What DVC says itself
 `dvc.lock` with the marks of a merge conflict: `'./dvc.lock' is invalid (possible merge conflicts)`, and DVC leaves with
 exit code 255. Take either side whole, `git checkout --ours dvc.lock` or `--theirs`, and run `dvc repro`: it makes what
 that side does not know. `params.yaml` that is no YAML is refused by DVC in the same way, before any stage begins.
+
+`... is busy, it is being blocked by: (PID ...)`: another run of DVC reads or writes what this one needs. Wait for it.
+If no such run lives, or DVC is `Unable to read RWLock-file '.dvc/tmp/rwlock'` after a kill: `make unlock` removes what
+runs that no longer live have left. `Unable to acquire lock` comes from a lock that the system holds, so another run of
+DVC lives: `dvc --wait-for-lock repro` waits for it.
 """
 
 
