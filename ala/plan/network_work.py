@@ -26,7 +26,7 @@ from ala.perturb.precision import has_fast_bf16
 from ala.plan import stand_ins
 from ala.plan.models import Models
 from ala.plan.work import AUTO, curve_frames
-from ala.training.fitting import Fitting
+from ala.runtime.fitting import Fitting
 from ala.training.loop import VALIDATED_AT_ONCE, run_epoch, validate
 from ala.training.optimiser import Optimiser
 from ala.training.precision import resolved, running

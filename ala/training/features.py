@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ala.config.schema import Augment
 from ala.model.explained import TapEncoder
+from ala.runtime.fitting import Fitting
 from ala.runtime.ledger import count_forwards
 from ala.runtime.progress import track
 from ala.training.augment import augmented
@@ -78,7 +79,7 @@ class CachedSource:
 
     def __init__(
         self, encoder: TapEncoder, photos: Photos, wanted: Collection[int], hflip: float, device: torch.device,
-        batch: int = 64, precision: Precision = "fp32",
+        batch: int = 64, precision: Precision = "fp32", log: Callable[[str], None] = print,
     ) -> None:  # fmt: skip
         self.photos, self.hflip, self.device = photos, hflip, device
         n, sides, size, grid = len(photos.labels), 2 if hflip else 1, photos.size, encoder.grid
@@ -87,17 +88,23 @@ class CachedSource:
         self.kept = {
             tap: torch.empty((sides * n, grid, grid, encoder.tap_channels[tap]), device=device) for tap in wanted
         }
+
+        def fill(parts: Sequence[np.ndarray]) -> None:
+            for part in parts:
+                images = encoder.preprocessing.normalise(photos.pixels(part).to(device))
+                for side in range(sides):
+                    places = slice(side * n + part[0], side * n + part[-1] + 1)
+                    self.images[places] = images = images.flip(-1) if side else images
+                    count_forwards(len(images))
+                    with running(precision, device):
+                        taps = encoder.taps(images, wanted)
+                    for tap, value in taps.items():
+                        self.kept[tap][places] = value.permute(0, 2, 3, 1)
+
+        fitting = Fitting(batch, 1, log)  # each photo's features are its own
         for start in track(range(0, n, batch), "encoder features", unit="batch"):
             rows = np.arange(start, min(start + batch, n))
-            images = encoder.preprocessing.normalise(photos.pixels(rows).to(device))
-            for side in range(sides):
-                places = slice(side * n + start, side * n + start + len(rows))
-                self.images[places] = images = images.flip(-1) if side else images
-                count_forwards(len(images))
-                with running(precision, device):
-                    taps = encoder.taps(images, wanted)
-                for tap, value in taps.items():
-                    self.kept[tap][places] = value.permute(0, 2, 3, 1)
+            fitting.run(rows, fill)
 
     def batch(self, rows: np.ndarray, wanted: Collection[int], generator: torch.Generator | None) -> Batch:
         index = torch.as_tensor(rows)
@@ -131,4 +138,10 @@ def make_source(
     if needed > limit:
         log(f"encoder features would take {needed / 2**30:.1f} GiB (bound {limit / 2**30:.1f}): made for each batch")
         return LiveSource(encoder, photos, augment, device, precision)
-    return CachedSource(encoder, photos, wanted, hflip, device, precision=precision)
+    try:
+        return CachedSource(encoder, photos, wanted, hflip, device, precision=precision, log=log)
+    except torch.OutOfMemoryError:
+        log(f"the device has no room for {needed / 2**30:.1f} GiB of encoder features: made for each batch")
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    return LiveSource(encoder, photos, augment, device, precision)

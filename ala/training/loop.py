@@ -19,12 +19,12 @@ from ala.model.explained import ExplainedModel, TapEncoder
 from ala.model.lora import LoraEncoder
 from ala.runtime.errors import UserError
 from ala.runtime.finite import named, require_finite
+from ala.runtime.fitting import Draws, Fitting
 from ala.runtime.progress import track
 from ala.runtime.resume import Resumable
 from ala.runtime.seeds import numpy_generator, seed_everything, torch_generator
 from ala.training.best import Best, Validation
 from ala.training.features import Photos, Source, make_source
-from ala.training.fitting import Draws, Fitting
 from ala.training.loss import objective
 from ala.training.optimiser import Optimiser
 from ala.training.precision import Precision, resolved, running

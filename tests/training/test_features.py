@@ -85,3 +85,40 @@ def test_live_photos_are_augmented_with_a_generator_only(encoder: Any, train: An
     rows = np.arange(4)
     plain = live.batch(rows, [], None).images
     assert torch.equal(live.batch(rows, [], torch_generator(0, "a")).images, plain.flip(-1))
+
+
+def test_features_are_made_in_parts_where_memory_runs_out(
+    encoder: Any, train: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, _ = made(encoder, train)
+    taps, seen = type(encoder).taps, []
+
+    def limited(self: Any, images: Any, wanted: Any) -> Any:
+        seen.append(len(images))
+        if len(images) > 20:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+        return taps(self, images, wanted)
+
+    monkeypatch.setattr(type(encoder), "taps", limited)
+    parts, log = made(encoder, train)
+    assert isinstance(parts, CachedSource)
+    assert isinstance(whole, CachedSource)
+    assert seen == [48, 24, *[12] * 8]
+    assert [line.split(":")[0] for line in log] == [
+        f"the device ran out of memory with {count} photos at once" for count in (48, 24)
+    ]
+    torch.testing.assert_close(parts.images, whole.images)
+    torch.testing.assert_close(parts.kept, whole.kept)
+
+
+def test_features_without_room_are_made_for_each_batch(
+    encoder: Any, train: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any, **__: Any) -> Any:
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    monkeypatch.setattr(torch, "empty", full)
+    source, log = made(encoder, train)
+    assert isinstance(source, LiveSource)
+    assert len(log) == 1
+    assert "no room for" in log[0]

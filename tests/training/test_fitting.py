@@ -11,7 +11,7 @@ import torch
 from ala.config import Profile
 from ala.model.adapter import Adapter
 from ala.runtime.errors import UserError
-from ala.training.fitting import Fitting
+from ala.runtime.fitting import Fitting
 from ala.training.loop import Trained, train_variant
 
 FULL = "aea-true-sbn-true"

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import numpy as np
 import torch
 from torch import Tensor
 
 from ala.data.store import Store
 from ala.explain.fcam.batches import Batch
 from ala.explain.fcam.classifier import CamClassifier, Pyramid
+from ala.runtime.fitting import Fitting
 from ala.runtime.progress import track
 
 CACHE_BYTES = 2 * 1024**3  # beyond this, features are computed anew in every step
@@ -39,6 +43,7 @@ class FrozenFeatures:
         self._labels = torch.from_numpy(train.labels)
         self._levels: list[Tensor] = []  # each (2, n, h_i, w_i, C_i): channels last, index 1 mirrored
         self._cams: Tensor | None = None  # (2, n, g, g)
+        self._fit = Fitting(batch, 1, remedy="lower fcam.input_size")
         if crop == train.size:
             self._fill(train, batch, limit)
         self.cached = self._cams is not None
@@ -48,8 +53,13 @@ class FrozenFeatures:
         count = len(train)
         if 2 * count * 4 * (sum(level.numel() for level in levels) + cams.numel()) > limit:
             return
-        self._levels = [level.new_empty(2, count, *level.shape[2:], level.shape[1]) for level in levels]
-        self._cams = cams.new_empty(2, count, *cams.shape[1:])
+        try:
+            self._levels = [level.new_empty(2, count, *level.shape[2:], level.shape[1]) for level in levels]
+            self._cams = cams.new_empty(2, count, *cams.shape[1:])
+        except torch.OutOfMemoryError:
+            self._levels, self._cams = [], None
+            print("the device has no room for F-CAM's frozen features: they are computed anew in every step")
+            return
         for start in track(range(0, count, batch), "F-CAM frozen features", unit="batch"):
             part = slice(start, start + batch)
             pixels = train.pixels(part)
@@ -59,8 +69,21 @@ class FrozenFeatures:
                 for store, level in zip(self._levels, levels, strict=True):
                     store[flip, part] = level.permute(0, 2, 3, 1)
 
-    @torch.no_grad()
     def _compute(self, pixels: Tensor, labels: Tensor) -> tuple[list[Tensor], Tensor]:
+        """Levels and CAMs, in as many parts as the device's memory asks for: each photo's are its own."""
+
+        def forward(parts: Sequence[np.ndarray]) -> list[tuple[list[Tensor], Tensor]]:
+            slices = [slice(part[0], part[-1] + 1) for part in parts]
+            return [self._forward(pixels[part], labels[part]) for part in slices]
+
+        found = self._fit.run(np.arange(len(pixels)), forward)
+        if len(found) == 1:
+            return found[0]
+        levels = [torch.cat(level) for level in zip(*(levels for levels, _ in found), strict=True)]
+        return levels, torch.cat([cams for _, cams in found])
+
+    @torch.no_grad()
+    def _forward(self, pixels: Tensor, labels: Tensor) -> tuple[list[Tensor], Tensor]:
         images = self._classifier.preprocessing.normalise(pixels.to(self._device))
         pyramid: Pyramid = self._classifier.pyramid(images)
         return pyramid.levels, self._classifier.cam(pyramid.last, labels.to(self._device))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import pandas as pd
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ala.config.schema import Fcam as Settings
 from ala.data.store import Store
@@ -15,7 +17,7 @@ from ala.explain.fcam.crf import crf_loss
 from ala.explain.fcam.decoder import Decoder
 from ala.explain.fcam.frozen import FrozenFeatures
 from ala.explain.fcam.losses import barrier_temperature, partial_cross_entropy, size_loss
-from ala.explain.fcam.optimise import descend, learning_rate, set_rate, sgd
+from ala.explain.fcam.optimise import Share, descend, fitting, learning_rate, set_rate, sgd
 from ala.explain.fcam.seeds import IGNORED, draw_seeds
 from ala.runtime.epochs import Epochs, Generator, Part, Rows
 from ala.runtime.errors import UserError
@@ -24,6 +26,15 @@ from ala.runtime.resume import Resumable
 from ala.runtime.seeds import torch_generator
 
 CURVE = ["epoch", "lr", "t", "loss", "partial_ce", "size", "crf", "foreground_share", "unseeded"]
+
+
+class Inputs(NamedTuple):
+    """A batch: `pixels` uint8 `(B, 3, S, S)`, `levels` `(B, C_i, h_i, w_i)`, `seeds` `(B, S, S)`, the barrier's t."""
+
+    pixels: Tensor
+    levels: list[Tensor]
+    seeds: Tensor
+    t: float
 
 
 def train_decoder(
@@ -68,6 +79,7 @@ def train_decoder(
     features = FrozenFeatures(classifier, train, size, stage.batch)
     sums = dict.fromkeys(CURVE[3:], 0.0)
     t = settings.barrier_t
+    fit = fitting("decoder", stage)
     decoder.train()
     for batch in track(plan, "F-CAM decoder", total=len(plan), unit="batch"):
         if batch.number == 0:
@@ -77,21 +89,27 @@ def train_decoder(
         pixels = crops(train, batch, size)  # (B, 3, S, S) uint8
         levels, cams = features(batch, pixels)  # (B, C_i, h_i, w_i), (B, g, g)
         seeds = draw_seeds(resize_maps(cams, size), settings.seeds, generator)  # (B, S, S)
-        logits = decoder(levels, size)  # (B, 2, S, S)
-        probabilities = logits.softmax(1)
-        terms = {
-            "partial_ce": partial_cross_entropy(logits, seeds),
-            "size": settings.size_weight * size_loss(probabilities, t),
-            "crf": crf_loss(probabilities, pixels.to(device), settings.crf),
-        }
-        loss = torch.stack(list(terms.values())).sum()
-        value = descend(optimiser, loss, "decoder", batch, train, stage)
+        count, seeded = len(batch.rows), (seeds != IGNORED).sum()
+        now = Inputs(pixels, levels, seeds, t)
 
-        count = len(batch.rows)
+        def loss_of(part: slice, now: Inputs = now, count: int = count, seeded: Tensor = seeded) -> Share:
+            some = now.seeds[part]
+            logits = decoder([level[part] for level in now.levels], size)  # (b, 2, S, S)
+            probabilities = logits.softmax(1)
+            share = len(some) / count
+            terms = {  # each a mean: the first over seeds, the others over photos
+                "partial_ce": partial_cross_entropy(logits, some) * ((some != IGNORED).sum() / seeded.clamp(min=1)),
+                "size": settings.size_weight * size_loss(probabilities, now.t) * share,
+                "crf": crf_loss(probabilities, now.pixels[part].to(device), settings.crf) * share,
+            }
+            numbers = {name: float(term.detach()) for name, term in terms.items()}
+            numbers["foreground_share"] = float(probabilities.detach()[:, 1].mean()) * share
+            return torch.stack(list(terms.values())).sum(), numbers
+
+        value, numbers = descend(optimiser, loss_of, "decoder", batch, train, stage, decoder, fit)
         sums["loss"] += value * count
-        for name, term in terms.items():
-            sums[name] += float(term.detach()) * count
-        sums["foreground_share"] += float(probabilities.detach()[:, 1].mean()) * count
+        for name, number in numbers.items():
+            sums[name] += number * count
         sums["unseeded"] += int((seeds == IGNORED).flatten(1).all(1).sum())
         if batch.ends_epoch:
             if sums["unseeded"] == len(train):

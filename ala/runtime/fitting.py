@@ -24,10 +24,13 @@ class Fitting:
         batch: photos at once, as long as they fit.
         least: what BatchNorm needs, 2 in training.
         log: told when the number is halved.
+        remedy: what else helps than a device with more memory.
     """
 
-    def __init__(self, batch: int, least: int = 2, log: Callable[[str], None] = print) -> None:
-        self.batch, self.size, self.least, self.log = batch, batch, least, log
+    def __init__(
+        self, batch: int, least: int = 2, log: Callable[[str], None] = print, remedy: str = "lower data.input_size"
+    ) -> None:
+        self.batch, self.size, self.least, self.log, self.remedy = batch, batch, least, log, remedy
 
     def parts(self, rows: np.ndarray) -> list[np.ndarray]:
         """`rows` in parts of nearly equal length, none shorter than `least` where there are so many rows."""
@@ -54,7 +57,7 @@ class Fitting:
             if tried <= self.least or len(parts) == len(rows) // self.least:
                 raise UserError(
                     f"the device has too little memory for {tried} photos at once ({reason}); use a device with more"
-                    " memory, or lower data.input_size"
+                    f" memory, or {self.remedy}"
                 )
             self.size = max(self.least, tried // 2)
             if torch.cuda.is_available():
