@@ -101,6 +101,18 @@ def test_a_clip_file_gives_prompts_and_its_hash(clip_file):
     torch.testing.assert_close(encoder.text_features[1], expected)
 
 
+def test_the_folder_holds_the_image_tower_and_class_texts_alone(clip_file, tmp_path):
+    save_encoder(build_encoder(settings(name="ViT-B-16", checkpoint=str(clip_file)), 16, 2, NAMES), tmp_path / "out")
+    files = {path.name: path for path in (tmp_path / "out").iterdir()}
+    assert sorted(files) == ["encoder.json", "encoder.safetensors", "text_features.safetensors"]
+    whole, kept = load_file(clip_file), load_file(files["encoder.safetensors"])
+    assert {f"visual.{name}" for name in kept} == {name for name in whole if name.startswith("visual.")}
+    assert {name: tuple(value.shape) for name, value in load_file(files["text_features.safetensors"]).items()} == {
+        "text_features": (2, 8)
+    }
+    assert "text_cfg" not in json.loads(files["encoder.json"].read_text())["encoder"]["config"]
+
+
 def test_openai_weights_get_quick_gelu(monkeypatch, clip_file, tmp_path):
     monkeypatch.setattr(open_clip, "download_pretrained", lambda offered: str(clip_file))
     encoder = build_encoder(settings(name="ViT-B-16", pretrained="openai"), 16, 2, NAMES)

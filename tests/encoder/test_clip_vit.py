@@ -13,6 +13,7 @@ from ala.encoder import assert_frozen
 from ala.encoder.clip_source import read_config
 from ala.encoder.clip_vit import ClipVit, build_visual, require_quick_gelu, resize_positions
 from ala.runtime.errors import UserError
+from tests.encoder.bicubic import bicubic_reference
 
 
 def clip(config, seed: int = 0) -> open_clip.CLIP:
@@ -44,12 +45,6 @@ def agrees_with_open_clip(config) -> None:
 
 def test_the_last_tap_and_the_class_token_give_encode_image():
     agrees_with_open_clip(read_config("birdlet-clip"))
-
-
-@pytest.mark.slow
-def test_the_last_tap_and_the_class_token_give_encode_image_for_vit_b_16():
-    small_text = {"context_length": 1, "vocab_size": 1, "width": 8, "heads": 1, "layers": 1}
-    agrees_with_open_clip(read_config("ViT-B-16-quickgelu") | {"text_cfg": small_text})
 
 
 def test_average_pooling_gives_encode_image(tiny_config):
@@ -106,27 +101,6 @@ def test_it_is_frozen_and_keeps_patch_dropout_off(tiny_config):
     assert_frozen(encoder)
     images = torch.randn(2, 3, 16, 16)
     assert torch.equal(encoder.pooled(images), encoder.pooled(images))
-
-
-def cubic(x: float) -> float:
-    """The kernel of bicubic interpolation with a = -0.75, as torch has it."""
-    x, a = abs(x), -0.75
-    if x <= 1:
-        return (a + 2) * x**3 - (a + 3) * x**2 + 1
-    return a * x**3 - 5 * a * x**2 + 8 * a * x - 4 * a if x < 2 else 0.0
-
-
-def bicubic_reference(grid: np.ndarray, side: int) -> np.ndarray:
-    """(h, h, C) to (side, side, C): 16 neighbours, half-pixel centres, edges repeated, no antialias."""
-    h = len(grid)
-    out = np.zeros((side, side, grid.shape[2]))
-    for r in range(side):
-        for c in range(side):
-            y, x = (r + 0.5) * h / side - 0.5, (c + 0.5) * h / side - 0.5
-            for i in range(int(np.floor(y)) - 1, int(np.floor(y)) + 3):
-                for j in range(int(np.floor(x)) - 1, int(np.floor(x)) + 3):
-                    out[r, c] += cubic(y - i) * cubic(x - j) * grid[np.clip(i, 0, h - 1), np.clip(j, 0, h - 1)]
-    return out
 
 
 @pytest.mark.parametrize("side", [3, 7])
