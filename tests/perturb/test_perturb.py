@@ -10,10 +10,18 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from ala.contracts.preprocessing import Preprocessing
+from ala.explain import attention
 from ala.perturb import Fitting, batch_size, fitting, predict, target_scores
 from ala.runtime.errors import UserError
 
 CPU = torch.device("cpu")
+
+
+def without_lanes(patch: pytest.MonkeyPatch) -> None:
+    """Give models the batches that are asked for, as on a GPU."""
+    for module in (fitting, attention):
+        patch.setattr(module, "in_lanes", lambda score, images: score(images))
+    patch.setattr(batch_size, "whole_lanes", lambda batch, device: batch)
 
 
 class Numbered:
@@ -45,9 +53,8 @@ class Columns:
 def test_every_frame_is_scored_in_its_place(photos: int, count: int, batch: int) -> None:
     targets = np.arange(photos) % 3
     model = Columns()
-    with pytest.MonkeyPatch.context() as patch:  # as on a GPU
-        patch.setattr(fitting, "in_lanes", lambda score, images: score(images))
-        patch.setattr(batch_size, "whole_lanes", lambda batch, device: batch)
+    with pytest.MonkeyPatch.context() as patch:
+        without_lanes(patch)
         found = target_scores(model, targets, Numbered(count), batch, CPU, "test")
     expected = 100 * np.arange(photos)[:, None] + np.arange(count) + 1000 * targets[:, None]
     np.testing.assert_array_equal(found, expected)

@@ -18,7 +18,7 @@ from ala.perturb import predict, target_scores
 from ala.runtime.kept import current, keeping, once
 from ala.runtime.resume import Resumable
 from tests.explain.test_rise import rise
-from tests.perturb.test_perturb import CPU, Numbered
+from tests.perturb.test_perturb import CPU, Numbered, without_lanes
 
 
 class Model:
@@ -50,6 +50,7 @@ class Photos:
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ALA_KEEP_SECONDS", "0")
+    without_lanes(monkeypatch)
 
 
 def work(tmp_path: Path) -> Resumable:
