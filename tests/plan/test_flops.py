@@ -51,6 +51,22 @@ def test_training_costs_more_than_answering_and_is_no_more_than_three_times_it_f
     assert step.activations > forward.activations
 
 
+def test_f_cams_trainings_fit_a_gpu_of_16_gb_at_the_papers_batch():
+    """By the shapes of all tensors that live at once, with weights, gradients and momentum."""
+    paper = PROFILES["paper"]
+    fcam, models = paper.fcam, Models(paper, 200, META)
+    assert (fcam.classifier.batch, fcam.decoder.batch, fcam.input_size) == (32, 32, 224)
+    weights = 3 * 4 * parameters(models.fcam)
+    held = {
+        verb: counted((f"train {verb}", "fcam"), paper, models, 32).activations for verb in ("classifier", "decoder")
+    }
+    kernels = fcam.crf.chunk * 4 * (224 * fcam.crf.scale) ** 4
+    assert kernels == 16 * 4 * 3136**2  # 0.63 GB
+    assert kernels < held["decoder"] < 3e9
+    assert held["classifier"] < 7e9
+    assert max(held.values()) + weights < 8e9  # half of it: there are a context and fragments, too
+
+
 def test_networks_are_those_of_the_paper():
     paper = PROFILES["paper"]
     models = Models(paper, 200, META)

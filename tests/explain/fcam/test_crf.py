@@ -10,6 +10,7 @@ import torch.nn.functional as F
 
 from ala.config.schema import FcamCrf
 from ala.explain.fcam.crf import _PairEnergy, bilateral_features, crf_loss
+from ala.plan.flops import measured
 
 
 def make(**changes: float) -> FcamCrf:
@@ -68,10 +69,33 @@ def test_the_weight_keeps_its_meaning_at_any_scale() -> None:
     assert half == pytest.approx(full, rel=0.05)
 
 
-def test_chunks_change_nothing() -> None:
-    probabilities, pixels = photos(5, 4, 4)
-    losses = [crf_loss(probabilities, pixels, make(chunk=chunk)).item() for chunk in (1, 2, 5, 9)]
-    assert losses == pytest.approx([losses[0]] * 4, rel=1e-12)
+@pytest.mark.parametrize("chunk", [2, 3, 5, 9])
+def test_chunks_change_neither_loss_nor_gradient(chunk: int) -> None:
+    probabilities, pixels = photos(5, 8, 8)  # the last chunk is not full
+
+    def found(chunk: int) -> tuple[float, torch.Tensor]:
+        leaf = probabilities.clone().requires_grad_()
+        loss = crf_loss(leaf, pixels, make(chunk=chunk, scale=0.5))
+        (gradient,) = torch.autograd.grad(loss, leaf)
+        return loss.item(), gradient
+
+    (loss, gradient), (expected, expected_gradient) = found(chunk), found(1)
+    assert expected_gradient.any()
+    assert loss == pytest.approx(expected, rel=1e-12)
+    torch.testing.assert_close(gradient, expected_gradient, rtol=1e-12, atol=0)
+
+
+def test_memory_grows_with_the_chunk_and_hardly_with_the_batch() -> None:
+    side = 48
+    kernel, other = 4 * side**4, 4 * 16 * side**2  # of a photo: float32 pairs; maps, gradients and colours
+
+    def held(batch: int, chunk: int) -> int:
+        probabilities, pixels = photos(batch, side, side)
+        leaf = probabilities.float().requires_grad_()
+        return measured(batch, lambda: crf_loss(leaf, pixels, make(chunk=chunk)).backward()).activations
+
+    assert held(6, 3) - held(6, 1) == pytest.approx(2 * kernel, rel=0.02)
+    assert held(12, 2) - held(4, 2) < 8 * other < kernel / 10
 
 
 def test_gradient_equals_finite_differences() -> None:
