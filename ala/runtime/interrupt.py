@@ -48,6 +48,7 @@ def graceful() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+        _requested, _working = False, 0  # it was this block that was asked to stop, not what comes after it
 
 
 def begin() -> None:

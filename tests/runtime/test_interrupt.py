@@ -23,6 +23,7 @@ def test_the_first_signal_lets_the_unit_finish(number, capfd):
             interrupt.checkpoint(f"epoch {unit} of 5")
     assert stop.value.code == 130
     assert done == [0, 1, 2]
+    assert not interrupt.requested()  # what comes after the block was not asked to stop
     said = capfd.readouterr().err
     assert "once more stops at once" in said
     assert "stopped after epoch 2 of 5; run the same command to go on" in said
