@@ -54,12 +54,15 @@ class Noise:
 
 
 class Bench(NamedTuple):
-    """What is timed: `step(on)` trains one batch by the loop, `encode()` makes its taps, `pipeline()` feeds it."""
+    """What is timed: `step(on)` trains one batch by the loop, `encode()` makes its taps, `pipeline()` feeds it; the
+    first two in `precision`.
+    """
 
     step: Callable[[bool], Any]
     encode: Callable[[], Any]
     pipeline: Callable[[], Any]
     schedule: Any
+    precision: str
 
 
 def build(profile_name: str, batch: int, device: str) -> Bench:
@@ -78,10 +81,12 @@ def build(profile_name: str, batch: int, device: str) -> Bench:
     from ala.training.features import LiveSource
     from ala.training.loop import run_epoch
     from ala.training.optimiser import Optimiser
+    from ala.training.precision import resolved, running
     from ala.training.schedule import Epoch
 
     profile = load().profiles[profile_name]
     size, classes, target = profile.data.input_size, 200, torch.device(device)
+    precision = resolved(profile.train.precision, target)
     torch.manual_seed(0)
     config = read_config(profile.encoder.name)
     preprocessing = Preprocessing.named(size, profile.encoder.norm)
@@ -94,17 +99,18 @@ def build(profile_name: str, batch: int, device: str) -> Bench:
     optimiser = Optimiser(adapter, None, profile.train)
     augment = profile.train.augment
     photos = Noise(batch, augment.resize or size, classes)
-    source = LiveSource(encoder, photos, augment, target)
+    source = LiveSource(encoder, photos, augment, target, precision)
     images = torch.randn(batch, 3, size, size, device=target)
     many = Noise(PIPELINE_PHOTOS, augment.resize or size, classes)
 
     def step(on: bool) -> None:
         optimiser.start_epoch(profile.train.lr)
-        run_epoch(adapter, source, optimiser, Epoch(0, on), 0, batch, profile.ala.lambda_ab)
+        run_epoch(adapter, source, optimiser, Epoch(0, on), 0, batch, profile.ala.lambda_ab, None, precision)
         settle(target)
 
     def encode() -> None:
-        encoder.taps(images, blueprint.taps)
+        with running(precision, target):
+            encoder.taps(images, blueprint.taps)
         settle(target)
 
     def prepare(start: int) -> None:
@@ -117,7 +123,7 @@ def build(profile_name: str, batch: int, device: str) -> Bench:
             list(workers.map(prepare, range(0, PIPELINE_PHOTOS, batch)))
         settle(target)
 
-    return Bench(step, encode, pipeline, profile.ala.schedule)
+    return Bench(step, encode, pipeline, profile.ala.schedule, precision)
 
 
 def settle(device: Any) -> None:
@@ -198,7 +204,7 @@ def measure(profile: str, batch: int, turns: int, device: str) -> list[dict[str,
         """The ratio is the median over turns of both sides' ratio within the turn."""
         ratios = [a / b for a, b in zip(top, bottom, strict=True)]
         return {
-            "job": job, "device": name_of(device), "precision": "fp32", "batch": batch,
+            "job": job, "device": name_of(device), "precision": made.precision, "batch": batch,
             "numerator": statistics.median(top), "denominator": statistics.median(bottom),
             "ratio": statistics.median(ratios),
         }  # fmt: skip
