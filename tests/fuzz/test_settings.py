@@ -98,6 +98,7 @@ def places(value: Any, at: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
 PLACES = places(PLAIN)
 
 
+@fewer
 @given(st.lists(st.tuples(st.sampled_from(PLACES), st.sampled_from(["set", "remove", "add"]), VALUES), max_size=4))
 @example([(("profile",), "set", "a\nb")])
 @example([(("ablations",), "set", {"a\nb": {"aea": True, "sbn": True}})])

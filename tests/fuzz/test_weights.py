@@ -65,6 +65,8 @@ def test_what_is_damaged_below_is_sound(name: str) -> None:
 
 
 @given(st.sampled_from(sorted(STORED)), EDITS)
+@example("w.pth", [("change", 0.875, b"\0")])
+@example("w.pth", [("insert", 0.75, bytes(5)), ("remove", 0.5, bytes(4))])
 def test_damaged_weights(name: str, edits: Edits) -> None:
     read(name, damaged(STORED[name], edits))
 

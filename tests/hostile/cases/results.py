@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable
 
 import numpy as np
+import pandas as pd
 
 from ala.contracts.seal import seal
 from tests.hostile.case import Accepted, Case
@@ -77,6 +78,13 @@ def _columns(world: World) -> None:
     seal(world / SCORES)
 
 
+def _infinite(world: World) -> None:
+    rows = pd.read_csv(world / f"{SCORES}/scores.csv")
+    rows["iou_fixed"] = float("inf")
+    rows.to_csv(world / f"{SCORES}/scores.csv", index=False)
+    seal(world / SCORES)
+
+
 def _version(world: World) -> None:
     about = json.loads((world / f"{STORE}/store.json").read_text())
     (world / f"{STORE}/store.json").write_text(json.dumps(about | {"version": 99}))
@@ -118,6 +126,9 @@ CASES = [
     Case("maps of some photos only", EVALUATE, _maps(_shorter), "maps of abn", "lack image", "explain it too"),
     Case("fewer ids than maps", EVALUATE, _maps(lambda a: a.update(image_ids=a["image_ids"][:3])), f"{MAPS}/test.npz",
          "importance must be (3, h, w)", "got (6, "),
+    Case("maps whose ids are no whole numbers", EVALUATE,
+         _maps(lambda a: a.update(image_ids=a["image_ids"] / 2)), f"{MAPS}/test.npz",
+         "image_ids are no list of whole numbers", EXPLAINED),
     Case("a score changed by hand", "report", _edited, f"{SCORES}/scores.csv", "was changed after it was written",
          "to make it again"),
     Case("a file added to the scores", "report", _text(f"{SCORES}/more.csv", "a\n1\n"), f"{SCORES}/more.csv",
@@ -128,6 +139,10 @@ CASES = [
          EVALUATED),
     Case("scores with other columns", "report", _columns, f"{SCORES}/scores.csv", "iou_best",
          "run its evaluate stage again"),
+    Case("infinity in the scores", "report", _infinite, f"{SCORES}/scores.csv", "not only finite numbers",
+         "run its evaluate stage again"),
+    Case("checksums that are no text", "report", lambda w: (w / f"{SCORES}/SHA256SUMS").write_bytes(b"\x80") and None,
+         f"{SCORES}/SHA256SUMS", "is no list of checksums", EVALUATED),
     Case("no scores at all", "report", lambda w: shutil.rmtree(w / "scores"), "scores holds no scores", "params.yaml",
          "run `dvc repro` first"),
 ]  # fmt: skip

@@ -41,6 +41,11 @@ def _pickle(world: World) -> None:
     world.set("encoder.checkpoint", "given.pt")
 
 
+def _pickle_cut(world: World) -> None:
+    (world / "given.pt").write_bytes(b"M")  # a number of two bytes follows
+    world.set("encoder.checkpoint", "given.pt")
+
+
 def _change(name: str, change: Callable[[dict[str, Tensor]], object]) -> Callable[[World], None]:
     def damage(world: World) -> None:
         tensors = load_file(world / name)
@@ -94,6 +99,10 @@ CASES = [
          "files that hold more than tensors are not opened"),
     Case("a checkpoint that is a list", "encoder", _checkpoint([torch.zeros(2)]), "given.pt", "no state dict",
          "save `model.state_dict()` instead"),
+    Case("a checkpoint of tensors by number", "encoder", _checkpoint({1: torch.zeros(2)}), "given.pt", "no state dict",
+         "save `model.state_dict()` instead"),
+    Case("a pickle that ends within a number", "encoder", _pickle_cut, "given.pt", "no readable weight file",
+         "give a .safetensors file or a plain torch state dict"),
     Case("a text file named .safetensors", "encoder", _text(GIVEN, "version https://git-lfs\n" * 9), GIVEN,
          "no readable safetensors file", "fetch it again"),
     Case("weights cut off", "encoder", _cut(GIVEN), GIVEN, "no readable safetensors file", "fetch it again"),
@@ -119,7 +128,7 @@ CASES = [
          AGAIN),
     Case("no model", EXPLAIN, lambda w: (w / f"{ABN}/model.json").unlink(), f"{ABN}/model.json", "does not exist",
          AGAIN),
-    Case("a model's description is cut off", EXPLAIN, _cut(f"{ABN}/model.json"), f"{ABN}/model.json",
+    Case("a model's description is cut off", EXPLAIN, _text(f"{ABN}/model.json", "{"), f"{ABN}/model.json",
          "not readable as JSON", AGAIN),
     Case("a model's description is another one", EXPLAIN, _text(f"{ABN}/model.json", '{"blueprint": {}}'),
          f"{ABN}/model.json", "blueprint.", AGAIN),
