@@ -8,10 +8,12 @@ from typing import Annotated
 import typer
 
 from ala.config import load
+from ala.config.schema import EXTENSIONS
 from ala.runtime.errors import reported
 
 Variants = Annotated[
-    list[str], typer.Option("--variant", help="aea-{true,false}-sbn-{true,false}, or abn; may be repeated.")
+    list[str],
+    typer.Option("--variant", help="aea-{true,false}-sbn-{true,false}, abn, or lora and all-taps; may be repeated."),
 ]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of initial weights, order of photos, augmentation and dropout.")]
 Params = Annotated[Path, typer.Option(help="The settings; the profile they name is used.")]
@@ -59,9 +61,10 @@ def main(
         from ala.training.loop import CURVE, train_variant
         from ala.training.precision import resolved
 
+        settings = load(params)
+        profile = settings.active
         for one in variant:
-            check(one)
-        profile = load(params).active
+            check(settings.trained_as(one)[0])
         size, target = profile.data.input_size, resolve(device)
         train = Store.open(store / str(profile.train.augment.resize or size), "train")
         val = Store.open(store / str(size), "val")
@@ -75,19 +78,20 @@ def main(
         inputs = [store / str(profile.train.augment.resize or size), store / str(size), encoder]
         works = []
         for one in variant:
-            blocks = profile.model_dump(mode="json", include={"ala", "abn", "train", "data"})
+            base, own = settings.trained_as(one)
+            blocks = own.model_dump(mode="json", include={"ala", "abn", "train", "data"})
             decides = {"variant": one, "seed": seed, "device": target.type, "precision": precision, **blocks}
             work = Resumable.open(f"train/{one}/seed-{seed}", decides, inputs, CODE)
             works.append(work)
             trained = train_variant(
-                one, profile, frozen, train, val, len(train.names), seed, device=target, diagnose=diagnose, work=work
+                base, own, frozen, train, val, len(train.names), seed, device=target, diagnose=diagnose, work=work
             )
-            used = {"abn": profile.abn} if one == "abn" else {"ala": profile.ala}
-            settings = {name: part.model_dump(mode="json") for name, part in {**used, "train": profile.train}.items()}
+            used = {"abn": own.abn} if one == "abn" else {"ala": own.ala}
+            made_by = {name: part.model_dump(mode="json") for name, part in {**used, "train": own.train}.items()}
             chosen = trained.chosen
             about = {
                 "variant": one, "seed": seed, "precision": precision, "encoder_sha256": sha256_of(encoder),
-                "classes": train.names, "settings": settings,
+                "classes": train.names, "settings": made_by,
                 "epoch": trained.epoch, "phase": chosen["phase"], "epochs_run": len(trained.curve),
                 "validation": {key: value for key, value in chosen.items() if key in CURVE[CURVE.index("val_loss"):]},
             }  # fmt: skip

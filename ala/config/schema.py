@@ -15,6 +15,10 @@ ROWS = {
     "iv": {"aea": False, "sbn": False},
 }
 
+#: Rows that are not the paper's: row (iii) with LoRA in one encoder block, and with every encoder tap in its SBN
+#: (METHODS 8). Off unless the top-level `extensions` names them.
+EXTENSIONS = ("lora", "all-taps")
+
 
 def _number(value: Any) -> Any:
     """`dvc exp run -S lr=1e-5` writes the text '1e-05'; any other text is left for pydantic to refuse."""
@@ -404,6 +408,12 @@ class Layers(Section):
         return self
 
 
+class Extensions(Section):
+    """Settings of the rows that the top-level `extensions` adds to the ablation."""
+
+    lora: Lora | None = None
+
+
 class Profile(Section):
     """One complete experiment."""
 
@@ -415,6 +425,7 @@ class Profile(Section):
     fcam: Fcam
     abn: Abn
     layers: Layers
+    extensions: Extensions = Extensions()
     metrics: Metrics
     engine: Engine = Engine()
     errors: ErrorSettings
@@ -469,11 +480,19 @@ class Settings(Section):
     sbn: StrictBool
     seeds: Annotated[list[Natural], Field(min_length=1)]
     ablations: dict[str, Row]
+    extensions: list[Literal["lora", "all-taps"]] = []  # rows beyond the paper's, see :data:`EXTENSIONS`
     profiles: dict[str, Profile]
 
     @model_validator(mode="after")
     def _names_exist(self) -> Settings:
         problems = unknown_profile(self.profile, self.profiles)
+        if len(set(self.extensions)) != len(self.extensions):
+            problems.append(f"extensions {self.extensions} name one twice")
+        if "lora" in self.extensions and not problems and self.active.extensions.lora is None:
+            problems.append(
+                f"extensions names lora, but profiles.{self.profile}.extensions.lora is null; set it to a block of the"
+                " encoder, a rank and an alpha"
+            )
         if len(set(self.seeds)) != len(self.seeds):
             problems.append(f"seeds {self.seeds} name a seed twice; a repeated run is no second sample")
         for name, row in self.ablations.items():
@@ -488,6 +507,20 @@ class Settings(Section):
     def active(self) -> Profile:
         """The profile that `profile` names."""
         return self.profiles[self.profile]
+
+    def trained_as(self, name: str) -> tuple[str, Profile]:
+        """The variant that a model's `name` stands for, and the profile it is trained by.
+
+        Every name but those of :data:`EXTENSIONS` is its own variant, trained by the active profile.
+        """
+        if name not in EXTENSIONS:
+            return name, self.active
+        ala = self.active.ala
+        if name == "lora":
+            ala = ala.model_copy(update={"lora": self.active.extensions.lora})
+        else:
+            ala = ala.model_copy(update={"sbn": ala.sbn.model_copy(update={"fusion_map": "all"})})
+        return variant_name(**ROWS["iii"]), self.active.model_copy(update={"ala": ala})
 
     def deciding(self) -> dict[str, Any]:
         """What decides about the results of one cell: the profile and the main model's switches, as JSON has them."""

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ala.config.schema import ROWS, Settings, variant_name
+from ala.config.schema import EXTENSIONS, ROWS, Settings, variant_name
 from ala.contracts.classifier import Classifier
 from ala.contracts.maps import Maps
 from ala.data.store import Store, subset_rows
@@ -42,9 +42,9 @@ class Explained:
 
 
 def check(method: str) -> None:
-    """Raises UserError unless `method` is one of :data:`METHODS`."""
-    if method not in METHODS:
-        raise UserError(f"method {method!r} does not exist; choose one of {', '.join(METHODS)}")
+    """Raises UserError unless `method` is one of :data:`METHODS`, or an extension of row (iii)."""
+    if method not in (*METHODS, *EXTENSIONS):
+        raise UserError(f"method {method!r} does not exist; choose one of {', '.join((*METHODS, *EXTENSIONS))}")
 
 
 def load_explained(method: str, seed: int, settings: Settings, models: Path, device: torch.device) -> Explained:

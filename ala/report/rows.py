@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ala.config.schema import ROWS, Settings, variant_name
+from ala.config.schema import EXTENSIONS, ROWS, Settings, variant_name
 
 #: Maps made without a model; their scores share one folder per seed.
 TRIVIAL = ("full", "center", "noise", "box")
@@ -32,6 +32,8 @@ LABELS = {
     "ii": "(ii)",
     "iii": "(iii)",
     "iv": "(iv)",
+    "lora": "(iii) + LoRA",
+    "all-taps": "(iii), all taps",
 }
 
 
@@ -44,9 +46,14 @@ def scored_as(row: str, settings: Settings) -> str:
     return row
 
 
+def shown(settings: Settings) -> list[str]:
+    """Every row of the main table and of the ablation that the settings ask for."""
+    return [*MAIN, *settings.ablations, *settings.extensions]
+
+
 def methods(settings: Settings) -> list[str]:
     """Every method that the settings ask for, each once, in the order of the tables."""
-    return list(dict.fromkeys(scored_as(row, settings) for row in (*MAIN, *settings.ablations)))
+    return list(dict.fromkeys(scored_as(row, settings) for row in shown(settings)))
 
 
 def folder(method: str) -> str:
@@ -57,4 +64,6 @@ def folder(method: str) -> str:
 def command(method: str, seeds: list[int]) -> str:
     """The command that makes the scores of `method` again, for all `seeds`; DVC adds the stages that it needs."""
     stage = "evaluate_main" if method in (*TRIVIAL, "rise") else "evaluate"
+    if method in EXTENSIONS:
+        return "dvc repro " + " ".join(f"extend@{seed}-{method}" for seed in seeds)
     return "dvc repro " + " ".join(f"{stage}@{seed}" for seed in seeds)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import pandas as pd
 
+from ala.config.schema import Row
 from ala.contracts import scores as contract
 from ala.report import rows, slides
 from ala.report.run import Cell, Run
@@ -50,7 +51,7 @@ def per_seed(run: Run) -> pd.DataFrame:
     """One line per (method, seed) that was run: where it is shown, how many photos, every mean, empty predictions."""
     lines = []
     for (method, seed), cell in run.cells.items():
-        shown = [row for row in (*rows.MAIN, *run.settings.ablations) if rows.scored_as(row, run.settings) == method]
+        shown = [row for row in rows.shown(run.settings) if rows.scored_as(row, run.settings) == method]
         lines.append(
             {
                 "method": method,
@@ -105,8 +106,13 @@ def main(run: Run) -> pd.DataFrame:
 
 
 def ablation(run: Run) -> pd.DataFrame:
-    """`ablation.csv`: one line per row that the settings name, in the order of the slides, beside their values."""
+    """`ablation.csv`: one line per row that the settings name, in the order of the slides, beside their values.
+
+    Below them the extensions of row (iii) that were asked for, which the slides do not have.
+    """
     paper = slides.printed("ablation")
+    asked = sorted(run.settings.ablations.items(), key=lambda item: list(rows.ABLATION).index(item[0]))
+    asked += [(name, Row(aea=True, sbn=True)) for name in run.settings.extensions]
     lines = [
         {
             "row": row,
@@ -114,6 +120,6 @@ def ablation(run: Run) -> pd.DataFrame:
             "sbn": str(parts.sbn).lower(),
             **summary(run, row, paper.get(row, {})),
         }
-        for row, parts in sorted(run.settings.ablations.items(), key=lambda item: list(rows.ABLATION).index(item[0]))
+        for row, parts in asked
     ]
     return pd.DataFrame(lines, columns=["row", "aea", "sbn", *COLUMNS], dtype=object)

@@ -169,6 +169,20 @@ def test_aea_switch_reruns_only_what_it_touches(scratch, main, ablation):
     scratch.run("dvc", "checkout", "-q")
 
 
+def test_extensions_become_rows_of_the_ablation(scratch):
+    before = pd.read_csv(scratch.folder / "reports/tables/ablation.csv").set_index("row")
+    targets = ["extend@0-lora", "extend@0-all-taps", "report"]
+    done = scratch.run("dvc", "exp", "run", "-S", "extensions=[lora,all-taps]", "--name", "more", "-s", *targets)
+    assert scratch.stages_run(done) == set(targets)
+    after = pd.read_csv(scratch.folder / "reports/tables/ablation.csv").set_index("row")
+    scratch.run("git", "checkout", "-q", "--", ".")
+    scratch.run("dvc", "checkout", "-q")
+    assert list(after.index) == ["i", "ii", "iii", "iv", "lora", "all-taps"]
+    pd.testing.assert_frame_equal(after.loc[before.index], before, check_dtype=False)
+    assert list(after.loc[["lora", "all-taps"], "n_seeds"]) == [1, 1]
+    assert after["miou_mean"].astype(float).nunique() == 6  # three models more, each with maps of its own
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [("aea=off", "aea"), ("profiles.mini.train.lr=fast", "profiles.mini.train.lr"), ("profile=huge", "huge")],

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pandas as pd
 import pytest
 
-from ala.report import markdown, slides, tables
+from ala.report import markdown, notes, slides, tables
 
 MAIN = "aea-true-sbn-true"
 
@@ -63,6 +64,22 @@ def test_zero_shot_is_the_last_row_and_has_an_accuracy_alone(run):
     assert "zero-shot" not in markdown.results(table, "method", "main", comparable=False, brief=True)
     run.encoder["zero_shot_accuracy"] = None  # an encoder without text
     assert "zero_shot" not in set(tables.main(run)["method"])
+
+
+def test_extensions_that_were_asked_for_are_rows_below_the_slides(run, run_of, cell_of):
+    assert list(tables.ablation(run)["row"]) == ["i", "ii", "iii", "iv"]
+    asked = run_of(cell_of("lora", 0, [0.2, 0.6]), cell_of(MAIN, 0, [0.2, 0.4]))
+    asked = replace(asked, settings=asked.settings.model_copy(update={"extensions": ["lora", "all-taps"]}))
+    table = tables.ablation(asked)
+    assert list(table["row"]) == ["i", "ii", "iii", "iv", "lora", "all-taps"]
+    lora, taps = (table.set_index("row").loc[name] for name in ("lora", "all-taps"))
+    assert lora["miou_mean"] == pytest.approx(0.4)
+    assert (lora["aea"], lora["sbn"], lora["paper_miou"]) == ("true", "true", None)
+    assert lora["command"] == "dvc repro extend@0-lora extend@1-lora extend@2-lora"
+    assert taps["miou_mean"] == "not run"
+    assert "lora" in set(tables.per_seed(asked)["method"])
+    assert "| (iii) + LoRA | ✓ | ✓ | 1 |" in markdown.results(table, "row", "ablation", comparable=False)
+    assert any("`all-taps` was not run; run `dvc repro extend@0-all-taps" in note for note in notes.oddities(asked))
 
 
 def test_what_was_not_run_says_so(run):
