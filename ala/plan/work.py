@@ -23,8 +23,8 @@ COUNTED = ("encode", "explain", "perturb", "rise")
 #: Images per forward pass where the settings say `auto`; the run itself looks for the fastest number.
 AUTO = 64
 #: The stages of dvc.yaml.
-ORDER = ("data", "split", "store", "encoder", "train", "train_abn", "fcam", "explain", "rise", "evaluate",
-         "evaluate_main", "protocols", "layers", "edge", "report")  # fmt: skip
+ORDER = ("data", "split", "store", "encoder", "train", "train_abn", "fcam", "extend", "explain", "rise",
+         "evaluate", "evaluate_main", "protocols", "layers", "edge", "report")  # fmt: skip
 #: Stages that run once; all others run once for each seed.
 ONCE = ("data", "split", "store", "encoder", "report")
 #: What a stage imports when it starts, which takes seconds: torch with pandas, the library of the encoder, timm.
@@ -105,11 +105,13 @@ def stages(settings: Settings, photos: Photos) -> list[Work]:
     subset, val_subset = (photos.subset(s, n) for s, n in (
         ("test", metrics.images_per_class), ("val", metrics.val_images_per_class)))  # fmt: skip
     curves = subset * curve_frames(profile)
+    started = IMPORTS | {"extend": 3 * len(settings.extensions) * ("torch", "encoder")}  # three commands a cell
     found = [
-        *(Work(stage, "start", 1, what) for stage, libraries in IMPORTS.items() for what in libraries),
+        *(Work(stage, "start", 1, what) for stage, libraries in started.items() for what in libraries),
         *_data(profile, photos),
         *(work for variant in VARIANTS for work in _training("train", variant, profile, photos)),
         *_training("train_abn", "abn", profile, photos),
+        *(work for name in settings.extensions for work in _extension(*settings.trained_as(name), photos, curves)),
         *_fcam(profile, photos),
         *(Work("explain", "explain", both, model) for model in own),
         Work("rise", "perturb", subset + val_subset, main),
@@ -130,6 +132,16 @@ def stages(settings: Settings, photos: Photos) -> list[Work]:
         Work("report", "report", photos.test),
     ]  # fmt: skip
     return sorted((work for work in found if work.units), key=lambda work: ORDER.index(work.stage))
+
+
+def _extension(variant: str, profile: Profile, photos: Photos, curves: int) -> Iterator[Work]:
+    """A row of the ablation that the paper does not have, as one cell; DVC runs one for each extension."""
+    model = model_of(variant, profile)
+    yield from _training("extend", variant, profile, photos)
+    yield Work("extend", "explain", photos.val + photos.test, model)
+    yield Work("extend", "perturb", photos.test + curves, model)
+    yield Work("extend", "iou", photos.test)
+    yield Work("extend", "threshold", photos.val)
 
 
 def _data(profile: Profile, photos: Photos) -> Iterator[Work]:

@@ -44,7 +44,19 @@ def test_every_stage_of_dvc_has_work():
 
     settings = profile("mini")
     names = list(yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"])
-    assert list(dict.fromkeys(one.stage for one in stages(settings, count(settings.active.data)))) == names
+    photos = count(settings.active.data)
+    more = settings.model_copy(update={"extensions": ["lora", "all-taps"]})
+    assert list(dict.fromkeys(one.stage for one in stages(more, photos))) == names
+    assert list(dict.fromkeys(one.stage for one in stages(settings, photos))) == [n for n in names if n != "extend"]
+
+
+def test_an_extension_is_trained_explained_and_scored_as_row_iii():
+    settings = profile("mini").model_copy(update={"extensions": ["all-taps"]})
+    photos = count(settings.active.data)
+    work = stages(settings, photos)
+    assert units(work, "extend", "explain") == photos.val + photos.test
+    assert units(work, "extend", "perturb") == photos.test + 30 * curve_frames(settings.active)
+    assert units(work, "extend", "train on") == units(work, "extend", "train off") == 20 * photos.train
 
 
 def test_photos_of_each_source(tmp_path):
