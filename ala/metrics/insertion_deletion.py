@@ -47,7 +47,21 @@ def order(importance: np.ndarray, image_id: int, seed: int) -> np.ndarray:
     """
     values = importance.reshape(-1)
     shuffled = numpy_generator(seed, "ties", image_id).permutation(values.size)
-    return shuffled[np.argsort(-values[shuffled], kind="stable")]
+    return shuffled[falling_order(values[shuffled])]
+
+
+def falling_order(values: np.ndarray) -> np.ndarray:
+    """Positions of `(P,)` finite float32 values from the largest to the smallest, equal ones as they stand: int64.
+
+    What a stable argsort of the negated values gives, in half its time: value and position are packed into one
+    integer, and integers are sorted by vector instructions. The bits of a float rise with it where it is positive and
+    fall where it is negative.
+    """
+    bits = (np.float32(0) - values.astype(np.float32, copy=False)).view(np.uint32)  # 0 - v: there is no -0
+    rising = np.where(bits >> 31, ~bits, bits | np.uint32(1 << 31))
+    packed = rising.astype(np.uint64) << np.uint64(32) | np.arange(values.size, dtype=np.uint64)
+    packed.sort()
+    return (packed & np.uint64(2**32 - 1)).astype(np.int64)
 
 
 def tie_share(ordered: np.ndarray) -> float:

@@ -18,6 +18,7 @@ from ala.metrics.curves import Curves, area
 from ala.metrics.insertion_deletion import (
     blur_kernel,
     blurred,
+    falling_order,
     insertion_deletion,
     order,
     shown_pixels,
@@ -91,6 +92,23 @@ def test_order_is_descending_and_ties_are_shared_by_methods() -> None:
     two[:3] = 1
     found = order(two, 1, 0)
     np.testing.assert_array_equal(found, np.concatenate([flat[flat < 18], flat[flat >= 18]]))
+
+
+@pytest.mark.parametrize("kind", ["smooth", "tied", "constant", "negative", "zeros of both signs", "tiny and huge"])
+def test_order_is_a_stable_sort(kind: str) -> None:
+    random = np.random.default_rng(0)
+    values = random.standard_normal(5000).astype(np.float32)
+    if kind == "tied":
+        values = np.round(values * 3) / 3
+    elif kind == "constant":
+        values[:] = -0.25
+    elif kind == "negative":
+        values = -np.abs(values)
+    elif kind == "zeros of both signs":
+        values = np.where(values > 0.5, values, np.where(values > 0, np.float32(0), np.float32(-0.0)))
+    elif kind == "tiny and huge":
+        values = values * np.float32(10) ** random.integers(-44, 38, 5000).astype(np.float32)
+    np.testing.assert_array_equal(falling_order(values), np.argsort(-values, kind="stable"))
 
 
 def test_tie_share() -> None:
