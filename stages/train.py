@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from ala.config import load
-from ala.config.schema import EXTENSIONS
 from ala.runtime.errors import reported
 
 Variants = Annotated[
