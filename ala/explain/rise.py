@@ -24,7 +24,7 @@ from ala.perturb.batch_size import resolve
 from ala.runtime.errors import UserError
 from ala.runtime.progress import Advance, progress
 from ala.runtime.seeds import numpy_generator
-from ala.runtime.threads import LANE
+from ala.runtime.threads import lane
 
 MASK_MEMORY = 32 * 2**20  # bytes of up-sampled masks held at once; more masks are taken in turns
 SUM_MEMORY = 32 * 2**20  # bytes of maps summed up at once; more photos are taken in groups
@@ -141,8 +141,8 @@ def rise_maps(
     masks = RiseMasks.draw(settings.n_masks, settings.grid, settings.p1, side, settings.seed)
     batch = resolve(settings.batch, score, side, device)
     per_turn, per_group = (max(1, limit // (4 * side * side)) for limit in (memory, sums))
-    if per_turn > LANE:
-        per_turn -= per_turn % LANE  # a CPU's turns begin with a lane; the batch decides nothing about the sums
+    if per_turn > lane(side):
+        per_turn -= per_turn % lane(side)  # a CPU's turns begin with a lane; the batch decides nothing about the sums
     found = disk_backed((len(rows), side, side))
     with progress(len(rows) * len(masks), "rise", unit="image") as advance:
         for first in range(0, len(rows), per_group):

@@ -34,7 +34,7 @@ _found: dict[str, int] = {}
 
 def resolve(batch: Batch, score: Score, side: int, device: torch.device) -> int:
     """`batch` itself, or :func:`best_batch` where it is `auto`; on a CPU rounded up to whole lanes."""
-    return whole_lanes(best_batch(score, side, device) if batch == "auto" else batch, device)
+    return whole_lanes(best_batch(score, side, device) if batch == "auto" else batch, side, device)
 
 
 def best_batch(score: Score, side: int, device: torch.device) -> int:

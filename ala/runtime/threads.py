@@ -1,12 +1,12 @@
-"""A batch answered in lanes: groups of 16 images, each on one thread.
+"""A batch answered in lanes: groups of a few images, each on one thread.
 
 Torch splits every single operation over all threads. The layers of a small model are too short for that: threads wait
 for each other at the end of each, and everything between the layers runs on one. Lanes have nothing to wait for, and
 each lane's activations stay in its core's cache.
 
 A CPU's matrix product takes other kernels for other shapes, so the last bits of an answer depend on how many images
-were asked at once. In lanes they are always 16: the last lane is filled up with zeros. So answers are the same bytes
-whatever the batch and the number of threads, as long as batches begin where lanes do (docs/determinism.md).
+were asked at once. In lanes they are always as many: the last lane is filled up with zeros. So answers are the same
+bytes whatever the batch and the number of threads, as long as batches begin where lanes do (docs/determinism.md).
 """
 
 from __future__ import annotations
@@ -19,12 +19,21 @@ from threading import Barrier
 import torch
 from torch import Tensor
 
-LANE = 16  # images; with fewer the layers are too short, with more small batches have work for few threads
+_MOST = 16  # images
+_PIXELS = (
+    _MOST * 80 * 80
+)  # of a lane; with fewer the layers are too short, with more small batches keep few threads busy
 
 
-def whole_lanes(batch: int, device: torch.device) -> int:
-    """`batch`, on a CPU rounded up to whole lanes, so that the next batch begins with a lane."""
-    return -(-batch // LANE) * LANE if device.type == "cpu" else batch
+def lane(side: int) -> int:
+    """Images in a lane, a power of two from 1 to 16: about the pixels of 16 photos at 80 x 80 together."""
+    return min(_MOST, 1 << (max(1, _PIXELS // side**2).bit_length() - 1))
+
+
+def whole_lanes(batch: int, side: int, device: torch.device) -> int:
+    """`batch`, on a CPU rounded up to whole lanes of images of side `side`, so that the next batch begins with one."""
+    width = lane(side)
+    return -(-batch // width) * width if device.type == "cpu" else batch
 
 
 def in_lanes(score: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
@@ -35,19 +44,20 @@ def in_lanes(score: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
     Args:
         score: images `(B, ...)` to answers `(B, ...)`; the answer to an image does not depend on the others, and calls
             may run at the same time.
-        images: the batch.
+        images: the batch; its last dimension is the side that decides about the lanes.
     """
     if images.device.type != "cpu" or torch.is_grad_enabled() or not len(images):
         return score(images)
+    width = lane(images.shape[-1])
     threads, inference = torch.get_num_threads(), torch.is_inference_mode_enabled()
 
     def answers(some: Tensor) -> Tensor:
         with torch.inference_mode(inference), torch.no_grad():  # both are settings of a thread
-            if len(some) == LANE:
+            if len(some) == width:
                 return score(some)
-            return score(torch.cat([some, some.new_zeros(LANE - len(some), *some.shape[1:])]))[: len(some)]
+            return score(torch.cat([some, some.new_zeros(width - len(some), *some.shape[1:])]))[: len(some)]
 
-    lanes = images.split(LANE)
+    lanes = images.split(width)
     return torch.cat(list(map(answers, lanes) if threads == 1 else _team(threads).map(answers, lanes)))
 
 

@@ -21,7 +21,7 @@ def without_lanes(patch: pytest.MonkeyPatch) -> None:
     """Give models the batches that are asked for, as on a GPU."""
     for module in (fitting, attention):
         patch.setattr(module, "in_lanes", lambda score, images: score(images))
-    patch.setattr(batch_size, "whole_lanes", lambda batch, device: batch)
+    patch.setattr(batch_size, "whole_lanes", lambda batch, side, device: batch)
 
 
 class Numbered:

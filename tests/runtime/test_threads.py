@@ -8,7 +8,10 @@ import pytest
 import torch
 from torch import nn
 
-from ala.runtime.threads import LANE, in_lanes, whole_lanes
+from ala.runtime.threads import in_lanes, lane, whole_lanes
+
+SIDE = 80
+LANE = 16  # photos of this side
 
 
 @pytest.fixture(autouse=True)
@@ -24,9 +27,9 @@ class Spy:
 
     def __init__(self) -> None:
         torch.manual_seed(0)
-        self.net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.LazyLinear(5)).eval()
+        self.net = nn.Sequential(nn.Conv2d(3, 4, 9, stride=9), nn.Flatten(), nn.LazyLinear(5)).eval()
         with torch.no_grad():
-            self.net(torch.zeros(1, 3, 8, 8))
+            self.net(torch.zeros(1, 3, SIDE, SIDE))
         self.calls: list[tuple[int, str, int, bool]] = []
 
     def __call__(self, images: torch.Tensor) -> torch.Tensor:
@@ -38,7 +41,7 @@ class Spy:
 
 @pytest.mark.parametrize("context", [torch.no_grad, torch.inference_mode])
 def test_lanes_give_the_answers_of_the_whole(context):
-    spy, images = Spy(), torch.randn(3 * LANE + 5, 3, 8, 8)
+    spy, images = Spy(), torch.randn(3 * LANE + 5, 3, SIDE, SIDE)
     with context():
         expected = spy.net(images).softmax(-1)
         found = in_lanes(spy, images)
@@ -55,16 +58,16 @@ def test_lanes_give_the_answers_of_the_whole(context):
 def test_batch_and_threads_change_no_byte(batch, threads):
     torch.manual_seed(0)
     net = nn.Sequential(
-        nn.Conv2d(3, 32, 4, stride=4),
+        nn.Conv2d(3, 32, 10, stride=10),
         nn.GELU(),
         nn.Flatten(),
         nn.Linear(32 * 64, 96),
         nn.LayerNorm(96),
         nn.Linear(96, 7),
     ).eval()
-    images = torch.randn(5 * LANE - 3, 3, 32, 32)
+    images = torch.randn(5 * LANE - 3, 3, SIDE, SIDE)
     with torch.no_grad():
-        expected = torch.cat([net(lane) for lane in torch.cat([images, torch.zeros(3, 3, 32, 32)]).split(LANE)])
+        expected = torch.cat([net(lane) for lane in torch.cat([images, torch.zeros(3, 3, SIDE, SIDE)]).split(LANE)])
         torch.set_num_threads(threads)
         found = torch.cat([in_lanes(net, some) for some in images.split(batch)])
     assert torch.equal(found, expected[: len(images)])
@@ -72,7 +75,7 @@ def test_batch_and_threads_change_no_byte(batch, threads):
 
 def test_a_thread_that_begins_later_has_the_callers_number():
     with torch.no_grad():
-        in_lanes(Spy(), torch.zeros(2 * LANE, 3, 8, 8))
+        in_lanes(Spy(), torch.zeros(2 * LANE, 3, SIDE, SIDE))
     seen = []
     later = threading.Thread(target=lambda: seen.append(torch.get_num_threads()))
     later.start()
@@ -84,19 +87,24 @@ def test_on_one_thread_the_caller_does_it_all():
     spy = Spy()
     torch.set_num_threads(1)
     with torch.no_grad():
-        assert in_lanes(spy, torch.zeros(LANE + 1, 3, 8, 8)).shape == (LANE + 1, 5)
-        assert in_lanes(spy, torch.zeros(0, 3, 8, 8)).shape == (0, 5)
+        assert in_lanes(spy, torch.zeros(LANE + 1, 3, SIDE, SIDE)).shape == (LANE + 1, 5)
+        assert in_lanes(spy, torch.zeros(0, 3, SIDE, SIDE)).shape == (0, 5)
     assert [call[:2] for call in spy.calls] == [(size, threading.current_thread().name) for size in (LANE, LANE, 0)]
 
 
 def test_batches_of_a_cpu_are_whole_lanes():
-    assert [whole_lanes(batch, torch.device("cpu")) for batch in (1, 15, 16, 17, 64)] == [16, 16, 16, 32, 64]
-    assert whole_lanes(17, torch.device("cuda")) == 17
+    assert [whole_lanes(batch, SIDE, torch.device("cpu")) for batch in (1, 15, 16, 17, 64)] == [16, 16, 16, 32, 64]
+    assert whole_lanes(17, 224, torch.device("cpu")) == 18
+    assert whole_lanes(17, SIDE, torch.device("cuda")) == 17
+
+
+def test_lanes_have_about_as_many_pixels():
+    assert [lane(side) for side in (8, 40, 80, 96, 160, 224, 384, 1000)] == [16, 16, 16, 8, 4, 2, 1, 1]
 
 
 def test_a_graph_is_kept():
     spy = Spy()
-    images = torch.randn(4 * LANE, 3, 8, 8, requires_grad=True)
+    images = torch.randn(4 * LANE, 3, SIDE, SIDE, requires_grad=True)
     in_lanes(spy, images).sum().backward()
     assert images.grad is not None
     assert len(spy.calls) == 1
@@ -107,4 +115,4 @@ def test_an_error_in_a_part_reaches_the_caller():
         raise RuntimeError("no answer")
 
     with torch.no_grad(), pytest.raises(RuntimeError, match="no answer"):
-        in_lanes(broken, torch.zeros(2 * LANE, 3, 8, 8))
+        in_lanes(broken, torch.zeros(2 * LANE, 3, SIDE, SIDE))
