@@ -53,7 +53,7 @@ def main(
         from ala.contracts import scores as table
         from ala.contracts.seal import seal
         from ala.data.store import Store
-        from ala.encoder import load_encoder
+        from ala.encoder import shared_encoder
         from ala.metrics.score import Truth
         from ala.model.checkpoint import load_model
         from ala.runtime.device import resolve
@@ -66,7 +66,7 @@ def main(
         truth = Truth(
             Store.open(store / str(size), "val"), Store.open(store / str(size), "test"), profile.data.mask_threshold
         )
-        encoder = load_encoder(models / "encoder", where)
+        encoder = shared_encoder(models / "encoder", where)
         work = stage_work(
             f"layers/seed-{seed}",
             {**settings.deciding(), "seed": seed},

@@ -50,7 +50,7 @@ def main(
 
         from ala.contracts.maps import resize
         from ala.data.store import Store
-        from ala.encoder import load_encoder
+        from ala.encoder import shared_encoder
         from ala.metrics.iou import iou, min_max, predict
         from ala.model.blueprint import check
         from ala.model.checkpoint import save_model, sha256_of
@@ -72,7 +72,7 @@ def main(
             truth = val.foreground(rows, profile.data.mask_threshold)
             return {"val_miou": float(iou(predict(min_max(resize(alpha, size)), "mean_std"), truth).mean())}
 
-        frozen = load_encoder(encoder, target)
+        frozen = shared_encoder(encoder, target)
         precision = resolved(profile.train.precision, target)
         inputs = [store / str(profile.train.augment.resize or size), store / str(size), encoder]
         works = []

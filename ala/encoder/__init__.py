@@ -4,7 +4,7 @@
 """
 
 from ala.encoder.build import build_encoder
-from ala.encoder.folder import load_encoder, save_encoder
+from ala.encoder.folder import load_encoder, save_encoder, shared_encoder
 from ala.encoder.frozen import FrozenEncoder, assert_frozen
 
-__all__ = ["FrozenEncoder", "assert_frozen", "build_encoder", "load_encoder", "save_encoder"]
+__all__ = ["FrozenEncoder", "assert_frozen", "build_encoder", "load_encoder", "save_encoder", "shared_encoder"]

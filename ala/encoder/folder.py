@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,25 @@ def load_encoder(folder: Path, device: torch.device | str = "cpu") -> FrozenEnco
     text = _read_text(folder / TEXT) if about["has_text"] else None
     preprocessing = Preprocessing(about["input_size"], tuple(about["mean"]), tuple(about["std"]))
     return _make(about, preprocessing, weights, path, text).to(device)
+
+
+def shared_encoder(folder: Path, device: torch.device | str = "cpu") -> FrozenEncoder:
+    """:func:`load_encoder`, once in a process while the files stay as they are.
+
+    The encoder is frozen, so the models that stand on it share it: reading CLIP ViT-B/16 takes seconds, and a stage
+    opens six models.
+
+    Raises:
+        UserError: as :func:`load_encoder`.
+    """
+    parts = [Path(folder) / name for name in (ABOUT, WEIGHTS, TEXT)]
+    stamps = tuple((part.stat().st_size, part.stat().st_mtime_ns) if part.exists() else None for part in parts)
+    return _shared(Path(folder), Path.cwd(), stamps, torch.device(device))
+
+
+@lru_cache(maxsize=1)
+def _shared(folder: Path, start: Path, stamps: tuple[object, ...], device: torch.device) -> FrozenEncoder:
+    return load_encoder(folder, device)
 
 
 def _make(

@@ -12,14 +12,14 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
-from ala.encoder import load_encoder
+from ala.encoder import shared_encoder
 from ala.encoder.weights import require_finite_weights
 from ala.model.adapter import Adapter
 from ala.model.blueprint import Blueprint
 from ala.model.explained import ExplainedModel, TapEncoder
 from ala.model.lora import LoraEncoder
 from ala.runtime.errors import UserError
-from ala.runtime.files import atomic_path, sha256, write_json
+from ala.runtime.files import atomic_path, stamped_sha256, write_json
 
 WEIGHTS, ABOUT, ENCODER = "weights.safetensors", "model.json", "encoder.safetensors"
 _AGAIN = "run the train stage again"
@@ -71,7 +71,7 @@ def load_model(folder: Path, encoder_folder: Path, device: str | torch.device = 
             f"{Path(folder) / ABOUT} was trained on the encoder {str(trained_on)[:12]}, but {encoder_folder} holds"
             f" {found[:12]}; {_AGAIN}"
         )
-    encoder: TapEncoder = load_encoder(Path(encoder_folder), torch.device(device))
+    encoder: TapEncoder = shared_encoder(Path(encoder_folder), torch.device(device))
     return restore(folder, encoder).to(device)
 
 
@@ -84,7 +84,7 @@ def sha256_of(encoder_folder: Path) -> str:
     path = Path(encoder_folder) / ENCODER
     if not path.is_file():
         raise UserError(f"{path} does not exist; run the encoder stage first")
-    return sha256(path)
+    return stamped_sha256(path)
 
 
 def restore(folder: Path, encoder: TapEncoder) -> ExplainedModel:

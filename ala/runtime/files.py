@@ -18,6 +18,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -170,6 +171,17 @@ def write_text(target: Path, text: str) -> None:
 def write_json(target: Path, value: Any) -> None:
     """Write `value` as indented JSON with sorted keys and a final newline, atomically."""
     write_text(target, json.dumps(value, indent=2, sort_keys=True) + "\n")
+
+
+def stamped_sha256(path: Path) -> str:
+    """:func:`sha256`, computed once in a process while the file's size and time of change stay."""
+    found = Path(path).stat()
+    return _stamped(Path(path).absolute(), found.st_size, found.st_mtime_ns)
+
+
+@lru_cache(maxsize=4096)
+def _stamped(path: Path, size: int, changed: int) -> str:
+    return sha256(path)
 
 
 def sha256(path: Path) -> str:

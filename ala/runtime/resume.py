@@ -25,7 +25,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterable, Mapping
-from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
 from types import ModuleType
@@ -36,7 +35,7 @@ import numpy as np
 
 from ala.runtime import interrupt
 from ala.runtime.errors import UserError
-from ala.runtime.files import sha256
+from ala.runtime.files import sha256, stamped_sha256
 
 _FINISHED = "finished"
 _PATIENCE = 5.0  # seconds of work that may be lost; keeping costs some milliseconds
@@ -255,13 +254,7 @@ def _digest_of_input(path: Path) -> dict[str, str]:
     files = (
         sorted(one for one in path.rglob("*") if one.is_file()) if path.is_dir() else [path] if path.exists() else []
     )
-    return {one.relative_to(path).as_posix(): _sha256(one, one.stat().st_size, one.stat().st_mtime_ns) for one in files}
-
-
-@lru_cache(maxsize=4096)
-def _sha256(path: Path, size: int, changed: int) -> str:
-    """The sha256 of `path`, computed once a process as long as its size and time of change stay."""
-    return sha256(path)
+    return {one.relative_to(path).as_posix(): stamped_sha256(one) for one in files}
 
 
 def _digest_of_code(module: ModuleType | str) -> dict[str, str]:
