@@ -51,9 +51,12 @@ def ablation(scratch):
 
 def test_main_table_keeps_its_contract(main):
     assert list(main.columns) == COLUMNS
-    assert list(main.index) == ["ala", "fcam", "rise", "abn", "full", "center", "noise", "box"]
-    assert (main["n_seeds"].astype(int) == 2).all()
-    numbers = main[[column for column in COLUMNS if column.endswith("_mean")]].astype(float)
+    assert list(main.index) == ["ala", "fcam", "rise", "abn", "full", "center", "noise", "box", "zero_shot"]
+    zero_shot, scored = main.loc["zero_shot"], main.drop(index="zero_shot")
+    assert 0 <= float(zero_shot["accuracy_mean"]) <= 1
+    assert zero_shot[["n_seeds", "miou_mean", "insertion_mean", "paper_miou"]].isna().all()
+    assert (scored["n_seeds"].astype(int) == 2).all()
+    numbers = scored[[column for column in COLUMNS if column.endswith("_mean")]].astype(float)
     assert np.isfinite(numbers).all().all()
     assert ((numbers.drop(columns="id_mean") >= 0) & (numbers.drop(columns="id_mean") <= 1)).all().all()
 
