@@ -38,8 +38,8 @@ experiments: env ## experiments side by side: what was changed, and the metrics
 report: env ## rebuild the report alone
 	dvc repro --single-item report
 
-test: lint types ## lint, types and the whole test suite
-	pytest
+test: lint types ## lint, types and the whole test suite, on all cores
+	pytest -n auto --dist loadgroup --no-loadscope-reorder
 
 soak: env ## `dvc repro` killed a hundred times at random instants (half an hour)
 	pytest -m soak -s
