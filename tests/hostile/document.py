@@ -42,7 +42,7 @@ def said(output: str, folder: Path) -> str:
     text = " ".join(output.strip().removeprefix("error: ").split())
     text = text.replace(f"{folder.resolve()}/", "").replace(f"{folder}/", "")
     text = re.sub(r"(\.[\w-]+?-)[a-z0-9_]{8}(?=[/.:;' ]|$)", r"\1XXXXXXXX", text)  # names of temporary files
-    text = re.sub(r"(seed-\d+-)[0-9a-f]{16}", r"\1XXXXXXXX", text)  # digests of code
+    text = re.sub(r"(resume/[\w.@-]+-)[0-9a-f]{16}", r"\1XXXXXXXX", text)  # digests of code
     text = re.sub(r"(not readable as JSON|is no store) \(.*?\)+;", r"\1 (...);", text)  # where is a matter of chance
     return re.sub(r"\d{60,}", lambda digits: digits[0][:5] + "...", text)
 
