@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help env plan oracles bench repro rehearsal experiments report test fuzz soak lint types lock clean clean-state unlock
+.PHONY: help env plan oracles bench repro rehearsal experiments report test fuzz soak audit audit-env lint types lock clean clean-state unlock
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -47,8 +47,10 @@ soak: env ## `dvc repro` killed a hundred times at random instants (half an hour
 fuzz: env ## property tests with thousands of new examples each (half an hour); `make test` runs a few fixed ones
 	pytest tests/fuzz --hypothesis-profile long
 
-audit: $(VENV)-audit/lock.txt ## look the locked packages up among known vulnerabilities (needs the network)
+audit: audit-env ## look the locked packages up among known vulnerabilities (needs the network)
 	$(VENV)-audit/bin/python requirements/audit.py
+
+audit-env: $(VENV)-audit/lock.txt ## make or update pip-audit's own environment, which tests/test_audit.py runs too
 
 $(VENV)-audit/lock.txt: requirements/audit.txt
 	python3 -m venv $(VENV)-audit
