@@ -53,15 +53,15 @@ def order(importance: np.ndarray, image_id: int, seed: int) -> np.ndarray:
 def falling_order(values: np.ndarray) -> np.ndarray:
     """Positions of `(P,)` finite float32 values from the largest to the smallest, equal ones as they stand: int64.
 
-    What a stable argsort of the negated values gives, in half its time: value and position are packed into one
-    integer, and integers are sorted by vector instructions. The bits of a float rise with it where it is positive and
-    fall where it is negative.
+    What a stable argsort of the negated values gives, in a tenth of its time: the bits of a float rise with it where it
+    is positive and fall where it is negative, and numpy counts integers of 16 bits instead of comparing them. So the
+    lower half of the bits is sorted first, then the upper half, which leaves the order of equal ones as it is.
     """
     bits = (np.float32(0) - values.astype(np.float32, copy=False)).view(np.uint32)  # 0 - v: there is no -0
     rising = np.where(bits >> 31, ~bits, bits | np.uint32(1 << 31))
-    packed = rising.astype(np.uint64) << np.uint64(32) | np.arange(values.size, dtype=np.uint64)
-    packed.sort()
-    return (packed & np.uint64(2**32 - 1)).astype(np.int64)
+    by_lower = np.argsort(rising.astype(np.uint16), kind="stable")
+    upper = (rising >> 16).astype(np.uint16)
+    return by_lower[np.argsort(upper[by_lower], kind="stable")]
 
 
 def tie_share(ordered: np.ndarray) -> float:
@@ -88,7 +88,9 @@ def blur_kernel(size: int, sigma: float) -> Tensor:
 def blurred(images: Tensor, kernel: Tensor) -> Tensor:
     """Images `(B, 3, S, S)` with each channel convolved by `kernel` `(k, k)`, zeros beyond the border."""
     size = kernel.shape[-1]
-    return F.conv2d(images, kernel.expand(3, 1, size, size), padding=size // 2, groups=3)
+    if images.device.type == "cpu":  # the same sums in less than half the time
+        images = images.contiguous(memory_format=torch.channels_last)
+    return F.conv2d(images, kernel.expand(3, 1, size, size), padding=size // 2, groups=3).contiguous()
 
 
 class _Steps:
