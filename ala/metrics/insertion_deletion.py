@@ -11,7 +11,7 @@ all methods share it (METHODS 7, pitfall 10).
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -21,7 +21,7 @@ from torch import Tensor
 from ala.contracts.classifier import Classifier
 from ala.contracts.maps import Selected, resize
 from ala.metrics.curves import Curves
-from ala.perturb import Batch, Photos, column_scores
+from ala.perturb import Batch, Photos, Prepared, column_scores
 from ala.runtime.seeds import numpy_generator
 
 Curve = Literal["both", "insertion", "deletion"]
@@ -93,6 +93,14 @@ def blurred(images: Tensor, kernel: Tensor) -> Tensor:
     return F.conv2d(images, kernel.expand(3, 1, size, size), padding=size // 2, groups=3).contiguous()
 
 
+class _Photo(NamedTuple):
+    """What the frames of one photo are made from."""
+
+    rank: Tensor  # int32 (S, S), a pixel's place in the order
+    image: Tensor  # (1, 3, S, S), normalised
+    blurred: Tensor  # (1, 3, S, S)
+
+
 class _Steps:
     """The frames of one photo: insertion after 0..T-1 steps, then deletion after 1..T-1 steps.
 
@@ -111,8 +119,7 @@ class _Steps:
         self._model, self._photos, self._rows, self._maps = model, photos, rows, maps
         self._kernel, self._seed, self._device = kernel.to(device), seed, device
         self._changed = torch.as_tensor(changed, dtype=torch.int32, device=device).view(-1, 1, 1, 1)
-        self._current = -1
-        self._image = self._blurred = self._rank = torch.empty(0)
+        self._prepared = Prepared(self._prepare, self.count, self.side, device)
         self._empty = torch.zeros((), device=device)
 
     def order(self, photo: int) -> np.ndarray:
@@ -122,27 +129,25 @@ class _Steps:
         self.ties[photo] = tie_share(importance.reshape(-1)[ordered])
         return ordered
 
-    def _prepare(self, photo: int) -> None:
+    def _prepare(self, photo: int) -> _Photo:
         row, ordered = self._rows[photo : photo + 1], self.order(photo)
         rank = np.empty(len(ordered), np.int32)
         rank[ordered] = np.arange(rank.size, dtype=np.int32)
-        self._rank = torch.as_tensor(rank, device=self._device).view(self.side, self.side)
-        self._image = self._model.preprocessing.normalise(self._photos.pixels(row).to(self._device))  # (1, 3, S, S)
-        self._blurred = blurred(self._image, self._kernel)  # (1, 3, S, S)
-        self._current = photo
+        image = self._model.preprocessing.normalise(self._photos.pixels(row).to(self._device))
+        soft = image if self._skipped else blurred(image, self._kernel)  # deletion alone shows nothing blurred
+        return _Photo(torch.as_tensor(rank, device=self._device).view(self.side, self.side), image, soft)
 
     def fill(self, photo: int, start: int, stop: int, out: Tensor) -> None:
-        if photo != self._current:
-            self._prepare(photo)
+        rank, image, soft = self._prepared(photo)
         start, stop = start + self._skipped, stop + self._skipped
         middle = min(max(start, self.steps), stop)  # insertion before, deletion from here on
         if start < middle:
-            reached = self._rank < self._changed[start:middle]  # (b, 1, S, S)
-            torch.where(reached, self._image, self._blurred, out=out[: middle - start])
+            reached = rank < self._changed[start:middle]  # (b, 1, S, S)
+            torch.where(reached, image, soft, out=out[: middle - start])
         if middle < stop:
             first = middle - self.steps + 1
-            reached = self._rank < self._changed[first : first + stop - middle]
-            torch.where(reached, self._empty, self._image, out=out[middle - start :])
+            reached = rank < self._changed[first : first + stop - middle]
+            torch.where(reached, self._empty, image, out=out[middle - start :])
 
 
 @torch.inference_mode()
