@@ -19,7 +19,7 @@ from ala.config.schema import Rise
 from ala.contracts.classifier import Classifier
 from ala.contracts.maps import disk_backed
 from ala.contracts.preprocessing import Preprocessing
-from ala.perturb import Batch, Photos, Score, target_scores
+from ala.perturb import Batch, Photos, Prepared, Score, target_scores
 from ala.perturb.batch_size import resolve
 from ala.runtime.errors import UserError
 from ala.runtime.progress import Advance, progress
@@ -91,13 +91,14 @@ class _Masked:
         self.count, self.side = len(masks), masks.shape[-1]
         self._photos, self._rows, self._masks = photos, rows, masks
         self._preprocessing, self._device = preprocessing, device
-        self._current, self._image = -1, masks
+        self._image = Prepared(self._normalised, self.count, self.side, device)
+
+    def _normalised(self, photo: int) -> Tensor:
+        """`(1, 3, S, S)`."""
+        return self._preprocessing.normalise(self._photos.pixels(self._rows[photo : photo + 1]).to(self._device))
 
     def fill(self, photo: int, start: int, stop: int, out: Tensor) -> None:
-        if photo != self._current:
-            pixels = self._photos.pixels(self._rows[photo : photo + 1]).to(self._device)
-            self._current, self._image = photo, self._preprocessing.normalise(pixels)  # (1, 3, S, S)
-        torch.mul(self._image, self._masks[start:stop, None], out=out)
+        torch.mul(self._image(photo), self._masks[start:stop, None], out=out)
 
 
 @torch.inference_mode()

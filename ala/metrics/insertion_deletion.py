@@ -11,7 +11,7 @@ all methods share it (METHODS 7, pitfall 10).
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -21,7 +21,7 @@ from torch import Tensor
 from ala.contracts.classifier import Classifier
 from ala.contracts.maps import Selected, resize
 from ala.metrics.curves import Curves
-from ala.perturb import Batch, Photos, column_scores
+from ala.perturb import Batch, Photos, Prepared, column_scores
 from ala.runtime.seeds import numpy_generator
 
 Curve = Literal["both", "insertion", "deletion"]
@@ -53,15 +53,15 @@ def order(importance: np.ndarray, image_id: int, seed: int) -> np.ndarray:
 def falling_order(values: np.ndarray) -> np.ndarray:
     """Positions of `(P,)` finite float32 values from the largest to the smallest, equal ones as they stand: int64.
 
-    What a stable argsort of the negated values gives, in half its time: value and position are packed into one
-    integer, and integers are sorted by vector instructions. The bits of a float rise with it where it is positive and
-    fall where it is negative.
+    What a stable argsort of the negated values gives, in a tenth of its time: the bits of a float rise with it where it
+    is positive and fall where it is negative, and numpy counts integers of 16 bits instead of comparing them. So the
+    lower half of the bits is sorted first, then the upper half, which leaves the order of equal ones as it is.
     """
     bits = (np.float32(0) - values.astype(np.float32, copy=False)).view(np.uint32)  # 0 - v: there is no -0
     rising = np.where(bits >> 31, ~bits, bits | np.uint32(1 << 31))
-    packed = rising.astype(np.uint64) << np.uint64(32) | np.arange(values.size, dtype=np.uint64)
-    packed.sort()
-    return (packed & np.uint64(2**32 - 1)).astype(np.int64)
+    by_lower = np.argsort(rising.astype(np.uint16), kind="stable")
+    upper = (rising >> 16).astype(np.uint16)
+    return by_lower[np.argsort(upper[by_lower], kind="stable")]
 
 
 def tie_share(ordered: np.ndarray) -> float:
@@ -88,7 +88,17 @@ def blur_kernel(size: int, sigma: float) -> Tensor:
 def blurred(images: Tensor, kernel: Tensor) -> Tensor:
     """Images `(B, 3, S, S)` with each channel convolved by `kernel` `(k, k)`, zeros beyond the border."""
     size = kernel.shape[-1]
-    return F.conv2d(images, kernel.expand(3, 1, size, size), padding=size // 2, groups=3)
+    if images.device.type == "cpu":  # the same sums in less than half the time
+        images = images.contiguous(memory_format=torch.channels_last)
+    return F.conv2d(images, kernel.expand(3, 1, size, size), padding=size // 2, groups=3).contiguous()
+
+
+class _Photo(NamedTuple):
+    """What the frames of one photo are made from."""
+
+    rank: Tensor  # int32 (S, S), a pixel's place in the order
+    image: Tensor  # (1, 3, S, S), normalised
+    blurred: Tensor  # (1, 3, S, S)
 
 
 class _Steps:
@@ -109,8 +119,7 @@ class _Steps:
         self._model, self._photos, self._rows, self._maps = model, photos, rows, maps
         self._kernel, self._seed, self._device = kernel.to(device), seed, device
         self._changed = torch.as_tensor(changed, dtype=torch.int32, device=device).view(-1, 1, 1, 1)
-        self._current = -1
-        self._image = self._blurred = self._rank = torch.empty(0)
+        self._prepared = Prepared(self._prepare, self.count, self.side, device)
         self._empty = torch.zeros((), device=device)
 
     def order(self, photo: int) -> np.ndarray:
@@ -120,27 +129,25 @@ class _Steps:
         self.ties[photo] = tie_share(importance.reshape(-1)[ordered])
         return ordered
 
-    def _prepare(self, photo: int) -> None:
+    def _prepare(self, photo: int) -> _Photo:
         row, ordered = self._rows[photo : photo + 1], self.order(photo)
         rank = np.empty(len(ordered), np.int32)
         rank[ordered] = np.arange(rank.size, dtype=np.int32)
-        self._rank = torch.as_tensor(rank, device=self._device).view(self.side, self.side)
-        self._image = self._model.preprocessing.normalise(self._photos.pixels(row).to(self._device))  # (1, 3, S, S)
-        self._blurred = blurred(self._image, self._kernel)  # (1, 3, S, S)
-        self._current = photo
+        image = self._model.preprocessing.normalise(self._photos.pixels(row).to(self._device))
+        soft = image if self._skipped else blurred(image, self._kernel)  # deletion alone shows nothing blurred
+        return _Photo(torch.as_tensor(rank, device=self._device).view(self.side, self.side), image, soft)
 
     def fill(self, photo: int, start: int, stop: int, out: Tensor) -> None:
-        if photo != self._current:
-            self._prepare(photo)
+        rank, image, soft = self._prepared(photo)
         start, stop = start + self._skipped, stop + self._skipped
         middle = min(max(start, self.steps), stop)  # insertion before, deletion from here on
         if start < middle:
-            reached = self._rank < self._changed[start:middle]  # (b, 1, S, S)
-            torch.where(reached, self._image, self._blurred, out=out[: middle - start])
+            reached = rank < self._changed[start:middle]  # (b, 1, S, S)
+            torch.where(reached, image, soft, out=out[: middle - start])
         if middle < stop:
             first = middle - self.steps + 1
-            reached = self._rank < self._changed[first : first + stop - middle]
-            torch.where(reached, self._empty, self._image, out=out[middle - start :])
+            reached = rank < self._changed[first : first + stop - middle]
+            torch.where(reached, self._empty, image, out=out[middle - start :])
 
 
 @torch.inference_mode()

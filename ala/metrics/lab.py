@@ -21,7 +21,7 @@ from ala.contracts.maps import resize
 from ala.metrics.curves import area
 from ala.metrics.insertion_deletion import Sliced, blurred
 from ala.metrics.iou import min_max
-from ala.perturb import Batch, Photos, column_scores
+from ala.perturb import Batch, Photos, Prepared, column_scores
 
 Substrate = Literal["zero", "blur"]
 
@@ -62,6 +62,15 @@ def seen(maps: Sliced, photo: int, side: int, levels: int | None) -> np.ndarray:
     return (large if levels is None else quantised(large, levels))[0]
 
 
+class _Photo(NamedTuple):
+    """What the frames of one photo are made from."""
+
+    values: Tensor  # (S, S), its map
+    cuts: Tensor  # (masks, 1, 1, 1), its distinct thresholds
+    image: Tensor  # (1, 3, S, S), normalised
+    ground: Tensor  # (1, 3, S, S), what stands where the photo is hidden
+
+
 class _LabFrames:
     """For each photo its distinct masks, first on insertion, then on deletion."""
 
@@ -75,30 +84,26 @@ class _LabFrames:
         self._substrate, self._kernel, self._device = substrate, kernel.to(device), device
         pixels = torch.zeros(1, 3, 1, 1, dtype=torch.uint8, device=device)
         self._black = model.preprocessing.normalise(pixels)  # (1, 3, 1, 1): 0 in pixel space
-        self._current = -1
-        self._image = self._ground = self._values = self._cuts = torch.empty(0)
+        self._prepared = Prepared(self._prepare, 2 * min(map(len, taus), default=1), self.side, device)
 
     def fill(self, photo: int, start: int, stop: int, out: Tensor) -> None:
-        if photo != self._current:
-            self._prepare(photo)
-        masks = len(self._cuts)
+        values, cuts, image, ground = self._prepared(photo)
+        masks = len(cuts)
         middle = min(max(start, masks), stop)  # insertion before, deletion from here on
         if start < middle:
-            kept = self._values >= self._cuts[start:middle]  # (b, 1, S, S)
-            torch.where(kept, self._image, self._ground, out=out[: middle - start])
+            kept = values >= cuts[start:middle]  # (b, 1, S, S)
+            torch.where(kept, image, ground, out=out[: middle - start])
         if middle < stop:
-            kept = self._values >= self._cuts[middle - masks : stop - masks]
-            torch.where(kept, self._ground, self._image, out=out[middle - start :])
+            kept = values >= cuts[middle - masks : stop - masks]
+            torch.where(kept, ground, image, out=out[middle - start :])
 
-    def _prepare(self, photo: int) -> None:
+    def _prepare(self, photo: int) -> _Photo:
         pixels = self._photos.pixels(self._rows[photo : photo + 1]).to(self._device)
-        self._image = self._model.preprocessing.normalise(pixels)  # (1, 3, S, S)
-        blur = self._substrate == "blur"
-        self._ground = blurred(self._image, self._kernel) if blur else self._black.expand_as(self._image)
-        values = seen(self._maps, photo, self.side, self._levels)
-        self._values = torch.as_tensor(values, device=self._device)  # (S, S)
-        self._cuts = torch.as_tensor(self._taus[photo], device=self._device).view(-1, 1, 1, 1)
-        self._current = photo
+        image = self._model.preprocessing.normalise(pixels)
+        ground = blurred(image, self._kernel) if self._substrate == "blur" else self._black.expand_as(image)
+        values = torch.as_tensor(seen(self._maps, photo, self.side, self._levels), device=self._device)
+        cuts = torch.as_tensor(self._taus[photo], device=self._device).view(-1, 1, 1, 1)
+        return _Photo(values, cuts, image, ground)
 
 
 def lab_curves(

@@ -5,8 +5,9 @@ from ala.perturb.engine import column_scores, predict, target_scores
 from ala.perturb.fitting import Fitting
 from ala.perturb.frames import Filler, Frames, Photos, Score
 from ala.perturb.precision import Running, running
+from ala.perturb.prepared import Prepared
 
 __all__ = [
-    "Batch", "Filler", "Fitting", "Frames", "Photos", "Running", "Score", "best_batch", "column_scores", "predict",
-    "running", "target_scores",
+    "Batch", "Filler", "Fitting", "Frames", "Photos", "Prepared", "Running", "Score", "best_batch", "column_scores",
+    "predict", "running", "target_scores",
 ]  # fmt: skip

@@ -1,16 +1,20 @@
 """How a model answers to changed photos: the one loop behind RISE, insertion and deletion.
 
-All of them ask the same question many times over: the score of some classes on frame f of photo i. The engine fills
-one buffer of `batch` frames, across photos, calls the model on it, and keeps one number per frame and class. Nothing
-larger than the buffer exists at any time, and every forward pass but the last is full. Where the device runs out of
-memory, the batch is halved and the run goes on (:class:`ala.perturb.fitting.Fitting`). Answers are kept for a run that
-is cut off (:mod:`ala.runtime.kept`).
+All of them ask the same question many times over: the score of some classes on frame f of photo i. The engine numbers
+the frames of all photos in one row, has `batch` of them written into a buffer, calls the model on it, and keeps one
+number per frame and class. Nothing larger than the buffer exists at any time, and every forward pass but the last is
+full. On a CPU the frames are made where they are scored, on several threads (:mod:`ala.runtime.threads`). Where the
+device runs out of memory, the batch is halved and the run goes on (:class:`ala.perturb.fitting.Fitting`). Answers are
+kept for a run that is cut off (:mod:`ala.runtime.kept`).
 """
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import torch
+from torch import Tensor
 
 from ala.contracts.classifier import Classifier
 from ala.perturb.batch_size import Batch, resolve
@@ -60,8 +64,7 @@ def column_scores(
     scores = torch.empty(total, wanted.shape[1], device=device)
     at_once = resolve(batch, score, frames.side, device)
     buffer = torch.empty(min(at_once, max(total, 1)), 3, frames.side, frames.side, device=device)
-    owner = torch.empty(len(buffer), dtype=torch.int64, device=device)  # position of the photo that a frame shows
-    kept, done, filled = current(), 0, 0
+    kept, done = current(), 0
     while (earlier := kept.get(done)) is not None:
         scores[done : done + len(earlier)] = torch.as_tensor(earlier, device=device)
         done += len(earlier)
@@ -69,23 +72,19 @@ def column_scores(
     handed = done  # scores before this one are kept
     fitting = Fitting(score)
     ends = counts.cumsum()
-    for photo in range(int(np.searchsorted(ends, done, side="right")), len(counts)):
-        per_photo = int(counts[photo])
-        start = max(0, done + filled - int(ends[photo]) + per_photo)
-        while start < per_photo:
-            stop = min(per_photo, start + len(buffer) - filled)
-            frames.fill(photo, start, stop, buffer[filled : filled + stop - start])
-            owner[filled : filled + stop - start] = photo
-            filled, start = filled + stop - start, stop
-            if filled == len(buffer) or done + filled == total:
-                answers = fitting(buffer[:filled])  # (filled, K)
-                count_forwards(filled)
-                scores[done : done + filled] = answers.gather(1, wanted[owner[:filled]]).float()  # (filled, C)
-                done, filled = done + filled, 0
-                advance(len(answers))
-                if kept.due():
-                    kept.add(handed, scores[handed:done].cpu().numpy(), f"{what}, {done:,} of {total:,} images")
-                    handed = done
+    while done < total:
+        shown = buffer[: total - done]
+        frame = np.arange(done, done + len(shown))
+        owner = np.searchsorted(ends, frame, side="right")  # the photo of each frame
+        answers = fitting(shown, partial(_fill, frames, owner, frame - (ends - counts)[owner], shown))  # (b, K)
+        count_forwards(len(shown))
+        classes = wanted[torch.as_tensor(owner, device=device)]  # (b, C)
+        scores[done : done + len(shown)] = answers.gather(1, classes).float()
+        done += len(shown)
+        advance(len(shown))
+        if kept.due():
+            kept.add(handed, scores[handed:done].cpu().numpy(), f"{what}, {done:,} of {total:,} images")
+            handed = done
     found = scores.cpu().numpy()
     kept.add(handed, found[handed:], what)
     _require_finite(found, what, counts)
@@ -139,6 +138,14 @@ def predict(
             " infinity; train it again, with a lower train.lr if training is what went wrong"
         )
     return found
+
+
+def _fill(frames: Filler, owner: np.ndarray, number: np.ndarray, out: Tensor, start: int, stop: int) -> None:
+    """Write `out[start:stop]`; image k of `out` is frame `number[k]` of photo `owner[k]`."""
+    while start < stop:
+        last = min(stop, int(np.searchsorted(owner, owner[start], side="right")))
+        frames.fill(int(owner[start]), int(number[start]), int(number[last - 1]) + 1, out[start:last])
+        start = last
 
 
 def _require_finite(scores: np.ndarray, what: str, counts: np.ndarray) -> None:

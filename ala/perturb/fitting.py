@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -23,8 +24,8 @@ class Fitting:
         self._score = score
         self.limit: int | None = None  # images per call, once memory has run out
 
-    def __call__(self, images: Tensor) -> Tensor:
-        """`(B, 3, S, S)` to `(B, K)`.
+    def __call__(self, images: Tensor, fill: Callable[[int, int], None] | None = None) -> Tensor:
+        """`(B, 3, S, S)` to `(B, K)`; `fill(start, stop)` writes images first (:func:`ala.runtime.threads.in_lanes`).
 
         Raises:
             UserError: there is no memory for a single image.
@@ -32,7 +33,9 @@ class Fitting:
         while True:
             try:
                 if self.limit is None:
-                    return in_lanes(self._score, images)
+                    return in_lanes(self._score, images, fill)
+                if fill is not None:
+                    fill(0, len(images))
                 return torch.cat([self._score(piece) for piece in images.split(self.limit)])
             except torch.OutOfMemoryError:
                 tried = min(self.limit or len(images), len(images))

@@ -23,7 +23,7 @@ class Photos(Protocol):
 
 
 class Filler(Protocol):
-    """Changed versions of photos, made on demand. Photos are asked for one after another, frames in order."""
+    """Changed versions of photos, made on demand: photos about one after another, by several threads at a time."""
 
     side: int  # S
 

@@ -2,7 +2,8 @@
 
 Torch splits every single operation over all threads. The layers of a small model are too short for that: threads wait
 for each other at the end of each, and everything between the layers runs on one. Lanes have nothing to wait for, and
-each lane's activations stay in its core's cache.
+each lane's activations stay in its core's cache. What makes the images runs in the lanes, too (`fill`), so that no core
+waits while another prepares a photo.
 
 A CPU's matrix product takes other kernels for other shapes, so the last bits of an answer depend on how many images
 were asked at once. In lanes they are always as many: the last lane is filled up with zeros. So answers are the same
@@ -36,29 +37,43 @@ def whole_lanes(batch: int, side: int, device: torch.device) -> int:
     return -(-batch // width) * width if device.type == "cpu" else batch
 
 
-def in_lanes(score: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
+def in_flight(side: int, device: torch.device) -> int:
+    """Images of side `side` in the lanes that may run at the same time; 0 where there are no lanes."""
+    return torch.get_num_threads() * lane(side) if device.type == "cpu" else 0
+
+
+def in_lanes(
+    score: Callable[[Tensor], Tensor], images: Tensor, fill: Callable[[int, int], None] | None = None
+) -> Tensor:
     """`score(images)`, on a CPU made lane by lane on as many threads as torch would use.
 
-    On other devices, or with a graph, `score` is simply called.
+    On other devices, or with a graph, `fill` and `score` are simply called.
 
     Args:
         score: images `(B, ...)` to answers `(B, ...)`; the answer to an image does not depend on the others, and calls
             may run at the same time.
         images: the batch; its last dimension is the side that decides about the lanes.
+        fill: `fill(start, stop)` writes `images[start:stop]` before they are scored, on the thread that scores them;
+            calls may run at the same time.
     """
     if images.device.type != "cpu" or torch.is_grad_enabled() or not len(images):
+        if fill is not None:
+            fill(0, len(images))
         return score(images)
     width = lane(images.shape[-1])
     threads, inference = torch.get_num_threads(), torch.is_inference_mode_enabled()
 
-    def answers(some: Tensor) -> Tensor:
+    def answers(start: int) -> Tensor:
+        some = images[start : start + width]
         with torch.inference_mode(inference), torch.no_grad():  # both are settings of a thread
+            if fill is not None:
+                fill(start, start + len(some))
             if len(some) == width:
                 return score(some)
             return score(torch.cat([some, some.new_zeros(width - len(some), *some.shape[1:])]))[: len(some)]
 
-    lanes = images.split(width)
-    return torch.cat(list(map(answers, lanes) if threads == 1 else _team(threads).map(answers, lanes)))
+    starts = range(0, len(images), width)
+    return torch.cat(list(map(answers, starts) if threads == 1 else _team(threads).map(answers, starts)))
 
 
 @cache

@@ -59,6 +59,16 @@ def test_blur_treats_channels_apart_and_pads_with_zeros() -> None:
     np.testing.assert_allclose(found[0, 1, 0].numpy(), [4, 6, 6, 6, 4], atol=1e-5)
 
 
+@pytest.mark.parametrize("shape", [(1, 3, 224, 224), (2, 3, 31, 31)])
+def test_blur_is_the_plain_convolution(shape: tuple[int, ...]) -> None:
+    """Whatever the layout in memory that is fastest."""
+    images, kernel = torch.randn(shape, generator=torch.manual_seed(0)), blur_kernel(11, 5.0)
+    found = blurred(images, kernel)
+    assert found.is_contiguous()
+    expected = torch.nn.functional.conv2d(images.double(), kernel.double().expand(3, 1, 11, 11), padding=5, groups=3)
+    torch.testing.assert_close(found.double(), expected, atol=1e-6, rtol=0)
+
+
 def test_shown_pixels() -> None:
     np.testing.assert_array_equal(shown_pixels(2, 1), [0, 1, 2, 3, 4])
     np.testing.assert_array_equal(shown_pixels(2, 3), [0, 3, 4])  # the last step is short

@@ -53,6 +53,25 @@ def test_lanes_give_the_answers_of_the_whole(context):
     assert torch.get_num_threads() == 3
 
 
+def test_a_lane_is_filled_by_the_thread_that_scores_it():
+    spy, images, filled = Spy(), torch.full((3 * LANE + 5, 3, SIDE, SIDE), torch.nan), []
+
+    def fill(start: int, stop: int) -> None:
+        filled.append((start, stop, threading.current_thread().name))
+        images[start:stop] = torch.arange(start, stop).view(-1, 1, 1, 1) / 50
+
+    with torch.inference_mode():
+        found = in_lanes(spy, images, fill)
+        expected = spy.net(torch.arange(len(images)).view(-1, 1, 1, 1).expand_as(images) / 50).softmax(-1)
+    torch.testing.assert_close(found, expected, atol=1e-6, rtol=0)
+    assert sorted(part[:2] for part in filled) == [(0, 16), (16, 32), (32, 48), (48, 53)]
+    assert sorted(part[2] for part in filled) == sorted(call[1] for call in spy.calls)
+    with torch.enable_grad():  # without lanes
+        filled.clear()
+        in_lanes(spy, images, fill)
+    assert filled == [(0, 53, threading.current_thread().name)]
+
+
 @pytest.mark.parametrize("batch", [LANE, 2 * LANE, 5 * LANE])
 @pytest.mark.parametrize("threads", [1, 2, 3])
 def test_batch_and_threads_change_no_byte(batch, threads):
