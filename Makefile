@@ -39,7 +39,7 @@ report: env ## rebuild the report alone
 	dvc repro --single-item report
 
 test: lint types ## lint, types and the whole test suite, on all cores
-	pytest -n auto --dist loadgroup --no-loadscope-reorder
+	pytest -n auto --dist loadfile --no-loadscope-reorder
 
 soak: env ## `dvc repro` killed a hundred times at random instants (half an hour)
 	pytest -m soak -s

@@ -1,4 +1,4 @@
-"""What all tests share: properties with bounded examples, and which tests may run in different processes.
+"""What all tests share: properties with bounded examples, and in which order processes take files of tests.
 
 Properties take the same examples on every run (`ci`), or many new ones (`long`, what `make fuzz` takes).
 """
@@ -6,7 +6,6 @@ Properties take the same examples on every run (`ci`), or many new ones (`long`,
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -21,24 +20,8 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # one process for each core: more threa
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
-_FIRST = ("pipeline", "rehearsal")  # what takes longest begins first
-
-
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
+@pytest.hookimpl
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests of one folder share costly fixtures, so one process runs them (`pytest -n auto --dist loadgroup`).
-
-    Without `-n` groups mean nothing, and the order stays as it is.
-    """
-    if "PYTEST_XDIST_WORKER" not in os.environ:
-        return
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(_group(item.path)))
-    items.sort(key=lambda item: (*_FIRST, _group(item.path)).index(_group(item.path)))
-
-
-def _group(path: Path) -> str:
-    """The folder below tests, but the rehearsal does not wait for the pipeline's scratch clone, nor that for it."""
-    if path.name == "test_rehearsal.py" and path.parent.name == "pipeline":
-        return "rehearsal"
-    return path.relative_to(Path(__file__).parent).parts[0]
+    """Where files are shared out to processes (`pytest -n auto --dist loadfile`), what takes longest begins first."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        items.sort(key=lambda item: (item.path.parent.name != "pipeline", item.path.name != "test_rehearsal.py"))
