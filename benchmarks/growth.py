@@ -53,11 +53,11 @@ def main(
             return self.head(self.patches(images).mean(dim=(2, 3))).softmax(1)
 
     model = Cheap().eval().requires_grad_(False).to(device)
-    base = Job("rise", 1, 0, BATCH, device)
-    jobs = [replace(base, at_least=n) for n in (500, 1000, 2000, 4000, 8000)]  # masks
-    jobs += [replace(base, images=n, at_least=8 * n) for n in (10, 32, 100, 320, 1000)]  # photos
-    for kind, frames in (("insertion", 8), ("deletion", 7)):
-        jobs += [replace(base, kind=kind, images=n, at_least=frames * n) for n in (10, 32, 64, 100, 320, 1000)]
+    base = Job("rise", 1, 8, BATCH, device)
+    jobs = [replace(base, steps=n) for n in (500, 1000, 2000, 4000, 8000)]  # masks
+    jobs += [replace(base, images=n, steps=8) for n in (10, 32, 100, 320, 1000)]  # photos
+    for kind in ("insertion", "deletion"):
+        jobs += [replace(base, kind=kind, images=n, steps=8) for n in (10, 32, 64, 100, 320, 1000)]
     for job in jobs:
         _ = job.photos, job.targets, job.maps, job.full  # made before the clock starts
     seconds: dict[Job, list[float]] = {job: [] for job in jobs}

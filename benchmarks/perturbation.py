@@ -5,12 +5,19 @@
 Every job is done by this library (`ala`), by a plain port of the published algorithm (`plain`: one photo at a time,
 all masks stored, one forward pass per step) and by the libraries that `make bench` installs. All run the same timm
 network with random weights on the same photos; `efficiency` is images per second over the bare model's, which is timed
-in turns with the job, a few forward passes each (benchmarks/engine/paired.py): median, smallest and largest of at least
-five turns. Those who work photo by photo do the first photos only, as many as the turns need (`forwards` counts what
-was timed). `agreement` is the largest difference from `plain` (a value of a map, a point or the area of a curve; of
-bf16: from plain float32). `peak_memory_mb` is above model and inputs, the activations of the forward passes included.
+in turns with the job (benchmarks/engine/paired.py): median, smallest and largest of at least five turns.
 
-Writes benchmarks/results/ENVIRONMENT-perturbation.csv after each job, and the same table into docs/performance.md.
+All of it ends within `--budget` seconds. So a photo has as many masks or steps as that leaves time for, as the line
+above the table tells (benchmarks/engine/budget.py), and of many photos only the first few are timed: `ala` is given all
+of them, but answers come at once after the last turn; the others are given no more photos than their turns need.
+`forwards` counts the images that were timed.
+
+`agreement` is the largest difference from `plain` (a value of a map, a point or the area of a curve; of bf16: from
+plain float32). `peak_memory_mb` is above model and inputs, the activations of the forward passes included, those of
+the bare model, too.
+
+Writes a line of benchmarks/results/ENVIRONMENT-perturbation.csv as soon as it is known, and in the end the same table
+into docs/performance.md.
 """
 
 from __future__ import annotations
@@ -18,7 +25,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from dataclasses import replace
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -37,37 +44,42 @@ def environment(device: Any) -> str:
     return f"cpu-{os.cpu_count()}-cores"
 
 
-def rows_of(job: Any, name: str, model: Any, peers: list[str], bf16: bool) -> list[dict[str, Any]]:
-    """The lines of one job: `ala`, `ala` in bf16 where wanted, `plain`, and `peers`."""
+def rows_of(job: Any, model: Any, pace: Any, turns: int, others: list[str], bf16: bool) -> Iterator[dict[str, Any]]:
+    """The lines of one job, as they are measured: `plain`, `ala`, `ala` in bf16 where wanted, and `others`."""
     import numpy as np
 
     from ala.perturb import Running
     from benchmarks.engine import ours
     from benchmarks.engine.paired import measured
-    from benchmarks.engine.peers import PEERS
+    from benchmarks.engine.peers import PASSES, PEERS
 
-    few = min(job.images, -(-job.at_least // job.frames))  # photos of those who work photo by photo
-    expected, of_plain = measured(lambda timed: ours.plain(job, timed, few), model, job.batch, job.device)
-    found, of_ala = measured(partial(ours.ala, job), model, job.batch, job.device, engine=True)
-    lines = [("ala", "fp32", of_ala, difference(found[:few], expected))]
-    if bf16:
-        found, of_ala = measured(partial(ours.ala, job), Running(model, "bf16"), job.batch, job.device, engine=True)
-        lines.append(("ala", "bf16", of_ala, difference(found[:few], expected)))
-    lines.append(("plain", "fp32", of_plain, 0.0))
-    for peer in peers:
-        found, of_peer = measured(lambda timed, peer=peer: PEERS[job.kind][peer](job, timed, few), model, job.batch,
-                                  job.device)  # fmt: skip
-        if found is not None and np.ndim(found) == 0:  # the mean area of the curves
-            agreement = abs(float(found) - mean_area(replace(job, images=few), model))
-        else:
-            agreement = None if found is None else difference(found, expected)
-        lines.append((peer, "fp32", of_peer, agreement))
-    keys = ("forwards", "efficiency", "efficiency_min", "efficiency_max", "peak_memory_mb")
-    return [
-        {"job": job.kind, "model": name, "images": job.images, "implementation": who, "device": job.device.type,
-         "precision": precision, **{key: facts[key] for key in keys}, "agreement": agreement}
-        for who, precision, facts, agreement in lines
-    ]  # fmt: skip
+    _ = job.photos, job.targets, job.maps, job.full  # made before memory and time are taken
+    least = max(job.frames, job.batch)  # images in a turn
+
+    def timed(run: Any, subject: Any = model, engine: bool = False) -> tuple[Any, dict[str, float]]:
+        return measured(run, subject, least, pace, turns, job.device, engine)
+
+    def line(who: str, facts: dict[str, float], agreement: float | None, precision: str = "fp32") -> dict[str, Any]:
+        keys = ("forwards", "efficiency", "efficiency_min", "efficiency_max", "peak_memory_mb")
+        return {"implementation": who, "precision": precision, **{key: facts[key] for key in keys},
+                "agreement": agreement}  # fmt: skip
+
+    few = min(job.images, -(-turns * least // job.frames))  # photos of those who work photo by photo
+    expected, facts = timed(lambda model: ours.plain(job, model, few))
+    yield line("plain", facts, 0.0)
+    for precision in ("fp32", "bf16") if bf16 else ("fp32",):
+        subject = model if precision == "fp32" else Running(model, "bf16")
+        found, facts = timed(partial(ours.ala, job), subject, engine=True)
+        seen = min(few, int(facts["forwards"]) // job.frames)  # photos whose frames were all answered
+        yield line("ala", facts, difference(found[:seen], expected[:seen]), precision)
+    for peer in others:
+        count = min(job.images, -(-turns * least // (job.frames * PASSES.get(peer, 1))))
+        found, facts = timed(lambda model, peer=peer, count=count: PEERS[job.kind][peer](job, model, count))
+        agreement = None
+        if found is not None:
+            area = np.ndim(found) == 0  # the mean one of the curves
+            agreement = difference(found, mean_area(job, model, expected[:count]) if area else expected[:count])
+        yield line(peer, facts, agreement)
 
 
 def difference(found: Any, expected: Any) -> float:
@@ -77,40 +89,40 @@ def difference(found: Any, expected: Any) -> float:
     return float(np.nanmax(np.abs(found - expected)))
 
 
-def mean_area(job: Any, model: Any) -> float:
-    """The mean area under our curves, with the model's own answers to whole photos at their ends."""
+def mean_area(job: Any, model: Any, curves: Any) -> float:
+    """The mean area under the curves of the first photos, with the model's answers to whole photos at their ends."""
     import numpy as np
 
     from ala.metrics.curves import area
     from ala.perturb import predict
-    from benchmarks.engine import ours
 
-    rows = np.arange(job.images)
-    curves = ours.ala(job, model)
-    curves[:, -1 if job.kind == "insertion" else 0] = predict(model, job.photos, rows, job.batch, job.device)[
-        rows, job.targets
-    ]
-    return float(area(curves).mean())
+    rows = np.arange(len(curves))
+    whole = predict(model, job.photos, rows, job.batch, job.device)[rows, job.targets[rows]]
+    ends = np.column_stack([curves[:, :-1], whole] if job.kind == "insertion" else [whole, curves[:, 1:]])
+    return float(area(ends).mean())
 
 
 def main(
-    seconds: Annotated[float, typer.Option(help="Least seconds of forward passes of one implementation.")] = 1.0,
+    budget: Annotated[float, typer.Option(help="Seconds for everything.")] = 800.0,
     model: Annotated[list[str] | None, typer.Option(help="timm names; may be repeated. Default: ViT-Ti/16, ViT-B/16.")]
     = None,
     images: Annotated[list[int] | None, typer.Option(help="Numbers of photos; may be repeated.")] = None,
     batch: Annotated[int | None, typer.Option(help="Images per forward pass. Default: what a trial finds.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 ...")] = "auto",
-    bf16: Annotated[bool, typer.Option(help="Time `ala` in bfloat16, too.")] = True,
+    bf16: Annotated[bool | None, typer.Option(help="Time `ala` in bfloat16, too. Default: on a GPU.")] = None,
     out: Annotated[Path, typer.Option(help="Folder of the table.")] = Path("benchmarks/results"),
     page: Annotated[Path, typer.Option(help="The page with the markers.")] = Path("docs/performance.md"),
 ) -> None:  # fmt: skip
     """Measure every job and write the table."""
+    end = time.perf_counter() + budget
+    os.environ["TQDM_DISABLE"] = "1"  # before it is imported: a line for each measurement tells more than its bar
     import pandas as pd
 
     from ala.perturb import best_batch
     from ala.report.readme import update
     from ala.runtime.device import resolve
-    from ala.runtime.progress import track
+    from ala.runtime.threads import in_flight
+    from benchmarks.engine import budget as planned
     from benchmarks.engine.jobs import JOBS, MODELS, SIDE, Job, Model
     from benchmarks.engine.paired import images_per_second
     from benchmarks.engine.peers import MODULES, PEERS, installed
@@ -119,27 +131,52 @@ def main(
     missing = {peer: why for peer in MODULES if (why := installed(peer))}
     for peer, why in missing.items():
         print(f"{peer} is left out: {why}", file=sys.stderr)
+    others = {kind: [peer for peer in PEERS[kind] if peer not in missing] for kind in JOBS}
+    bf16 = where.type == "cuda" if bf16 is None else bf16
+    jobs = [(name, count, kind) for name in model or MODELS for count in images or IMAGES for kind in JOBS]
+    cells = {kind: 2 + bf16 + len(others[kind]) for kind in JOBS}  # measurements of one job
+    networks = {name: Model(name, where) for name in dict.fromkeys(name for name, _, _ in jobs)}
+    batches = {name: batch or best_batch(network, SIDE, where) for name, network in networks.items()}
+    rates = {name: images_per_second(network, batches[name], where) for name, network in networks.items()}
+    of_each = sum(cells.values()) * len(images or IMAGES)
+    paces = planned.paces(rates, batches, in_flight(SIDE, where), of_each, end - time.perf_counter())
+    about = "; ".join(
+        f"{name}: {pace.steps} masks or steps a photo, {pace.batch} images a forward pass, bare model"
+        f" {pace.rate:.3g} images/s" for name, pace in paces.items()
+    )  # fmt: skip
+    print(about, file=sys.stderr)
+    left = [paces[name] for name, _, kind in jobs for _ in range(cells[kind])]
     rows: list[dict[str, Any]] = []
-    cells = [(name, count, kind) for name in model or MODELS for count in images or IMAGES for kind in JOBS]
-    network, current, size, least = None, "", 0, 0
-    began = time.perf_counter()
-    for name, count, kind in track(cells, "perturbation", unit="job"):
-        if name != current:
-            network, current = Model(name, where), name
-            size = batch or best_batch(network, SIDE, where)
-            least = max(6 * size, round(seconds * images_per_second(network, size, where)))
-        job = Job(kind, count, least, size, where)
-        peers = [peer for peer in PEERS[kind] if peer not in missing]
-        rows += rows_of(job, name, network, peers, bf16)
-        out.mkdir(parents=True, exist_ok=True)
-        table = pd.DataFrame(rows)
-        file = out / f"{environment(where)}-perturbation.csv"
-        table.to_csv(file, index=False, float_format="%.4g")
+    file = out / f"{environment(where)}-perturbation.csv"
+    out.mkdir(parents=True, exist_ok=True)
+    for name, count, kind in jobs:
+        pace = paces[name]
+        turns = planned.turns(left, end - time.perf_counter())
+        job = Job(kind, count, pace.steps, pace.batch, where)
+        before = len(rows)
+        for line in rows_of(job, networks[name], pace, turns, others[kind], bf16):
+            row = {"job": kind, "model": name, "images": count, "implementation": line.pop("implementation"),
+                   "device": where.type, **line}  # fmt: skip
+            rows.append(row)
+            rows[before:] = sorted(rows[before:], key=lambda row: row["implementation"] != "ala")  # the first lines
+            pd.DataFrame(rows).to_csv(file, index=False, float_format="%.4g")
+            left.pop(0)
+            print(f"[{left_of(end)}, {len(left)} to go] {kind}, {name}, photos: {count}, {row['implementation']}"
+                  f" {row['precision']}: {row['efficiency']:.2f} ({row['efficiency_min']:.2f} to"
+                  f" {row['efficiency_max']:.2f})", file=sys.stderr)  # fmt: skip
+    table = pd.DataFrame(rows)
     shown = table.drop(columns=["device"]).round({key: 2 for key in table if "efficiency" in key})
-    text = shown.round({"peak_memory_mb": 0}).to_markdown(index=False)
+    text = f"{about}.\n\n{shown.round({'peak_memory_mb': 0}).to_markdown(index=False)}"
     update(page, text, "engine" if where.type == "cpu" else "engine on a GPU")
     typer.echo(text)
-    typer.echo(f"{time.perf_counter() - began:.0f} seconds; {file}")
+    typer.echo(f"{budget - end + time.perf_counter():.0f} seconds; {file}")
+
+
+def left_of(end: float) -> str:
+    """What is left of the budget, in words."""
+    seconds = round(end - time.perf_counter())
+    minutes, rest = divmod(abs(seconds), 60)
+    return f"{minutes}:{rest:02d} {'left' if seconds >= 0 else 'over'}"
 
 
 if __name__ == "__main__":

@@ -225,7 +225,9 @@ def insertion_deletion_of(
     found = column_scores(model, classes, counts, frames, batch, device, what)  # (n * F, C), F = 2T - 1 for both
     for photo in np.flatnonzero(np.isnan(frames.ties)):  # answered by a run that was cut off
         frames.order(int(photo))
-    empty = model(torch.zeros(1, 3, frames.side, frames.side, device=device))[0].float().cpu().numpy()  # (K,)
+    empty = np.zeros(0, np.float32)
+    if curve != "insertion":  # deletion ends there
+        empty = model(torch.zeros(1, 3, frames.side, frames.side, device=device))[0].float().cpu().numpy()  # (K,)
     curves = []
     for column, targets in enumerate(classes.T):
         inner = found[:, column].reshape(len(rows), frames.count)  # (n, F)
@@ -244,7 +246,7 @@ def insertion_deletion_of(
                 insertion=insertion.astype(np.float32),
                 deletion=deletion.astype(np.float32),
                 tie_shares=frames.ties,
-                forwards=inner.size + 1,
+                forwards=inner.size + (curve != "insertion"),
             )
         )
     return curves

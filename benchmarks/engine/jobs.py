@@ -1,4 +1,4 @@
-"""What is done: a job, on a model, with so many photos and forward passes."""
+"""What is done: a job, on a model, with so many photos and steps."""
 
 from __future__ import annotations
 
@@ -32,33 +32,22 @@ class Photos:
 
 @dataclass(frozen=True)
 class Job:
-    """`kind` (one of :data:`JOBS`) on `images` photos, at least `at_least` forward passes in all.
-
-    RISE takes `frames` masks; the curves have `steps` steps.
-    """
+    """`kind` (one of :data:`JOBS`) on `images` photos with `steps` masks (RISE) or steps of the curve each."""
 
     kind: str
     images: int
-    at_least: int
+    steps: int
     batch: int
     device: torch.device
 
     @property
     def frames(self) -> int:
         """Forward passes per photo of the engine: N masks, T steps of insertion, T - 1 of deletion."""
-        if self.kind == "rise":
-            return max(2, -(-self.at_least // self.images))
         return self.steps - (self.kind == "deletion")
 
     @property
-    def steps(self) -> int:
-        """T, a power of two, so that it divides the 224 x 224 pixels and all steps are of one size."""
-        wanted = -(-self.at_least // self.images) + (self.kind == "deletion")
-        return max(2, 1 << (wanted - 1).bit_length())
-
-    @property
     def step(self) -> int:
-        """Pixels per step."""
+        """Pixels per step; `steps` divides those of a photo."""
         return SIDE * SIDE // self.steps
 
     @cached_property

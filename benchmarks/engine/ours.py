@@ -17,7 +17,7 @@ def ala(job: Job, model: Any) -> np.ndarray:
     """Maps `(n, S, S)`, or one point of a curve after each step, `(n, T + 1)`."""
     rows = np.arange(job.images)
     if job.kind == "rise":
-        settings = Rise(n_masks=job.frames, grid=GRID, p1=0.5, seed=0, output="probabilities", batch=job.batch)
+        settings = Rise(n_masks=job.steps, grid=GRID, p1=0.5, seed=0, output="probabilities", batch=job.batch)
         return rise_maps(model, job.photos, rows, job.targets, settings, job.device)
     curve: Any = job.kind
     found = insertion_deletion(
@@ -37,7 +37,7 @@ def plain(job: Job, model: Any, images: int) -> np.ndarray:
     kernel = blur_kernel(11, 5.0).to(job.device)
     masks = torch.empty(0)
     if job.kind == "rise":
-        masks = RiseMasks.draw(job.frames, GRID, 0.5, SIDE, 0).render(0, job.frames, job.device)  # (N, S, S), stored
+        masks = RiseMasks.draw(job.steps, GRID, 0.5, SIDE, 0).render(0, job.steps, job.device)  # (N, S, S), stored
     found = []
     for row in range(images):
         image = model.preprocessing.normalise(job.photos.pixels([row]).to(job.device))  # (1, 3, S, S)

@@ -1,8 +1,10 @@
-"""Timing in pairs: after every few forward passes of a job, the bare model runs one ready-made batch.
+"""Timing in turns: some images of a job, then the bare model on some ready-made batches, and again.
 
-So both see the same moment of a machine whose speed drifts. A slice is the time that the job took for some images, its
-own work between forward passes included, and the time of the bare batch that follows; the job's clock stands still
-meanwhile. Efficiency is images per second of the job over those of the bare model.
+So both see the same moment of a machine whose speed drifts. While the bare model runs, the job's clock stands still.
+Efficiency of a turn is images per second of the job over those of the bare model. The job's time is all of its own
+work; what it does before its first forward pass and after its last one is shared out among the turns of all its runs,
+because it serves all of them: libraries that rank all photos beforehand would seem faster than they are, and short jobs
+slower.
 """
 
 from __future__ import annotations
@@ -20,8 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from ala.runtime.threads import in_lanes
-
-GROUPS = 5  # the least number of slices; each is one of the five or more turns whose median is told
+from benchmarks.engine.budget import Pace
 
 
 class Paired(nn.Module):
@@ -29,84 +30,120 @@ class Paired(nn.Module):
 
     Args:
         model: a Classifier.
-        batch: images of the bare model's batches.
+        least: images of the job in a turn, or more, as its forward passes come.
+        pace: batch, and images of the bare model in a turn.
+        turns: how many are wanted.
         device: where it lives.
-        ticked: forward passes are told by :meth:`tick`, because threads share them out (`ala.runtime.threads`).
+        engine: it is our engine that runs. It tells of its forward passes by :meth:`tick`, because threads share them
+            out (`ala.runtime.threads`); deletion's empty image, which all photos share, it asks for apart. Once there
+            are enough turns, its clock stops and the model answers with zeros: the rest of the job costs little and
+            fills as much memory as it would.
     """
 
-    def __init__(self, model: Any, batch: int, device: torch.device, ticked: bool = False) -> None:
+    def __init__(
+        self, model: Any, least: int, pace: Pace, turns: int, device: torch.device, engine: bool = False
+    ) -> None:
         super().__init__()
-        self._ticked = ticked
         self._model = (model,)  # in a tuple, so that no library looks into it
         self.preprocessing = model.preprocessing
-        self._ready = torch.randn(batch, 3, 224, 224, generator=torch.manual_seed(1)).to(device)
-        self._device = device
-        self.slices: list[tuple[int, float, float]] = []  # images and seconds of the job, seconds of the bare batch
+        self._least, self._pace, self._turns = least, pace, turns
+        self._device, self._engine = device, engine
+        side = model.preprocessing.size
+        self._ready = torch.randn(pace.batch, 3, side, side, generator=torch.manual_seed(1)).to(device)
+        with torch.inference_mode():
+            self._classes = model(self._ready[:1]).shape[1]  # one image, and a batch, so that all is warm
+        self._run_bare(1)
+        self.turns: list[tuple[int, float, float]] = []  # images and seconds of the job, images per second of the bare
         self.images = self._since = 0
-        self._spent = 0.0
-        self._last = time.perf_counter()
+        self._spent = self._around = 0.0
+        self._last = 0.0
+        self._inside = False  # the run has begun its first forward pass
+        self._cut = False  # the run went on after the last turn
+
+    @property
+    def over(self) -> bool:
+        return len(self.turns) >= self._turns
 
     def forward(self, images: Tensor) -> Tensor:
+        empty = len(images) == 1 and not images.any()
+        if self._engine and self.over and not empty:
+            self._cut = True
+            return images.new_zeros(len(images), self._classes)
+        if not self._inside:
+            self._inside = True
+            self._around += self._lap()
         answers: Tensor = self._model[0](images)
-        if not self._ticked:
+        if not self._engine or empty:
             self.tick(len(images))
         return answers
 
     def tick(self, images: int) -> None:
         """The job has seen so many images more; run the bare model if it is its turn."""
+        if self._engine and self.over:
+            return
+        self._spent += self._lap()
         self.images += images
         self._since += images
-        self._stop()
-        if self._since >= len(self._ready):
-            began = self._now()
-            with torch.inference_mode():
-                in_lanes(self._model[0], self._ready)  # the faster way on a CPU, so that no one is flattered
-            self.slices.append((self._since, self._spent, self._now() - began))
+        if self._since >= self._least:
+            rate = self._pace.bare / self._run_bare(self._pace.bare // len(self._ready))
+            self.turns.append((self._since, self._spent, rate))
             self._since, self._spent = 0, 0.0
-        self._last = time.perf_counter()
+        self._lap()
+
+    @torch.inference_mode()
+    def _run_bare(self, batches: int) -> float:
+        began = self._now()
+        for _ in range(batches):
+            in_lanes(self._model[0], self._ready)  # the faster way on a CPU, so that no one is flattered
+        return self._now() - began
+
+    def _lap(self) -> float:
+        """Seconds since the last call."""
+        before, self._last = self._last, self._now()
+        return self._last - before
 
     def _now(self) -> float:
         if self._device.type == "cuda":
             torch.cuda.synchronize(self._device)
         return time.perf_counter()
 
-    def _stop(self) -> None:
-        self._spent += self._now() - self._last
-
     def start(self) -> None:
-        """Begin the job's clock."""
-        self._last = self._now()
+        """A run begins."""
+        self._inside = False
+        self._lap()
 
     def finish(self) -> None:
-        """Add what the job does after its last forward pass to the last slice."""
-        self._stop()
-        if self.slices:
-            images, spent, bare = self.slices[-1]
-            self.slices[-1] = images + self._since, spent + self._spent, bare
+        """A run is through."""
+        if not self._cut:
+            self._around += self._lap()
 
     def efficiencies(self) -> list[float]:
-        """Of each slice; the first warms up and is left out where enough remain."""
-        slices = self.slices[1:] if len(self.slices) > GROUPS else self.slices
-        return [images / spent / (len(self._ready) / bare) for images, spent, bare in slices]
+        """Of each turn."""
+        around = self._around / self.images  # seconds per image
+        return [images / (spent + around * images) / rate for images, spent, rate in self.turns]
 
 
 def measured(
-    run: Callable[[Any], Any], model: Any, batch: int, device: torch.device, engine: bool = False
-) -> tuple[Any, dict[str, float]]:
-    """What `run(model)` gives, and how fast it was: median, least and largest efficiency, images, peak memory (MB).
+    run: Callable[[Any], Any], model: Any, least: int, pace: Pace, turns: int, device: torch.device,
+    engine: bool = False,
+) -> tuple[Any, dict[str, float]]:  # fmt: skip
+    """What `run(model)` gives at its first run, and how fast it was in at least `turns` turns, run again for more.
 
-    `engine`: it is our engine that runs, which tells of its forward passes by counting them.
+    The facts are images timed, median, least and largest efficiency, number of turns and peak memory (MB). Arguments as
+    those of :class:`Paired`; what our engine finds is right for the photos whose frames are among the first `forwards`.
     """
-    paired = Paired(model, batch, device, ticked=engine).eval()
+    paired, found = Paired(model, least, pace, turns, device, engine).eval(), None
     before = settle(device)
     with patch("ala.perturb.engine.count_forwards", paired.tick) if engine else nullcontext():
-        paired.start()
-        result = run(paired)
-        paired.finish()
+        while not paired.over:
+            paired.start()
+            again = run(paired)
+            paired.finish()
+            found = again if found is None else found
     shares = paired.efficiencies()
-    return result, {
+    return found, {
         "forwards": paired.images, "efficiency": statistics.median(shares), "efficiency_min": min(shares),
-        "efficiency_max": max(shares), "slices": len(shares), "peak_memory_mb": peak(device) - before,
+        "efficiency_max": max(shares), "turns": len(shares), "peak_memory_mb": peak(device) - before,
     }  # fmt: skip
 
 

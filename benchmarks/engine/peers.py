@@ -7,6 +7,7 @@ quantity.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from importlib import import_module
@@ -36,17 +37,17 @@ def torchray(job: Job, model: Any, images: int) -> Result:
     and its maps are divided here.
     """
     rise = import_module("torchray.attribution.rise")
-    masks = RiseMasks.draw(job.frames, GRID, 0.5, SIDE, 0).render(0, job.frames, job.device)[:, None]  # (N, 1, S, S)
+    masks = RiseMasks.draw(job.steps, GRID, 0.5, SIDE, 0).render(0, job.steps, job.device)[:, None]  # (N, 1, S, S)
     maps = []
     for image, target in zip(normalised(job, model, images), job.targets, strict=False):
         found = rise.rise(
             lambda frames: torch.logit(model(frames)),
             image[None],
             filter_masks=masks,
-            num_masks=job.frames,
+            num_masks=job.steps,
             batch_size=job.batch,
         )
-        maps.append(found[0, int(target)].cpu().numpy())
+        maps.append(found[0, int(target)].clone().cpu().numpy())  # a copy, so that the other classes' maps can go
     return np.stack(maps) / 0.5
 
 
@@ -73,7 +74,7 @@ def xaitk(job: Job, model: Any, images: int) -> Result:
             return {}
 
     for image, target in zip(normalised(job, model, images), job.targets, strict=False):
-        rise = stack(n=job.frames, s=GRID, p1=0.5, seed=0, threads=0, debiased=False)
+        rise = stack(n=job.steps, s=GRID, p1=0.5, seed=0, threads=0, debiased=False)
         rise.generate(image.permute(1, 2, 0).cpu().numpy(), BlackBox(int(target)))
     return None
 
@@ -93,7 +94,7 @@ def batches(stream: Any, size: int) -> Iterator[list[Any]]:
 def captum(job: Job, model: Any, images: int) -> Result:
     """captum's FeatureAblation, one grid cell at a time: RISE's closest relative there, and another quantity."""
     ablation = import_module("captum.attr").FeatureAblation(model)
-    side = max(1, round(job.frames**0.5))  # about as many forward passes as masks
+    side = math.ceil(job.steps**0.5)  # about as many forward passes as masks
     cells = torch.arange(side * side).view(1, 1, side, side).float()
     groups = torch.nn.functional.interpolate(cells, size=(SIDE, SIDE), mode="nearest").long().to(job.device)
     with torch.inference_mode():
@@ -152,6 +153,7 @@ PEERS: dict[str, dict[str, Peer]] = {
     "insertion": {"torchcam": torchcam},
     "deletion": {"torchcam": torchcam, "quantus": quantus},
 }
+PASSES = {"torchcam": 2, "quantus": 3}  # for each forward pass of ours: both curves; each channel by itself
 MODULES = {"torchray": "torchray.attribution.rise", "xaitk-saliency": "xaitk_saliency", "torchcam": "torchcam.metrics",
            "captum (feature ablation)": "captum.attr", "quantus": "quantus"}  # fmt: skip
 

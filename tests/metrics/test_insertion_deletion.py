@@ -269,5 +269,5 @@ def test_one_curve_alone_is_that_of_both(toy_photos: Any, small_net: Any, curve:
     np.testing.assert_allclose(getattr(one, curve), getattr(both, curve), atol=1e-6)
     assert np.isnan(getattr(one, {"insertion": "deletion", "deletion": "insertion"}[curve])).all()
     steps = 5  # of 30 pixels out of 144
-    assert one.forwards == 2 * {"insertion": steps, "deletion": steps - 1}[curve] + 1
+    assert one.forwards == {"insertion": 2 * steps, "deletion": 2 * (steps - 1) + 1}[curve]
     np.testing.assert_array_equal(one.tie_shares, both.tie_shares)
