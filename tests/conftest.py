@@ -20,7 +20,6 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # one process for each core: more threa
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
-@pytest.hookimpl
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Where files are shared out to processes (`pytest -n auto --dist loadfile`), what takes longest begins first."""
     if "PYTEST_XDIST_WORKER" in os.environ:
