@@ -64,14 +64,14 @@ class FrozenEncoder(nn.Module, ABC):
                 "name one of them in fusion_map, feature_layer, single_layer and layer"
             )
         self._check(images)
-        with torch.inference_mode():
+        with _no_graph():
             found = self._taps(images, sorted(set(wanted))) if wanted else {}
         return {tap: _usable(found[tap].float()) for tap in wanted}
 
     def pooled(self, images: Tensor) -> Tensor:
         """One embedding float32 `(B, D)` for each normalised image `(B, 3, S, S)`; its length is not normalised."""
         self._check(images)
-        with torch.inference_mode():
+        with _no_graph():
             found = self._pooled(images).float()
         return _usable(found)
 
@@ -105,6 +105,11 @@ class FrozenEncoder(nn.Module, ABC):
         side = self.preprocessing.size
         if images.ndim != 4 or images.shape[1:] != (3, side, side):
             raise ValueError(f"images must be (B, 3, {side}, {side}), got {tuple(images.shape)}")
+
+
+def _no_graph() -> torch.no_grad | torch.inference_mode:
+    """Inference mode; what `torch.compile` traces cannot enter it, and does without a graph."""
+    return torch.no_grad() if torch.compiler.is_compiling() else torch.inference_mode()
 
 
 def _usable(x: Tensor) -> Tensor:
