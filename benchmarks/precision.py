@@ -30,19 +30,23 @@ def compared(model: Any, other: Any, photos: Any, rows: Any, settings: Any, devi
     from ala.perturb import predict
 
     metrics, rise = settings.active.metrics, settings.active.rise
-    full = predict(model, photos, rows, metrics.batch, device)
-    every = np.zeros((len(photos), full.shape[1]), np.float32)
-    every[rows] = full
+    targets = predict(model, photos, rows, metrics.batch, device).argmax(axis=1)
+    kernel = blur_kernel(metrics.blur_kernel, metrics.blur_sigma)
+
+    def run(one: Any, rows: Any, ranked: Any) -> tuple[Any, Any]:
+        """RISE maps of `one`, and its curves on the maps `ranked`, by default on those."""
+        found = rise_maps(one, photos, rows, targets[: len(rows)], rise, device)
+        full = predict(one, photos, rows, metrics.batch, device)
+        return found, insertion_deletion(
+            one, photos, rows, found if ranked is None else ranked, full, method="rise", step=metrics.step,
+            kernel=kernel, seed=0, batch=metrics.batch, device=device,
+        )  # fmt: skip
+
     maps, curves, seconds = {}, {}, {}
     for name, one in (("fp32", model), ("other", other)):
-        predict(one, photos, rows[:2], metrics.batch, device)  # what is compiled is compiled before the clock starts
+        run(one, rows[:1], None)  # what is compiled, for each size of batch, is compiled before the clock starts
         began = time.perf_counter()
-        maps[name] = rise_maps(one, photos, rows, full.argmax(axis=1), rise, device)
-        curves[name] = insertion_deletion(
-            one, photos, rows, maps["fp32"], predict(one, photos, rows, metrics.batch, device), method="rise",
-            step=metrics.step, kernel=blur_kernel(metrics.blur_kernel, metrics.blur_sigma), seed=0,
-            batch=metrics.batch, device=device,
-        )  # fmt: skip
+        maps[name], curves[name] = run(one, rows, maps.get("fp32"))
         seconds[name] = time.perf_counter() - began
     ranks = [spearmanr(a.ravel(), b.ravel()).statistic for a, b in zip(maps["fp32"], maps["other"], strict=True)]
     line = {"seed": seed, "n_images": len(rows), "rank_min": min(ranks), "rank_mean": float(np.mean(ranks))}

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from ala.config.schema import Engine
 from ala.contracts.preprocessing import Preprocessing
+from ala.encoder.clip_vit import ClipVit, build_visual
 from ala.perturb import Running, precision, running
 from tests.perturb.test_perturb import CPU
 
@@ -105,3 +106,28 @@ def test_a_compiled_model_answers_the_same() -> None:
     model = Net()
     with torch.inference_mode():
         torch.testing.assert_close(Running(model, "fp32", compiled=True)(IMAGES), model(IMAGES), atol=1e-6, rtol=0)
+
+
+@pytest.mark.slow
+def test_a_compiled_encoder_answers_the_same() -> None:
+    """Its taps are made in inference mode, which the compiler cannot trace."""
+    config = {
+        "embed_dim": 8,
+        "vision_cfg": {"image_size": 16, "patch_size": 4, "width": 16, "layers": 2, "head_width": 8},
+    }
+    torch.manual_seed(0)
+    encoder = ClipVit(build_visual(config), config, Preprocessing.named(16, "half"))
+
+    class Net(nn.Module):
+        preprocessing = encoder.preprocessing
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.encoder, self.head = encoder, nn.Linear(16, 3)
+
+        def forward(self, images: Tensor) -> Tensor:
+            return self.head(self.encoder.taps(images, [2])[2].mean(dim=(2, 3))).softmax(1)
+
+    model, images = Net().eval(), torch.randn(4, 3, 16, 16)
+    with torch.inference_mode():
+        torch.testing.assert_close(Running(model, "fp32", compiled=True)(images), model(images), atol=1e-6, rtol=0)
