@@ -70,7 +70,7 @@ lock: env ## resolve the requirements anew
 clean: ## remove what the pipeline wrote, but not its cache
 	rm -rf data models maps scores state
 
-unlock: ## remove DVC's locks of runs that no longer live
+unlock: ## remove DVC's locks of runs that no longer live, mend a dvc.lock that a kill cut short
 	python -m ala.runtime.dvc_locks
 
 clean-state: ## forget the half-done work of interrupted runs
