@@ -22,6 +22,7 @@ into docs/performance.md.
 
 from __future__ import annotations
 
+import itertools
 import os
 import sys
 import time
@@ -133,40 +134,39 @@ def main(
         print(f"{peer} is left out: {why}", file=sys.stderr)
     others = {kind: [peer for peer in PEERS[kind] if peer not in missing] for kind in JOBS}
     bf16 = where.type == "cuda" if bf16 is None else bf16
-    jobs = [(name, count, kind) for name in model or MODELS for count in images or IMAGES for kind in JOBS]
     cells = {kind: 2 + bf16 + len(others[kind]) for kind in JOBS}  # measurements of one job
-    networks = {name: Model(name, where) for name in dict.fromkeys(name for name, _, _ in jobs)}
+    names, counts = list(dict.fromkeys(model or MODELS)), images or list(IMAGES)
+    networks = {name: Model(name, where) for name in names}
     batches = {name: batch or best_batch(network, SIDE, where) for name, network in networks.items()}
-    rates = {name: images_per_second(network, batches[name], where) for name, network in networks.items()}
-    of_each = sum(cells.values()) * len(images or IMAGES)
-    paces = planned.paces(rates, batches, in_flight(SIDE, where), of_each, end - time.perf_counter())
-    about = "; ".join(
-        f"{name}: {pace.steps} masks or steps a photo, {pace.batch} images a forward pass, bare model"
-        f" {pace.rate:.3g} images/s" for name, pace in paces.items()
-    )  # fmt: skip
-    print(about, file=sys.stderr)
-    left = [paces[name] for name, _, kind in jobs for _ in range(cells[kind])]
     rows: list[dict[str, Any]] = []
+    about = []
     file = out / f"{environment(where)}-perturbation.csv"
     out.mkdir(parents=True, exist_ok=True)
-    for name, count, kind in jobs:
-        pace = paces[name]
-        turns = planned.turns(left, end - time.perf_counter())
-        job = Job(kind, count, pace.steps, pace.batch, where)
-        before = len(rows)
-        for line in rows_of(job, networks[name], pace, turns, others[kind], bf16):
-            row = {"job": kind, "model": name, "images": count, "implementation": line.pop("implementation"),
-                   "device": where.type, **line}  # fmt: skip
-            rows.append(row)
-            rows[before:] = sorted(rows[before:], key=lambda row: row["implementation"] != "ala")  # the first lines
-            pd.DataFrame(rows).to_csv(file, index=False, float_format="%.4g")
-            left.pop(0)
-            print(f"[{left_of(end)}, {len(left)} to go] {kind}, {name}, photos: {count}, {row['implementation']}"
-                  f" {row['precision']}: {row['efficiency']:.2f} ({row['efficiency_min']:.2f} to"
-                  f" {row['efficiency_max']:.2f})", file=sys.stderr)  # fmt: skip
+    for name in names:
+        rest = names[names.index(name) :]  # planned anew for each model, with the time that the last one left
+        rates = {one: images_per_second(networks[one], batches[one], where) for one in rest}
+        of_each = len(counts) * sum(cells.values())
+        paces = planned.paces(rates, batches, in_flight(SIDE, where), of_each, end - time.perf_counter())
+        pace, left = paces[name], [paces[one] for one in rest for _ in range(of_each)]
+        about.append(f"{name}: {pace.steps} masks or steps a photo, {pace.batch} images a forward pass, bare model"
+                     f" {pace.rate:.3g} images/s")  # fmt: skip
+        print(about[-1], file=sys.stderr)
+        for count, kind in itertools.product(counts, JOBS):
+            job, before = Job(kind, count, pace.steps, pace.batch, where), len(rows)
+            turns = planned.turns(left, end - time.perf_counter())
+            for line in rows_of(job, networks[name], pace, turns, others[kind], bf16):
+                row = {"job": kind, "model": name, "images": count, "implementation": line.pop("implementation"),
+                       "device": where.type, **line}  # fmt: skip
+                rows.append(row)
+                rows[before:] = sorted(rows[before:], key=lambda row: row["implementation"] != "ala")  # ours first
+                pd.DataFrame(rows).to_csv(file, index=False, float_format="%.4g")
+                left.pop(0)
+                print(f"[{left_of(end)}, {len(left)} to go] {kind}, {name}, photos: {count}, {row['implementation']}"
+                      f" {row['precision']}: {row['efficiency']:.2f} ({row['efficiency_min']:.2f} to"
+                      f" {row['efficiency_max']:.2f})", file=sys.stderr)  # fmt: skip
     table = pd.DataFrame(rows)
     shown = table.drop(columns=["device"]).round({key: 2 for key in table if "efficiency" in key})
-    text = f"{about}.\n\n{shown.round({'peak_memory_mb': 0}).to_markdown(index=False)}"
+    text = f"{'; '.join(about)}.\n\n{shown.round({'peak_memory_mb': 0}).to_markdown(index=False)}"
     update(page, text, "engine" if where.type == "cpu" else "engine on a GPU")
     typer.echo(text)
     typer.echo(f"{budget - end + time.perf_counter():.0f} seconds; {file}")
