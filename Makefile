@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help env plan oracles bench repro rehearsal experiments report test fuzz soak lint types lock clean clean-state unlock
+.PHONY: help env plan oracles bench repro rehearsal experiments report test fuzz soak audit audit-env lint types lock clean clean-state unlock
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -21,7 +21,7 @@ plan: env ## what a run will do, need and take on this machine (`make plan PROFI
 oracles: env ## add the libraries that tests/oracles compares with
 	python -m pip --disable-pip-version-check install --quiet --no-deps --require-hashes -r requirements/oracles.txt
 
-bench: oracles ## time RISE, insertion and deletion beside the bare model and other libraries (more than a quarter of an hour)
+bench: oracles ## time RISE, insertion and deletion beside the bare model and other libraries (800 seconds)
 	python -m pip --disable-pip-version-check install --quiet --no-deps --require-hashes -r requirements/peers.txt
 	python -m benchmarks.perturbation
 
@@ -38,8 +38,8 @@ experiments: env ## experiments side by side: what was changed, and the metrics
 report: env ## rebuild the report alone
 	dvc repro --single-item report
 
-test: lint types ## lint, types and the whole test suite
-	pytest
+test: lint types ## lint, types and the whole test suite, on all cores
+	pytest -n auto --dist loadfile --no-loadscope-reorder
 
 soak: env ## `dvc repro` killed a hundred times at random instants (half an hour)
 	pytest -m soak -s
@@ -47,8 +47,10 @@ soak: env ## `dvc repro` killed a hundred times at random instants (half an hour
 fuzz: env ## property tests with thousands of new examples each (half an hour); `make test` runs a few fixed ones
 	pytest tests/fuzz --hypothesis-profile long
 
-audit: $(VENV)-audit/lock.txt ## look the locked packages up among known vulnerabilities (needs the network)
+audit: audit-env ## look the locked packages up among known vulnerabilities (needs the network)
 	$(VENV)-audit/bin/python requirements/audit.py
+
+audit-env: $(VENV)-audit/lock.txt ## make or update pip-audit's own environment, which tests/test_audit.py runs too
 
 $(VENV)-audit/lock.txt: requirements/audit.txt
 	python3 -m venv $(VENV)-audit
@@ -68,7 +70,7 @@ lock: env ## resolve the requirements anew
 clean: ## remove what the pipeline wrote, but not its cache
 	rm -rf data models maps scores state
 
-unlock: ## remove DVC's locks of runs that no longer live
+unlock: ## remove DVC's locks of runs that no longer live, mend a dvc.lock that a kill cut short
 	python -m ala.runtime.dvc_locks
 
 clean-state: ## forget the half-done work of interrupted runs

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from ala.config import load
-from ala.runtime.errors import reported
+from ala.runtime.errors import UserError, reported
 from ala.runtime.files import atomic_folder
 
 Params = Annotated[Path, typer.Option(help="The settings; the profile they name is used.")]
@@ -29,25 +29,42 @@ def main(
     Reads the sizes from the active profile (data.input_size, train.augment.resize, fcam.input_size, fcam.resize), the
     data set and the splits. Builds only the splits that are read at a size.
 
+    A run that was cut off goes on after the photos that it had decoded.
+
     Writes OUT/SIZE/SPLIT-{images,masks,ids,labels,boxes}.npy and OUT/SIZE/store.json.
 
     Example: python -m stages.store --out data/store
     """
     with reported(out):
+        import shutil
+        from importlib.metadata import version
+
         from ala.data.cub import read_cub
         from ala.data.split import read_splits
-        from ala.data.store_build import build_store, required
+        from ala.data.store_build import fill_store, required
+        from ala.runtime.resume import Resumable, stamps
 
         wanted = required(load(params).active)
         index, frames = read_cub(dataset), read_splits(splits)
-        with atomic_folder(out) as temporary:
-            for size, names in sorted(wanted.items()):
-                start = time.perf_counter()
-                folder = temporary / str(size)
-                build_store(folder, index, {name: frames[name] for name in sorted(names)}, size)
-                megabytes = sum(file.stat().st_size for file in folder.iterdir()) / 1e6
-                print(f"{out / str(size)}: {', '.join(sorted(names))}, {megabytes:,.0f} MB in "
-                      f"{time.perf_counter() - start:.1f} s")  # fmt: skip
+        decides = {
+            "wanted": {str(size): sorted(names) for size, names in sorted(wanted.items())},
+            "dataset": stamps(dataset), "pillow": version("pillow"),
+        }  # fmt: skip
+        work = Resumable.open("store", decides, [splits], code=["ala.data.store_build", "ala.data.store"])
+        with atomic_folder(out) as temporary:  # made now, so that what forbids it is told before minutes of work
+            try:
+                for size, names in sorted(wanted.items()):
+                    start, folder = time.perf_counter(), work.folder / str(size)
+                    fill_store(folder, index, {name: frames[name] for name in sorted(names)}, size, work)
+                    megabytes = sum(file.stat().st_size for file in folder.iterdir()) / 1e6
+                    print(f"{out / str(size)}: {', '.join(sorted(names))}, {megabytes:,.0f} MB in "
+                          f"{time.perf_counter() - start:.1f} s")  # fmt: skip
+            except (UserError, OSError):
+                work.discard()  # gigabytes that no run would go on from, once the file or the disk is mended
+                raise
+            for size in wanted:  # a rename, unless ALA_STATE lies on another disk
+                shutil.move(work.folder / str(size), temporary / str(size))
+        work.finish()
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ BAD = {
     "S602": "import subprocess\nsubprocess.run(input(), shell=True)",
     "S604": "def f(shell): ...\nf(shell=True)",
     "S605": "import os\nos.system(input())",
+    "TID251": "import torchvision\ntorchvision.io.decode_image",
 }
 
 

@@ -1,4 +1,8 @@
-"""Decode and resize photos once, for :mod:`ala.data.store` to map into memory (METHODS 1.5)."""
+"""Decode and resize photos once, for :mod:`ala.data.store` to map into memory (METHODS 1.5).
+
+At CUB's size that takes minutes and writes gigabytes. So the arrays are filled where they lie, and how far they are
+filled is noted beside them: nothing is written twice, and a killed run goes on after the last noted photo.
+"""
 
 from __future__ import annotations
 
@@ -14,8 +18,10 @@ from ala.data.cub import CubIndex
 from ala.data.disk import need_room, reserve
 from ala.data.parallel import each
 from ala.data.store import STORE_VERSION
+from ala.runtime import interrupt
 from ala.runtime.errors import UserError
 from ala.runtime.files import atomic_folder
+from ala.runtime.resume import Resumable
 
 
 def required(settings: Profile) -> dict[int, set[str]]:
@@ -31,35 +37,64 @@ def required(settings: Profile) -> dict[int, set[str]]:
 
 
 def build_store(folder: Path, index: CubIndex, splits: dict[str, pd.DataFrame], size: int) -> None:
-    """Decode and resize the photos of `splits` (frames of :func:`ala.data.split.split`) to `size` x `size`.
-
-    Photos become RGB and are resized by Pillow's bilinear filter with its antialiasing, masks become 8-bit grey and
-    are resized by nearest neighbour. `folder` (e.g. `data/store/384`) is replaced as a whole.
+    """What :func:`fill_store` does, at once: `folder` (e.g. `data/store/384`) is replaced as a whole.
 
     Raises:
         UserError: a photo or mask does not decode, or the disk is too small.
     """
-    photos = sum(map(len, splits.values()))
-    need_room(folder, int(photos * size * size * 4 * 1.01), f"a store of {photos:,} photos at {size} x {size}")
     with atomic_folder(folder) as temporary:
-        for name, frame in splits.items():
-            _build_split(temporary, index, name, frame.sort_values("image_id", ignore_index=True), size)
-        about = {
-            "version": STORE_VERSION, "size": size, "names": index.classes,
-            "splits": {name: len(frame) for name, frame in splits.items()},
-        }  # fmt: skip
-        (temporary / "store.json").write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
+        fill_store(temporary, index, splits, size)
 
 
-def _build_split(folder: Path, index: CubIndex, name: str, frame: pd.DataFrame, size: int) -> None:
-    count = len(frame)
-    open_memmap = np.lib.format.open_memmap
-    images = open_memmap(folder / f"{name}-images.npy", mode="w+", dtype=np.uint8, shape=(count, size, size, 3))
-    masks = open_memmap(folder / f"{name}-masks.npy", mode="w+", dtype=np.uint8, shape=(count, size, size))
-    reserve(folder / f"{name}-images.npy")
-    reserve(folder / f"{name}-masks.npy")
+def fill_store(
+    folder: Path, index: CubIndex, splits: dict[str, pd.DataFrame], size: int, work: Resumable | None = None
+) -> None:
+    """Decode and resize the photos of `splits` (frames of :func:`ala.data.split.split`) to `size` x `size`.
+
+    Photos become RGB and are resized by Pillow's bilinear filter with its antialiasing, masks become 8-bit grey and
+    are resized by nearest neighbour.
+
+    Args:
+        folder: for this side length alone; `store.json` is written last.
+        work: notes which photos are safely on the disk in `folder`, so that a run that was cut off goes on after them.
+
+    Raises:
+        UserError: a photo or mask does not decode, or the disk is too small.
+        Stopped: a signal asked for it, and what was decoded is noted.
+    """
+    if not folder.is_dir() or not any(folder.iterdir()):
+        photos = sum(map(len, splits.values()))
+        need_room(folder, int(photos * size * size * 4 * 1.01), f"a store of {photos:,} photos at {size} x {size}")
+        folder.mkdir(parents=True, exist_ok=True)
+    for name, frame in splits.items():
+        _fill_split(folder, index, name, frame.sort_values("image_id", ignore_index=True), size, work)
+    about = {
+        "version": STORE_VERSION, "size": size, "names": index.classes,
+        "splits": {name: len(frame) for name, frame in splits.items()},
+    }  # fmt: skip
+    (folder / "store.json").write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
+
+
+def _fill_split(
+    folder: Path, index: CubIndex, name: str, frame: pd.DataFrame, size: int, work: Resumable | None
+) -> None:
+    count, what = len(frame), f"{name} at {size} px"
     boxes = frame[["x", "y", "width", "height"]].to_numpy(dtype=np.float64, copy=True)
     paths, mask_paths = frame["path"].tolist(), frame["mask_path"].tolist()
+    shapes = {"images": (count, size, size, 3), "masks": (count, size, size)}
+    files = {part: folder / f"{name}-{part}.npy" for part in shapes}
+    kept = work.arrays(what) if work is not None and all(file.exists() for file in files.values()) else None
+    done = 0 if kept is None else len(kept["boxes"])
+    if kept is None:
+        images, masks = (
+            np.lib.format.open_memmap(files[part], mode="w+", dtype=np.uint8, shape=shape)
+            for part, shape in shapes.items()
+        )
+        for file in files.values():
+            reserve(file)
+    else:
+        images, masks = (np.lib.format.open_memmap(file, mode="r+") for file in files.values())
+        boxes[:done] = kept["boxes"]
 
     def fill(row: int) -> None:
         file = index.image_file(paths[row])
@@ -73,7 +108,20 @@ def _build_split(folder: Path, index: CubIndex, name: str, frame: pd.DataFrame, 
         except (OSError, SyntaxError, ValueError) as error:  # Pillow reports damage by any of these
             raise UserError(f"{file} does not decode ({error}); run `dvc repro data` again") from None
 
-    each(fill, range(count), f"{name} at {size} px")
+    noted = done
+
+    def note(more: int) -> None:
+        nonlocal noted
+        if work is None or not (work.due() or done + more == count):
+            return
+        images.flush()  # on the disk before it is noted
+        masks.flush()
+        work.mark(f"{what}, {noted} to {done + more}")
+        noted = done + more
+        work.keep_arrays(what, {"boxes": boxes[:noted]})
+        interrupt.checkpoint(f"{noted:,} of {count:,} photos of {what}")
+
+    each(fill, range(done, count), what, finished=note)
     images.flush()
     masks.flush()
     np.save(folder / f"{name}-ids.npy", frame["image_id"].to_numpy(dtype=np.int64))

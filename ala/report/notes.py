@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
+from ala.contracts.collapsed import KINDS
 from ala.report import rows
 from ala.report.run import Cell, Run
 
@@ -57,7 +58,7 @@ def _of_cell(cell: Cell, main_variant: str) -> Iterator[str]:
     if cell.method == "rise" and explained not in (None, main_variant):
         yield f"it explains `{explained}`, not the main model; run `{rows.command(cell.method, [cell.seed])}`"
 
-    collapsed = {kind: cell.summary.get(f"collapsed_{kind}", 0) for kind in ("constant", "one_pixel")}
+    collapsed = {kind: cell.summary.get(f"collapsed_{kind}", 0) for kind in KINDS}
     if any(collapsed.values()):
         counts = " and ".join(f"{number} {kind.replace('_', ' ')}" for kind, number in collapsed.items() if number)
         yield f"maps have collapsed: {counts} of {len(cell.mapped)}; their scores measure the rule and not the map"

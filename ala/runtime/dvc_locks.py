@@ -1,4 +1,5 @@
-"""What killed runs of DVC left in its list of who reads and writes which file (`make unlock`).
+"""What killed runs of DVC left in its list of who reads and writes which file (`make unlock`, with
+:mod:`ala.runtime.dvc_lockfile`).
 
 DVC's short locks, `.dvc/tmp/lock` and `rwlock.lock`, are held by the system and end with their process. The list
 `.dvc/tmp/rwlock` is a file. DVC drops an entry of a process that is gone when it meets one, but two leftovers stop it:
@@ -14,20 +15,24 @@ from typing import Annotated, Any
 import psutil
 import typer
 
+from ala.runtime.dvc_lockfile import mend
 from ala.runtime.errors import UserError, reported
 from ala.runtime.files import write_text
 
 Folder = Annotated[Path, typer.Option(help="DVC's folder for temporary files.")]
+LockFile = Annotated[Path, typer.Option(help="DVC's record of the finished stages.")]
 
 
-def main(folder: Folder = Path(".dvc/tmp")) -> None:
-    """Remove the locks of DVC runs that no longer live; those of living ones stay, and are told.
+def main(folder: Folder = Path(".dvc/tmp"), lock_file: LockFile = Path("dvc.lock")) -> None:
+    """Remove the locks of DVC runs that no longer live; those of living ones stay, and are told. Mend a dvc.lock that
+    a kill cut short.
 
     Example: python -m ala.runtime.dvc_locks
     """
     with reported():
         for line in clean(folder) or [f"{folder / 'rwlock'}: nobody holds a lock"]:
             print(line)
+        print(mend(lock_file, folder) or f"{lock_file}: not cut short")
 
 
 def clean(folder: Path) -> list[str]:

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from ala.runtime import interrupt
-from ala.runtime.resume import Resumable
+from ala.runtime.resume import Resumable, stamps
 
 
 class Kept:
@@ -108,12 +108,8 @@ def stage_work(name: str, settings: Mapping[str, Any], inputs: Iterable[Path], s
     """
     import torch
 
-    stamps = {
-        path.relative_to(store).as_posix(): [path.stat().st_size, path.stat().st_mtime_ns]
-        for path in sorted(store.rglob("*")) if path.is_file()
-    }  # fmt: skip
     where = {"device": str(device), "threads": torch.get_num_threads()}
-    return Resumable.open(name, {**settings, "store": stamps, **where}, inputs, code=["ala"])
+    return Resumable.open(name, {**settings, "store": stamps(store), **where}, inputs, code=["ala"])
 
 
 @contextmanager

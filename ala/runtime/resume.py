@@ -159,6 +159,14 @@ class Resumable:
         else:
             _remove(self.folder)
 
+    def discard(self) -> None:
+        """The work cannot succeed: remove its units, which no later run would go on from."""
+        if self._open:
+            self._open = False
+            interrupt.end()
+        if self.folder.exists():
+            _remove(self.folder)
+
     def _path(self, unit: str) -> Path:
         return self.folder / f"{quote(unit, safe='')}.unit"
 
@@ -197,6 +205,13 @@ class Resumable:
 def state_folder() -> Path:
     """Where state lives that is no result: `$ALA_STATE`, else `state`."""
     return Path(os.environ.get("ALA_STATE") or "state")
+
+
+def stamps(folder: Path) -> dict[str, list[int]]:
+    """Size and time of change of every file below `folder`, in place of its bytes where those are gigabytes."""
+    files = (path for path in sorted(folder.rglob("*")) if path.is_file())
+    found = ((path.relative_to(folder).as_posix(), path.stat()) for path in files)
+    return {name: [stat.st_size, stat.st_mtime_ns] for name, stat in found}
 
 
 def sweep(root: Path) -> None:

@@ -11,12 +11,13 @@ import torch
 from PIL import Image
 
 from ala.config import load
-from ala.data import disk, parallel
+from ala.data import disk, parallel, store_build
 from ala.data.cub import CubIndex, read_cub
 from ala.data.split import split
 from ala.data.store import Store, subset_rows
-from ala.data.store_build import build_store, required
+from ala.data.store_build import build_store, fill_store, required
 from ala.runtime.errors import UserError
+from ala.runtime.resume import Resumable
 
 SIZE = 24
 
@@ -210,3 +211,37 @@ def test_damaged_stores_are_not_trusted(folder: Path, file: str, damage: Callabl
     damage(folder / file)
     with pytest.raises(UserError, match=message):
         Store.open(folder, "test")
+
+
+def test_a_store_that_was_cut_off_goes_on_after_the_last_noted_photo(
+    index: CubIndex, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ALA_KEEP_SECONDS", "0")
+    monkeypatch.setattr(parallel, "workers", lambda: 1)
+    wanted, opened, real = split(index, 0, 2), [], Image.open
+
+    def opening(file: Path) -> Image.Image:
+        opened.append(Path(file).name)
+        if len(opened) == 19:  # nine photos with their masks are done
+            raise KeyboardInterrupt
+        return real(file)
+
+    monkeypatch.setattr(store_build.Image, "open", opening)
+    work = Resumable.open("store", {}, root=tmp_path / "state")
+    with pytest.raises(KeyboardInterrupt):
+        fill_store(work.folder / str(SIZE), index, wanted, SIZE, work)
+    again = Resumable.open("store", {}, root=tmp_path / "state")
+    fill_store(again.folder / str(SIZE), index, wanted, SIZE, again)
+    assert len(opened) == 19 + 2 * (15 - 9)  # the tenth photo is opened twice, no other
+    whole = {path.name: path.read_bytes() for path in folder.iterdir()}
+    assert {path.name: path.read_bytes() for path in (again.folder / str(SIZE)).iterdir()} == whole
+
+
+def test_a_note_without_its_arrays_is_not_believed(index: CubIndex, folder: Path, tmp_path: Path) -> None:
+    work = Resumable.open("store", {}, root=tmp_path / "state")
+    fill_store(work.folder / str(SIZE), index, split(index, 0, 2), SIZE, work)
+    (work.folder / str(SIZE) / "test-masks.npy").unlink()
+    again = Resumable.open("store", {}, root=tmp_path / "state")
+    fill_store(again.folder / str(SIZE), index, split(index, 0, 2), SIZE, again)
+    whole = {path.name: path.read_bytes() for path in folder.iterdir()}
+    assert {path.name: path.read_bytes() for path in (again.folder / str(SIZE)).iterdir()} == whole

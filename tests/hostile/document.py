@@ -24,10 +24,25 @@ TAIL = """## What DVC says itself
 exit code 255. Take either side whole, `git checkout --ours dvc.lock` or `--theirs`, and run `dvc repro`: it makes what
 that side does not know. `params.yaml` that is no YAML is refused by DVC in the same way, before any stage begins.
 
+`'./dvc.lock' validation failed`, or `'./dvc.lock' is invalid` without such marks: a run was killed while DVC wrote that
+file. `make unlock` cuts it back to where it can be read and says how far that is. The run cache has every stage that
+was finished, so `dvc repro` checks its outs out and makes only the report again. Where the cut left half a word that
+can be read all the same, DVC may say no more than `failed to reproduce '...': `; the remedy is the same.
+
+`failed to reproduce '...': 'outs'`: an entry of the run cache was cut short. Remove `.dvc/cache/runs/*/*/.*.tmp` while
+no run of DVC lives.
+
 `... is busy, it is being blocked by: (PID ...)`: another run of DVC reads or writes what this one needs. Wait for it.
 If no such run lives, or DVC is `Unable to read RWLock-file '.dvc/tmp/rwlock'` after a kill: `make unlock` removes what
 runs that no longer live have left. `Unable to acquire lock` comes from a lock that the system holds, so another run of
 DVC lives: `dvc --wait-for-lock repro` waits for it.
+
+`unexpected error - ... File exists: '.../.git/index.lock'` at the very end: all stages are done and entered, but DVC
+could not stage `dvc.lock` in Git. Either Git is at work in this clone, or a run or a command of Git was killed and left
+its lock, which no program can tell apart for certain. If no Git is at work, remove the file and `git add dvc.lock`.
+
+A killed `dvc exp run` leaves Git on no branch (`git status` tells so), on the same commit and with all changes;
+`git switch NAME` goes back to the branch.
 """
 
 
@@ -42,7 +57,7 @@ def said(output: str, folder: Path) -> str:
     text = " ".join(output.strip().removeprefix("error: ").split())
     text = text.replace(f"{folder.resolve()}/", "").replace(f"{folder}/", "")
     text = re.sub(r"(\.[\w-]+?-)[a-z0-9_]{8}(?=[/.:;' ]|$)", r"\1XXXXXXXX", text)  # names of temporary files
-    text = re.sub(r"(seed-\d+-)[0-9a-f]{16}", r"\1XXXXXXXX", text)  # digests of code
+    text = re.sub(r"(resume/[\w.@-]+-)[0-9a-f]{16}", r"\1XXXXXXXX", text)  # digests of code
     text = re.sub(r"(not readable as JSON|is no store) \(.*?\)+;", r"\1 (...);", text)  # where is a matter of chance
     return re.sub(r"\d{60,}", lambda digits: digits[0][:5] + "...", text)
 

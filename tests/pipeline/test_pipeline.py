@@ -214,6 +214,22 @@ def test_a_merge_conflict_in_the_lock_is_told_and_one_side_of_it_is_enough(scrat
     assert scratch.stages_run(scratch.run("dvc", "repro")) == set()
 
 
+@pytest.mark.parametrize("share", [0, 0.5])
+def test_a_lock_that_a_kill_cut_short_costs_the_report_alone(scratch, share):
+    lock = scratch.folder / "dvc.lock"
+    sound = lock.read_bytes()
+    lock.write_bytes(sound[: sound.index(b"path:", int(share * len(sound)))] if share else b"")
+    done = scratch.run("dvc", "repro", check=False)
+    assert "'./dvc.lock' " in done.stdout + done.stderr
+    assert "cut short" in scratch.run("python", "-m", "ala.runtime.dvc_locks").stdout  # the remedy in docs/errors.md
+    done = scratch.run("dvc", "repro")
+    before, after = (yaml.safe_load(text)["stages"] for text in (sound, lock.read_bytes()))
+    scratch.run("git", "checkout", "-q", "--", ".")
+    assert scratch.stages_run(done) == {"report"}
+    assert before.pop("report").keys() == after.pop("report").keys()  # its text tells that the lock was changed
+    assert after == before
+
+
 def test_a_small_learning_rate_stays_a_number(scratch):
     """DVC hands `1e-5` on as text; the settings take it for the number that it is."""
     scratch.run("dvc", "exp", "run", "-S", "profiles.mini.train.lr=1e-5", "--name", "small-lr", "split")
