@@ -7,10 +7,10 @@ all masks stored, one forward pass per step) and by the libraries that `make ben
 network with random weights on the same photos; `efficiency` is images per second over the bare model's, which is timed
 in turns with the job (benchmarks/engine/paired.py): median, smallest and largest of at least five turns.
 
-All of it ends within `--budget` seconds. So a photo has as many masks or steps as that leaves time for, as the line
-above the table tells (benchmarks/engine/budget.py), and of many photos only the first few are timed: `ala` is given all
-of them, but answers come at once after the last turn; the others are given no more photos than their turns need.
-`forwards` counts the images that were timed.
+All of it ends after about `--budget` seconds. So a photo has as many masks or steps as that leaves time for, as the
+line above the table tells (benchmarks/engine/budget.py), and of many photos only the first few are timed: `ala` is
+given all of them, but answers come at once after the last turn; the others are given no more photos than their turns
+need. `forwards` counts the images that were timed.
 
 `agreement` is the largest difference from `plain` (a value of a map, a point or the area of a curve; of bf16: from
 plain float32). `peak_memory_mb` is above model and inputs, the activations of the forward passes included, those of
@@ -22,6 +22,7 @@ into docs/performance.md.
 
 from __future__ import annotations
 
+import itertools
 import os
 import sys
 import time
@@ -44,37 +45,47 @@ def environment(device: Any) -> str:
     return f"cpu-{os.cpu_count()}-cores"
 
 
-def rows_of(job: Any, model: Any, pace: Any, turns: int, others: list[str], bf16: bool) -> Iterator[dict[str, Any]]:
+def rows_of(job: Any, model: Any, turns: int, others: list[str], bf16: bool) -> Iterator[dict[str, Any]]:
     """The lines of one job, as they are measured: `plain`, `ala`, `ala` in bf16 where wanted, and `others`."""
     import numpy as np
 
     from ala.perturb import Running
     from benchmarks.engine import ours
+    from benchmarks.engine.budget import TURNS
     from benchmarks.engine.paired import measured
     from benchmarks.engine.peers import PASSES, PEERS
 
     _ = job.photos, job.targets, job.maps, job.full  # made before memory and time are taken
-    least = max(job.frames, job.batch)  # images in a turn
+    alone = job.images == 1
 
-    def timed(run: Any, subject: Any = model, engine: bool = False) -> tuple[Any, dict[str, float]]:
-        return measured(run, subject, least, pace, turns, job.device, engine)
+    def timed(
+        run: Any, passes: int = 1, subject: Any = model, engine: bool = False
+    ) -> tuple[Any, dict[str, float], int]:
+        """What :func:`measured` gives, by those who need so many forward passes for each of ours.
+
+        A turn is as many images as a photo has, or a fifth of those of the only photo. `run` is told the number of
+        photos that this needs.
+        """
+        least = max(1, job.frames * passes // TURNS // job.batch) * job.batch if alone else max(job.frames, job.batch)
+        count = min(job.images, -(-turns * least // (job.frames * passes)))
+        return *measured(partial(run, count), subject, least, job.batch, turns, job.device, engine, alone), count
 
     def line(who: str, facts: dict[str, float], agreement: float | None, precision: str = "fp32") -> dict[str, Any]:
         keys = ("forwards", "efficiency", "efficiency_min", "efficiency_max", "peak_memory_mb")
         return {"implementation": who, "precision": precision, **{key: facts[key] for key in keys},
                 "agreement": agreement}  # fmt: skip
 
-    few = min(job.images, -(-turns * least // job.frames))  # photos of those who work photo by photo
-    expected, facts = timed(lambda model: ours.plain(job, model, few))
+    expected, facts, few = timed(lambda count, model: ours.plain(job, model, count))
     yield line("plain", facts, 0.0)
     for precision in ("fp32", "bf16") if bf16 else ("fp32",):
         subject = model if precision == "fp32" else Running(model, "bf16")
-        found, facts = timed(partial(ours.ala, job), subject, engine=True)
+        found, facts, _ = timed(lambda count, model: ours.ala(job, model), subject=subject, engine=True)
         seen = min(few, int(facts["forwards"]) // job.frames)  # photos whose frames were all answered
         yield line("ala", facts, difference(found[:seen], expected[:seen]), precision)
     for peer in others:
-        count = min(job.images, -(-turns * least // (job.frames * PASSES.get(peer, 1))))
-        found, facts = timed(lambda model, peer=peer, count=count: PEERS[job.kind][peer](job, model, count))
+        found, facts, count = timed(
+            lambda count, model, peer=peer: PEERS[job.kind][peer](job, model, count), PASSES.get(peer, 1)
+        )
         agreement = None
         if found is not None:
             area = np.ndim(found) == 0  # the mean one of the curves
@@ -133,40 +144,40 @@ def main(
         print(f"{peer} is left out: {why}", file=sys.stderr)
     others = {kind: [peer for peer in PEERS[kind] if peer not in missing] for kind in JOBS}
     bf16 = where.type == "cuda" if bf16 is None else bf16
-    jobs = [(name, count, kind) for name in model or MODELS for count in images or IMAGES for kind in JOBS]
     cells = {kind: 2 + bf16 + len(others[kind]) for kind in JOBS}  # measurements of one job
-    networks = {name: Model(name, where) for name in dict.fromkeys(name for name, _, _ in jobs)}
+    names, counts = list(dict.fromkeys(model or MODELS)), images or list(IMAGES)
+    networks = {name: Model(name, where) for name in names}
     batches = {name: batch or best_batch(network, SIDE, where) for name, network in networks.items()}
-    rates = {name: images_per_second(network, batches[name], where) for name, network in networks.items()}
-    of_each = sum(cells.values()) * len(images or IMAGES)
-    paces = planned.paces(rates, batches, in_flight(SIDE, where), of_each, end - time.perf_counter())
-    about = "; ".join(
-        f"{name}: {pace.steps} masks or steps a photo, {pace.batch} images a forward pass, bare model"
-        f" {pace.rate:.3g} images/s" for name, pace in paces.items()
-    )  # fmt: skip
-    print(about, file=sys.stderr)
-    left = [paces[name] for name, _, kind in jobs for _ in range(cells[kind])]
     rows: list[dict[str, Any]] = []
+    about = []
     file = out / f"{environment(where)}-perturbation.csv"
     out.mkdir(parents=True, exist_ok=True)
-    for name, count, kind in jobs:
-        pace = paces[name]
-        turns = planned.turns(left, end - time.perf_counter())
-        job = Job(kind, count, pace.steps, pace.batch, where)
-        before = len(rows)
-        for line in rows_of(job, networks[name], pace, turns, others[kind], bf16):
-            row = {"job": kind, "model": name, "images": count, "implementation": line.pop("implementation"),
-                   "device": where.type, **line}  # fmt: skip
-            rows.append(row)
-            rows[before:] = sorted(rows[before:], key=lambda row: row["implementation"] != "ala")  # the first lines
-            pd.DataFrame(rows).to_csv(file, index=False, float_format="%.4g")
-            left.pop(0)
-            print(f"[{left_of(end)}, {len(left)} to go] {kind}, {name}, photos: {count}, {row['implementation']}"
-                  f" {row['precision']}: {row['efficiency']:.2f} ({row['efficiency_min']:.2f} to"
-                  f" {row['efficiency_max']:.2f})", file=sys.stderr)  # fmt: skip
+    for name in names:
+        rest = names[names.index(name) :]  # planned anew for each model, with the time that the last one left
+        rates = {one: images_per_second(networks[one], batches[one], where) for one in rest}
+        of_each = len(counts) * sum(cells.values())
+        paces = planned.paces(rates, batches, in_flight(SIDE, where), of_each, end - time.perf_counter())
+        pace, left = paces[name], [paces[one] for one in rest for _ in range(of_each)]
+        about.append(f"{name}: {pace.steps} masks or steps a photo ({pace.steps * planned.ALONE} where it is the only"
+                     f" one), {pace.batch} images a forward pass, bare model {pace.rate:.3g} images/s")  # fmt: skip
+        print(about[-1], file=sys.stderr)
+        for count, kind in itertools.product(counts, JOBS):
+            steps = pace.steps * (planned.ALONE if count == 1 else 1)
+            job, before = Job(kind, count, steps, pace.batch, where), len(rows)
+            turns = planned.turns(left, end - time.perf_counter())
+            for line in rows_of(job, networks[name], turns, others[kind], bf16):
+                row = {"job": kind, "model": name, "images": count, "implementation": line.pop("implementation"),
+                       "device": where.type, **line}  # fmt: skip
+                rows.append(row)
+                rows[before:] = sorted(rows[before:], key=lambda row: row["implementation"] != "ala")  # ours first
+                pd.DataFrame(rows).to_csv(file, index=False, float_format="%.4g")
+                left.pop(0)
+                print(f"[{left_of(end)}, {len(left)} to go] {kind}, {name}, photos: {count}, {row['implementation']}"
+                      f" {row['precision']}: {row['efficiency']:.2f} ({row['efficiency_min']:.2f} to"
+                      f" {row['efficiency_max']:.2f})", file=sys.stderr)  # fmt: skip
     table = pd.DataFrame(rows)
     shown = table.drop(columns=["device"]).round({key: 2 for key in table if "efficiency" in key})
-    text = f"{about}.\n\n{shown.round({'peak_memory_mb': 0}).to_markdown(index=False)}"
+    text = f"{'; '.join(about)}.\n\n{shown.round({'peak_memory_mb': 0}).to_markdown(index=False)}"
     update(page, text, "engine" if where.type == "cpu" else "engine on a GPU")
     typer.echo(text)
     typer.echo(f"{budget - end + time.perf_counter():.0f} seconds; {file}")

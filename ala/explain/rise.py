@@ -67,19 +67,17 @@ class RiseMasks:
         shown = torch.empty(stop - start, self.side, self.side, device=device)
         for first in range(start, stop, _RENDERED_AT_ONCE):
             last = min(stop, first + _RENDERED_AT_ONCE)
-            shown[first - start : last - start] = self._render(first, last, device)
+            torch.stack(self._render(first, last, device), out=shown[first - start : last - start])
         return shown
 
-    def _render(self, start: int, stop: int, device: torch.device | str) -> Tensor:
+    def _render(self, start: int, stop: int, device: torch.device | str) -> list[Tensor]:
+        """`(S, S)` each, not contiguous."""
         cell = -(-self.side // self.grid)
         cells = np.unpackbits(self.bits[start:stop], axis=1, count=self.grid * self.grid)
         grids = torch.as_tensor(cells, device=device).float().view(-1, 1, self.grid, self.grid)  # (b, 1, s, s)
         up = F.interpolate(grids, size=((self.grid + 1) * cell,) * 2, mode="bilinear", align_corners=False)[:, 0]
-        offsets = torch.as_tensor(self.offsets[start:stop], device=device)  # (b, 2)
-        span = torch.arange(self.side, device=device)
-        rows = (offsets[:, :1] + span)[:, :, None]  # (b, S, 1)
-        columns = (offsets[:, 1:] + span)[:, None, :]  # (b, 1, S)
-        return up[torch.arange(len(up), device=device)[:, None, None], rows, columns]  # (b, S, S)
+        crops = zip(up, self.offsets[start:stop].tolist(), strict=True)
+        return [one[row : row + self.side, column : column + self.side] for one, (row, column) in crops]
 
 
 class _Masked:

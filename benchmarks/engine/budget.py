@@ -13,12 +13,13 @@ TURNS = 5  # the least number of turns of a cell
 MOST_TURNS = 15
 MOST_STEPS = 128  # masks or steps a photo: a power of two, so that it divides the 224 x 224 pixels
 LEAST_STEPS = 4
+ALONE = 4  # times as many where there is one photo only: its turns are parts of one run
 EFFICIENCY = 0.85  # of all implementations together, to plan with
 
 
 @dataclass(frozen=True)
 class Pace:
-    """What one turn of a model is.
+    """What one turn of a model is where there are many photos.
 
     Attributes:
         rate: images per second of the bare model.
@@ -37,13 +38,18 @@ class Pace:
 
     @property
     def bare(self) -> int:
-        """Images of the bare model in a turn: whole batches."""
-        return self.batch * max(1, round(self.job / 2 / self.batch))
+        """Images of the bare model in a turn."""
+        return bare(self.job, self.batch)
 
     @property
     def seconds(self) -> float:
         """What a turn will take."""
         return (self.job / EFFICIENCY + self.bare) / self.rate
+
+
+def bare(images: int, batch: int) -> int:
+    """Images of the bare model after so many of the job: half as many, in whole batches."""
+    return batch * max(1, round(images / 2 / batch))
 
 
 def paces(rates: dict[str, float], batches: dict[str, int], least: int, cells: int, seconds: float) -> dict[str, Pace]:

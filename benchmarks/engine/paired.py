@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from ala.runtime.threads import in_lanes
-from benchmarks.engine.budget import Pace
+from benchmarks.engine.budget import bare
 
 
 class Paired(nn.Module):
@@ -31,25 +31,27 @@ class Paired(nn.Module):
     Args:
         model: a Classifier.
         least: images of the job in a turn, or more, as its forward passes come.
-        pace: batch, and images of the bare model in a turn.
+        batch: images in a forward pass of the bare model.
         turns: how many are wanted.
         device: where it lives.
         engine: it is our engine that runs. It tells of its forward passes by :meth:`tick`, because threads share them
             out (`ala.runtime.threads`); deletion's empty image, which all photos share, it asks for apart. Once there
             are enough turns, its clock stops and the model answers with zeros: the rest of the job costs little and
             fills as much memory as it would.
+        whole: the run is timed to its end, whatever `engine` says.
     """
 
     def __init__(
-        self, model: Any, least: int, pace: Pace, turns: int, device: torch.device, engine: bool = False
-    ) -> None:
+        self, model: Any, least: int, batch: int, turns: int, device: torch.device, engine: bool = False,
+        whole: bool = False,
+    ) -> None:  # fmt: skip
         super().__init__()
         self._model = (model,)  # in a tuple, so that no library looks into it
         self.preprocessing = model.preprocessing
-        self._least, self._pace, self._turns = least, pace, turns
-        self._device, self._engine = device, engine
+        self._least, self._bare, self._turns = least, bare(least, batch), turns
+        self._device, self._engine, self._whole = device, engine, whole
         side = model.preprocessing.size
-        self._ready = torch.randn(pace.batch, 3, side, side, generator=torch.manual_seed(1)).to(device)
+        self._ready = torch.randn(batch, 3, side, side, generator=torch.manual_seed(1)).to(device)
         with torch.inference_mode():
             self._classes = model(self._ready[:1]).shape[1]  # one image, and a batch, so that all is warm
         self._run_bare(1)
@@ -64,9 +66,14 @@ class Paired(nn.Module):
     def over(self) -> bool:
         return len(self.turns) >= self._turns
 
+    @property
+    def _closed(self) -> bool:
+        """The clock stands still for good."""
+        return self._engine and self.over and not self._whole
+
     def forward(self, images: Tensor) -> Tensor:
         empty = len(images) == 1 and not images.any()
-        if self._engine and self.over and not empty:
+        if self._closed and not empty:
             self._cut = True
             return images.new_zeros(len(images), self._classes)
         if not self._inside:
@@ -79,13 +86,13 @@ class Paired(nn.Module):
 
     def tick(self, images: int) -> None:
         """The job has seen so many images more; run the bare model if it is its turn."""
-        if self._engine and self.over:
+        if self._closed:
             return
         self._spent += self._lap()
         self.images += images
         self._since += images
         if self._since >= self._least:
-            rate = self._pace.bare / self._run_bare(self._pace.bare // len(self._ready))
+            rate = self._bare / self._run_bare(self._bare // len(self._ready))
             self.turns.append((self._since, self._spent, rate))
             self._since, self._spent = 0, 0.0
         self._lap()
@@ -124,15 +131,15 @@ class Paired(nn.Module):
 
 
 def measured(
-    run: Callable[[Any], Any], model: Any, least: int, pace: Pace, turns: int, device: torch.device,
-    engine: bool = False,
+    run: Callable[[Any], Any], model: Any, least: int, batch: int, turns: int, device: torch.device,
+    engine: bool = False, whole: bool = False,
 ) -> tuple[Any, dict[str, float]]:  # fmt: skip
     """What `run(model)` gives at its first run, and how fast it was in at least `turns` turns, run again for more.
 
     The facts are images timed, median, least and largest efficiency, number of turns and peak memory (MB). Arguments as
     those of :class:`Paired`; what our engine finds is right for the photos whose frames are among the first `forwards`.
     """
-    paired, found = Paired(model, least, pace, turns, device, engine).eval(), None
+    paired, found = Paired(model, least, batch, turns, device, engine, whole).eval(), None
     before = settle(device)
     with patch("ala.perturb.engine.count_forwards", paired.tick) if engine else nullcontext():
         while not paired.over:
