@@ -87,9 +87,7 @@ def import_seconds(encoder: str) -> dict[str, float]:
     else:
         import ala.encoder.conv
     lap("encoder")
-    import ala.runtime.torchvision_import  # noqa: F401
-
-    import timm  # noqa: F401  # isort: skip
+    import ala.runtime.timm_import  # noqa: F401
 
     lap("timm")
     return found

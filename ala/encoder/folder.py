@@ -16,6 +16,7 @@ from ala.encoder.frozen import FrozenEncoder, assert_frozen
 from ala.encoder.weights import fit_weights, read_weights
 from ala.runtime.errors import UserError
 from ala.runtime.files import atomic_path, sha256, write_json
+from ala.runtime.undrawn import Undrawn
 
 WEIGHTS, ABOUT, TEXT = "encoder.safetensors", "encoder.json", "text_features.safetensors"
 
@@ -93,15 +94,15 @@ def _make(
     if made["kind"] == "open_clip":
         from ala.encoder.clip_vit import ClipVit, build_visual
 
-        with torch.device("meta"):  # weights that are replaced at once need not be drawn: a second for ViT-B/16
+        with Undrawn():  # the weights are replaced at once
             visual = build_visual(made["config"])
-        visual.to_empty(device="cpu")
         fit_weights(visual, weights, path, what)
         encoder: FrozenEncoder = ClipVit(visual, made["config"], preprocessing, text)
     else:
         from ala.encoder.conv import ConvEncoder, build_network
 
-        network = build_network(made["name"], made["options"])
+        with Undrawn():
+            network = build_network(made["name"], made["options"])
         fit_weights(network, weights, path, what)
         encoder = ConvEncoder(network, made["name"], made["options"], preprocessing, about["grid"])
     encoder.source = about["source"]

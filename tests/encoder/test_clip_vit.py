@@ -146,3 +146,15 @@ def test_stages_do_not_wait_for_timm_and_the_compiler():
     code = "import ala.encoder.clip_vit, sys; print('timm' in sys.modules, 'torch._dynamo' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code + "; import timm"], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["False", "False"]
+
+
+def test_timm_is_imported_without_the_compiler_which_works_afterwards():
+    code = (
+        "import sys, ala.runtime.timm_import, timm, torch; print('torch._dynamo' in sys.modules);"
+        "network = timm.create_model('test_resnet').eval(); images = torch.rand(1, 3, 64, 64);"
+        "compiled = torch.compile(network, backend='eager');"
+        "print(torch.equal(compiled(images), network(images)), hasattr(sys.modules['torch._dynamo'], 'optimize'));"
+        "import torchvision; from torchvision.ops import roi_align; print(callable(roi_align))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "True", "True", "True"]

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 import torch
 
@@ -26,3 +29,15 @@ def test_models_of_one_process_share_the_encoder_until_its_files_change(tmp_path
     (tmp_path / "encoder" / "encoder.json").unlink()
     with pytest.raises(UserError, match=r"encoder\.json does not exist"):
         shared_encoder(tmp_path / "encoder")
+
+
+def test_opening_it_does_not_wait_for_the_compiler(tmp_path, tiny_config):
+    save_encoder(random_vit(tiny_config), tmp_path / "encoder")
+    code = """
+import sys
+from ala.encoder import load_encoder
+load_encoder(sys.argv[1])
+print([name for name in ("torch._dynamo", "sympy", "timm") if name in sys.modules])
+"""
+    command = [sys.executable, "-c", code, str(tmp_path / "encoder")]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip() == "[]"
