@@ -89,14 +89,14 @@ class _Masked:
         self.count, self.side = len(masks), masks.shape[-1]
         self._photos, self._rows, self._masks = photos, rows, masks
         self._preprocessing, self._device = preprocessing, device
-        self._image = Prepared(self._normalised, self.count, self.side, device)
+        self._image = Prepared[Tensor](self.count, self.side, device)
 
     def _normalised(self, photo: int) -> Tensor:
         """`(1, 3, S, S)`."""
         return self._preprocessing.normalise(self._photos.pixels(self._rows[photo : photo + 1]).to(self._device))
 
     def fill(self, photo: int, start: int, stop: int, out: Tensor) -> None:
-        torch.mul(self._image(photo), self._masks[start:stop, None], out=out)
+        torch.mul(self._image(photo, self._normalised), self._masks[start:stop, None], out=out)
 
 
 @torch.inference_mode()

@@ -119,7 +119,7 @@ class _Steps:
         self._model, self._photos, self._rows, self._maps = model, photos, rows, maps
         self._kernel, self._seed, self._device = kernel.to(device), seed, device
         self._changed = torch.as_tensor(changed, dtype=torch.int32, device=device).view(-1, 1, 1, 1)
-        self._prepared = Prepared(self._prepare, self.count, self.side, device)
+        self._prepared = Prepared[_Photo](self.count, self.side, device)
         self._empty = torch.zeros((), device=device)
 
     def order(self, photo: int) -> np.ndarray:
@@ -138,7 +138,7 @@ class _Steps:
         return _Photo(torch.as_tensor(rank, device=self._device).view(self.side, self.side), image, soft)
 
     def fill(self, photo: int, start: int, stop: int, out: Tensor) -> None:
-        rank, image, soft = self._prepared(photo)
+        rank, image, soft = self._prepared(photo, self._prepare)
         start, stop = start + self._skipped, stop + self._skipped
         middle = min(max(start, self.steps), stop)  # insertion before, deletion from here on
         if start < middle:

@@ -84,10 +84,10 @@ class _LabFrames:
         self._substrate, self._kernel, self._device = substrate, kernel.to(device), device
         pixels = torch.zeros(1, 3, 1, 1, dtype=torch.uint8, device=device)
         self._black = model.preprocessing.normalise(pixels)  # (1, 3, 1, 1): 0 in pixel space
-        self._prepared = Prepared(self._prepare, 2 * min(map(len, taus), default=1), self.side, device)
+        self._prepared = Prepared[_Photo](2 * min(map(len, taus), default=1), self.side, device)
 
     def fill(self, photo: int, start: int, stop: int, out: Tensor) -> None:
-        values, cuts, image, ground = self._prepared(photo)
+        values, cuts, image, ground = self._prepared(photo, self._prepare)
         masks = len(cuts)
         middle = min(max(start, masks), stop)  # insertion before, deletion from here on
         if start < middle:

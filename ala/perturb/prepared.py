@@ -15,24 +15,27 @@ T = TypeVar("T")
 
 
 class Prepared(Generic[T]):
-    """`prepare(photo)`, remembered for as many of the last photos as threads may work on at a time.
+    """What was prepared of as many of the last photos as threads may work on at a time.
 
     Threads may ask at the same time. The first to ask for a photo prepares it; others wait for that photo only.
 
     Args:
-        prepare: what is wanted of a photo, by its position.
         frames: the least number of frames of a photo.
         side: of the frames.
         device: where the model lives.
     """
 
-    def __init__(self, prepare: Callable[[int], T], frames: int, side: int, device: torch.device) -> None:
-        self._prepare = prepare
+    def __init__(self, frames: int, side: int, device: torch.device) -> None:
         self._keep = in_flight(side, device) // max(1, frames) + 2  # a photo may begin and one end in between
         self._lock = Lock()
         self._last: dict[int, Future[T]] = {}  # by the position of the photo, oldest first
 
-    def __call__(self, photo: int) -> T:
+    def __call__(self, photo: int, prepare: Callable[[int], T]) -> T:
+        """`prepare(photo)`, or what it gave before.
+
+        `prepare` is not kept: as a method of whoever keeps this object it would close a circle, and all that hangs on
+        it, such as RISE's masks, would stay in memory until Python looks for circles.
+        """
         with self._lock:
             found = self._last.get(photo)
             if first := found is None:
@@ -41,7 +44,7 @@ class Prepared(Generic[T]):
                     del self._last[next(iter(self._last))]
         if first:
             try:
-                found.set_result(self._prepare(photo))
+                found.set_result(prepare(photo))
             except BaseException as error:
                 self._last.pop(photo, None)  # a device's memory may suffice the next time
                 found.set_exception(error)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import math
+import weakref
 from typing import Any
 
 import numpy as np
@@ -113,3 +115,25 @@ def test_a_linear_model_shows_its_planted_patch(toy_photos: Any, planted: Any) -
 def test_logits_are_refused_without_the_method(toy_photos: Any, constant: Any) -> None:
     with pytest.raises(UserError, match=r"set rise\.output to probabilities"):
         rise_maps(constant(16), toy_photos(1, 16), np.array([0]), np.array([0]), rise(output="logits"), CPU)
+
+
+def test_masks_of_one_turn_are_gone_before_the_next(
+    monkeypatch: pytest.MonkeyPatch, toy_photos: Any, small_net: Any
+) -> None:
+    """Without the collector of circles, which looks for them when Python has made many small objects: late."""
+    rendered: list[weakref.ref[torch.Tensor]] = []
+    render = RiseMasks.render
+
+    def noted(self: RiseMasks, *range_: Any) -> torch.Tensor:
+        assert [one for one in rendered if one() is not None] == []
+        shown = render(self, *range_)
+        rendered.append(weakref.ref(shown))
+        return shown
+
+    monkeypatch.setattr(RiseMasks, "render", noted)
+    gc.disable()
+    try:
+        rise_maps(small_net(16), toy_photos(3, 16), np.arange(3), np.zeros(3, int), rise(), CPU, memory=20 * 4 * 16**2)
+    finally:
+        gc.enable()
+    assert len(rendered) > 2

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import numpy as np
 import pytest
@@ -38,10 +39,10 @@ class Noted:
 
 def test_many_threads_ask_and_one_prepares() -> None:
     prepare = Noted()
-    prepared = Prepared(prepare, 8, 2, CPU)
+    prepared = Prepared(8, 2, CPU)
     photos = [0] * 8 + [1] * 8 + [2] * 8
     with ThreadPoolExecutor(8) as pool:
-        assert list(pool.map(prepared, photos)) == [100 * photo for photo in photos]
+        assert list(pool.map(partial(prepared, prepare=prepare), photos)) == [100 * photo for photo in photos]
     assert sorted(prepare.asked) == [0, 1, 2]
 
 
@@ -52,9 +53,9 @@ def test_many_threads_ask_and_one_prepares() -> None:
 def test_the_last_few_are_kept(frames: int, side: int, device: str, kept: int) -> None:
     """Three threads work on 2 frames of side 224, or on 16 of side 80, each; a GPU takes one photo after another."""
     prepare = Noted()
-    prepared = Prepared(prepare, frames, side, torch.device(device))
+    prepared = Prepared(frames, side, torch.device(device))
     for photo in [*range(kept), 0, kept, 1, 0]:  # one photo more puts 0 out, the oldest
-        assert prepared(photo) == 100 * photo
+        assert prepared(photo, prepare) == 100 * photo
     assert prepare.asked == [*range(kept), kept, 0]
 
 
@@ -66,10 +67,10 @@ def test_a_failure_reaches_the_caller_and_is_tried_again() -> None:
             raise failures.pop()
         return photo
 
-    prepared = Prepared(prepare, 8, 2, CPU)
+    prepared = Prepared(8, 2, CPU)
     with pytest.raises(MemoryError, match="no"):
-        prepared(4)
-    assert prepared(4) == 4
+        prepared(4, prepare)
+    assert prepared(4, prepare) == 4
 
 
 @pytest.mark.parametrize("count", [1, 3, 16, 40])
@@ -81,10 +82,10 @@ def test_photos_prepared_in_lanes_are_those_prepared_one_by_one(count: int) -> N
 
         def __init__(self) -> None:
             self.count, self.noted = count, Noted()
-            self._prepared = Prepared(self.noted, count, self.side, CPU)
+            self._prepared = Prepared(count, self.side, CPU)
 
         def fill(self, photo: int, start: int, stop: int, out: Tensor) -> None:
-            out[:] = (self._prepared(photo) + torch.arange(start, stop)).view(-1, 1, 1, 1)
+            out[:] = (self._prepared(photo, self.noted) + torch.arange(start, stop)).view(-1, 1, 1, 1)
 
     frames = Frames()
     found = target_scores(
