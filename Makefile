@@ -21,7 +21,7 @@ plan: env ## what a run will do, need and take on this machine (`make plan PROFI
 oracles: env ## add the libraries that tests/oracles compares with
 	python -m pip --disable-pip-version-check install --quiet --no-deps --require-hashes -r requirements/oracles.txt
 
-bench: oracles ## time RISE, insertion and deletion beside the bare model and other libraries (800 seconds)
+bench: oracles ## time RISE, insertion and deletion beside the bare model and other libraries (a quarter of an hour)
 	python -m pip --disable-pip-version-check install --quiet --no-deps --require-hashes -r requirements/peers.txt
 	python -m benchmarks.perturbation
 
