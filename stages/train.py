@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -46,8 +46,6 @@ def main(
     Example: python -m stages.train --variant aea-true-sbn-true --seed 0
     """
     with reported(*(out / one / f"seed-{seed}" for one in variant)):
-        import pandas as pd
-
         from ala.contracts.maps import resize
         from ala.data.store import Store
         from ala.encoder import shared_encoder
@@ -97,12 +95,21 @@ def main(
             folder = out / one / f"seed-{seed}"
             with atomic_folder(folder) as temporary:
                 save_model(temporary, trained.model, about)
-                pd.DataFrame(trained.curve, columns=CURVE).to_csv(temporary / "curve.csv", index=False)
+                save_curve(trained.curve, temporary / "curve.csv")
             print(f"{folder}: epoch {trained.epoch} of {len(trained.curve)}, val accuracy"
                   f" {chosen['val_accuracy_pb']:.3f}, val loss {chosen['val_loss']:.3f}, val mean IoU"
                   f" {chosen['val_miou']:.3f}")  # fmt: skip
         for work in works:
             work.finish()  # not before all are there: DVC removes outs before it runs a stage again
+
+
+def save_curve(curve: list[dict[str, Any]], path: Path) -> None:
+    """Write one row per epoch."""
+    import pandas as pd  # not before the training, which needs none
+
+    from ala.training.loop import CURVE
+
+    pd.DataFrame(curve, columns=CURVE).to_csv(path, index=False)
 
 
 if __name__ == "__main__":
