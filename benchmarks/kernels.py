@@ -4,9 +4,10 @@
 
 Two jobs of the profile's main model, with random weights: an answer to the photos of one lane on one thread, as RISE,
 insertion and deletion ask for it (:mod:`ala.runtime.threads`), and a training step of an on epoch on all threads,
-encoder features at hand. `ms` is a kernel's own time by torch's profiler, `gflop_per_s` what it multiplies and adds in
-that time. The line `all` is the median without the profiler, `compiled` the same by `torch.compile` (Inductor, weights
-frozen for answers), in turns with it. The last line is a large float32 matrix product on as many threads.
+encoder features at hand. `ms` is a kernel's own time by torch's profiler, a median of nine, `gflop_per_s` what it
+multiplies and adds in that time. The line `all` is the median without the profiler, `all, compiled` the same by
+`torch.compile` (Inductor, weights frozen for answers), in turns with it. The last line is a large float32 matrix
+product on as many threads.
 
 Writes benchmarks/results/ENVIRONMENT-kernels.csv and the table in docs/performance.md. Takes a minute or two.
 """
@@ -23,7 +24,7 @@ import pandas as pd
 import typer
 
 TURNS = 30
-PROFILED = 20  # calls
+ROUNDS, CALLS = 9, 5  # of the profiler
 
 #: Names of kernels by a part of them; the first that fits counts.
 GROUPS = {
@@ -46,20 +47,31 @@ def group_of(kernel: str) -> str:
     return next((name for name, parts in GROUPS.items() if any(part in kernel for part in parts)), REST)
 
 
-def kernels(work: Callable[[], object], calls: int = PROFILED) -> pd.DataFrame:
-    """Own milliseconds and GFLOP of each group of kernels in one call of `work`; index: the group."""
+def kernels(work: Callable[[], object], rounds: int = ROUNDS, calls: int = CALLS) -> pd.DataFrame:
+    """Own milliseconds (median of `rounds`) and GFLOP of each group of kernels in one call of `work`.
+
+    Index: the group.
+    """
+    taken = pd.DataFrame([_profiled(work, calls) for _ in range(rounds)])
+    flops: dict[str, float] = {}
+    for kernel, amount in count(work).items():
+        flops[group_of(kernel)] = flops.get(group_of(kernel), 0.0) + amount / 1e9
+    found = pd.DataFrame({"ms": taken.median(), "gflop": pd.Series(flops)}).fillna({"gflop": 0.0})
+    return found.sort_values("ms", ascending=False)
+
+
+def _profiled(work: Callable[[], object], calls: int) -> dict[str, float]:
+    """Own milliseconds of each group in one of `calls` calls."""
     from torch.profiler import ProfilerActivity, profile
 
     with profile(activities=[ProfilerActivity.CPU]) as profiled:
         for _ in range(calls):
             work()
-    found: dict[str, dict[str, float]] = {}
+    found: dict[str, float] = {}
     for event in profiled.key_averages():
-        line = found.setdefault(group_of(event.key), {"ms": 0.0, "gflop": 0.0})
-        line["ms"] += event.self_cpu_time_total / 1000 / calls
-    for kernel, flops in count(work).items():
-        found[group_of(kernel)]["gflop"] += flops / 1e9
-    return pd.DataFrame.from_dict(found, orient="index").sort_values("ms", ascending=False)
+        group = group_of(event.key)
+        found[group] = found.get(group, 0.0) + event.self_cpu_time_total / 1000 / calls
+    return found
 
 
 def count(work: Callable[[], object]) -> dict[str, float]:

@@ -12,7 +12,7 @@ from ala.plan.work import COUNTED, ONCE, Work
 #: Work that cannot be tried in advance: seconds of a unit, as they were on two CPU cores.
 ASSUMED = {("report", ""): 0.04, ("list", ""): 1e-4}
 #: Seconds around a cell, Python's start and DVC's own work, as they were on two CPU cores (docs/performance.md).
-AROUND = 2.8
+AROUND = 2.0
 
 
 @dataclass(frozen=True)

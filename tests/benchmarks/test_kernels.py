@@ -39,7 +39,7 @@ def test_flops_are_those_of_the_shapes():
 def test_lines_add_up():
     layer, images = nn.Sequential(nn.Linear(64, 64), nn.GELU(), nn.LayerNorm(64)), torch.randn(256, 64)
     with torch.no_grad():
-        each = kernels(lambda: layer(images), calls=3)
+        each = kernels(lambda: layer(images), rounds=3, calls=3)
     assert {"matrix product", "activation", "norm"} <= set(each.index)
     assert each.loc["matrix product", "gflop"] == pytest.approx(2 * 256 * 64 * 64 / 1e9)
     assert (each["ms"] > 0).all()
