@@ -61,20 +61,6 @@ def main(
         val_maps, test_maps = Maps.load(folder / "val.npz"), Maps.load(folder / "test.npz")
         check(scores / method / f"seed-{seed}", f"dvc repro evaluate@{seed}")
         earned = table.load(scores / method / f"seed-{seed}" / "scores.csv")
-        tau = error_rows.val_tau(val_maps, val, data.mask_threshold)
-        errors = error_rows.error_rows(test_maps, test, data.mask_threshold, earned, tau, seed)
-
-        edge, guided = settings.active.edge, settings.active.edge.guided
-        kappa, by_kappa = fixes.best(
-            {kappa: partial(refine.edge, kappa=kappa, settings=edge) for kappa in edge.kappas},
-            val_maps, val, data.mask_threshold,
-        )  # fmt: skip
-        (radius, eps), by_window = fixes.best(
-            {(r, e): partial(refine.guided, radius=r, eps=e) for r in guided.radius for e in guided.eps},
-            val_maps, val, data.mask_threshold,
-        )  # fmt: skip
-        _, unfixed = fixes.best({"original": refine.original}, val_maps, val, data.mask_threshold)
-
         work = stage_work(
             f"edge/seed-{seed}",
             {**settings.deciding(), "seed": seed},
@@ -83,9 +69,25 @@ def main(
             where,
         )
         with keeping(work):
+            # The model first: where it is missing or damaged, nothing has been tried in vain.
             model = load_explained(method, seed, settings, models, where).classifier
             photos = Store.open(store / str(model.preprocessing.size), "test")
             probe = Probe.of(model, photos, metrics.batch, where, settings.active.engine)
+
+            tau = error_rows.val_tau(val_maps, val, data.mask_threshold)
+            errors = error_rows.error_rows(test_maps, test, data.mask_threshold, earned, tau, seed)
+
+            edge, guided = settings.active.edge, settings.active.edge.guided
+            kappa, by_kappa = fixes.best(
+                {kappa: partial(refine.edge, kappa=kappa, settings=edge) for kappa in edge.kappas},
+                val_maps, val, data.mask_threshold,
+            )  # fmt: skip
+            (radius, eps), by_window = fixes.best(
+                {(r, e): partial(refine.guided, radius=r, eps=e) for r in guided.radius for e in guided.eps},
+                val_maps, val, data.mask_threshold,
+            )  # fmt: skip
+            _, unfixed = fixes.best({"original": refine.original}, val_maps, val, data.mask_threshold)
+
             chosen: dict[str, fixes.Fix] = {
                 "ala+edge": partial(refine.edge, kappa=kappa, settings=edge),
                 "ala+largest": refine.largest,
