@@ -141,7 +141,7 @@ def answer(models: Any) -> tuple[Callable[[], object], Callable[[], object]]:
     return asked(model), asked(compiled)
 
 
-def step(models: Any, batch: int) -> tuple[Callable[[], object], Callable[[], object]]:
+def step(models: Any) -> tuple[Callable[[], object], Callable[[], object]]:
     """A training step of an on epoch, and the same with the adapter compiled."""
     import torch
 
@@ -150,7 +150,7 @@ def step(models: Any, batch: int) -> tuple[Callable[[], object], Callable[[], ob
 
     model, profile = models.explained("side"), models.profile
     adapter = model.adapter
-    side = model.preprocessing.size
+    side, batch = model.preprocessing.size, profile.train.batch
     images = torch.randn(batch, 3, side, side)
     labels = torch.arange(batch) % models.classes
     taps = model.encoder.taps(images, adapter.taps(True))
@@ -185,14 +185,13 @@ def main(
     from benchmarks.perturbation import environment
     from benchmarks.wall_time import peak
 
-    device, profile, threads = resolve("cpu"), load(params).active, torch.get_num_threads()
+    device, profile = resolve("cpu"), load(params).active
+    threads = torch.get_num_threads()
     models = Models(profile, photos_of(profile.data).classes, device)
     tables = []
-    for name, on, (eager, compiled) in (
-        ("answer", 1, answer(models)),
-        ("training step", threads, step(models, profile.train.batch)),
-    ):
-        torch.set_num_threads(on)
+    for name, on, job in (("answer", 1, answer), ("training step", threads, step)):
+        torch.set_num_threads(on)  # before anything is compiled: the compiler writes it into its code
+        eager, compiled = job(models)
         compiled()
         whole = in_turns({"all": eager, "all, compiled": compiled})
         tables.append(lines(f"{name}, {on} thread{'s' * (on > 1)}", kernels(eager), whole, peak()))
