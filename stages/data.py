@@ -38,7 +38,8 @@ def main(
         settings = load(params)
         facts = prepare(settings.active.data, out, settings.profile, downloads)
         write_json(metrics, facts.metrics())
-        print(f"{facts.photos:,} photos of {facts.classes} classes in {out}")
+        left_out = f", {len(facts.excluded):,} left out (data.exclude)" if facts.excluded else ""
+        print(f"{facts.photos:,} photos of {facts.classes} classes in {out}{left_out}")
 
 
 if __name__ == "__main__":

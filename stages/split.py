@@ -22,9 +22,9 @@ def main(
 ) -> None:
     """Divide the official training photos into train and val: a fixed number per class is train, the rest val.
 
-    Reads data.split_seed, data.train_per_class and data.at_most of the active profile and the lists of the data set.
-    The official test photos stay the test split. The split depends on its own seed only, never on the seeds of the
-    training.
+    Reads data.split_seed, data.train_per_class and data.at_most of the active profile, the lists of the data set, and
+    metrics.images_per_class and val_images_per_class, for which every class must have enough images. The official test
+    photos stay the test split. The split depends on its own seed only, never on the seeds of the training.
 
     Writes one CSV per split (image_id, path, label, mask_path, x, y, width, height) and summary.json.
 
@@ -33,9 +33,13 @@ def main(
     with reported(out):
         from ala.data.cub import read_cub
         from ala.data.split import split, write_splits
+        from ala.data.store import check_subset
 
-        data = load(params).active.data
-        parts = split(read_cub(dataset), data.split_seed, data.train_per_class, data.at_most)
+        active = load(params).active
+        data, metrics, index = active.data, active.metrics, read_cub(dataset)
+        parts = split(index, data.split_seed, data.train_per_class, data.at_most)
+        for name, per_class in (("val", metrics.val_images_per_class), ("test", metrics.images_per_class)):
+            check_subset(parts[name]["label"].to_numpy(), index.classes, name, per_class)
         summary = write_splits(out, parts)
         print(" / ".join(f"{name} {summary[name]['photos']:,}" for name in ("train", "val", "test")))
 

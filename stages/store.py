@@ -26,8 +26,9 @@ def main(
 ) -> None:
     """Decode and resize photos and masks into memory-mapped uint8 arrays, so that no later stage decodes again.
 
-    Reads the sizes from the active profile (data.input_size, train.augment.resize, fcam.input_size, fcam.resize), the
-    data set and the splits. Builds only the splits that are read at a size.
+    Reads the sizes from the active profile (data.input_size, train.augment.resize, fcam.input_size, fcam.resize), how
+    images are read (data.mask_threshold, object_levels, background_levels, orientation), the data set and the splits.
+    Builds only the splits that are read at a size.
 
     A run that was cut off goes on after the photos that it had decoded.
 
@@ -37,25 +38,30 @@ def main(
     """
     with reported(out):
         import shutil
+        from dataclasses import asdict
         from importlib.metadata import version
 
         from ala.data.cub import read_cub
+        from ala.data.decode import Reading
         from ala.data.split import read_splits
         from ala.data.store_build import fill_store, required
         from ala.runtime.resume import Resumable, stamps
 
-        wanted = required(load(params).active)
+        settings = load(params).active
+        wanted, reading = required(settings), Reading.of(settings.data)
         index, frames = read_cub(dataset), read_splits(splits)
         decides = {
             "wanted": {str(size): sorted(names) for size, names in sorted(wanted.items())},
-            "dataset": stamps(dataset), "pillow": version("pillow"),
+            "reading": asdict(reading), "dataset": stamps(dataset), "pillow": version("pillow"),
         }  # fmt: skip
-        work = Resumable.open("store", decides, [splits], code=["ala.data.store_build", "ala.data.store"])
+        work = Resumable.open(
+            "store", decides, [splits], code=["ala.data.store_build", "ala.data.store", "ala.data.decode"]
+        )
         with atomic_folder(out) as temporary:  # made now, so that what forbids it is told before minutes of work
             try:
                 for size, names in sorted(wanted.items()):
                     start, folder = time.perf_counter(), work.folder / str(size)
-                    fill_store(folder, index, {name: frames[name] for name in sorted(names)}, size, work)
+                    fill_store(folder, index, {name: frames[name] for name in sorted(names)}, size, reading, work)
                     megabytes = sum(file.stat().st_size for file in folder.iterdir()) / 1e6
                     print(f"{out / str(size)}: {', '.join(sorted(names))}, {megabytes:,.0f} MB in "
                           f"{time.perf_counter() - start:.1f} s")  # fmt: skip

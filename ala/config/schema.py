@@ -38,6 +38,7 @@ Positive = Annotated[Number, Field(gt=0)]
 NotNegative = Annotated[Number, Field(ge=0)]
 Count = Annotated[int, Field(strict=True, ge=1, le=2**53)]  # what JSON and float64 hold exactly
 Natural = Annotated[int, Field(strict=True, ge=0, le=2**53)]
+Level = Annotated[int, Field(strict=True, ge=0, le=255)]  # of a mask, 8 bits
 Batch = Count | Literal["auto"]  # auto: what a short trial finds to be fastest on this device
 
 
@@ -93,7 +94,11 @@ class Data(Section):
     split_seed: Natural
     train_per_class: Count
     at_most: AtMost | None = None  # null: all photos
+    exclude: list[Natural] = Field(default_factory=list)  # ids of images.txt that are left out
     mask_threshold: Annotated[int, Field(strict=True, ge=0, le=254)]  # foreground where grey > threshold
+    object_levels: Annotated[list[Level], Field(min_length=1)] | None = None  # of masks; null: see mask_threshold
+    background_levels: list[Level] = Field(default_factory=list)  # levels that are never object
+    orientation: Literal["stored", "shown"] | None = None  # of images with an EXIF tag; null: such are refused
     input_size: Annotated[int, Field(strict=True, ge=16)]  # side S of ALA's input and of the evaluation
 
     @model_validator(mode="after")
@@ -103,6 +108,9 @@ class Data(Section):
             raise ValueError(f"source {self.source} needs {needed}; set it or choose another source")
         if self.root is not None and self.archives is not None:
             raise ValueError("root and archives are both set; set one of them to null")
+        both = sorted(set(self.object_levels or ()) & set(self.background_levels))
+        if both:
+            raise ValueError(f"object_levels and background_levels both name level {both[0]}; take it out of one")
         return self
 
 

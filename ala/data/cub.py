@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import pandas as pd
 
@@ -27,12 +28,14 @@ class CubIndex:
         frame: one row per photo by ascending `image_id`: `image_id` (int), `path` (relative to `images/`),
             `class_id0` (label from 0), `class_name`, `is_train` (bool), `x, y, width, height` (box in pixels of the
             photo, top-left corner first), `mask_path` (relative to the masks' folder).
+        excluded: ids that the lists hold and that were left out, ascending.
     """
 
     root: Path
     masks: Path
     classes: list[str]
     frame: pd.DataFrame
+    excluded: tuple[int, ...] = ()
 
     def image_file(self, path: str) -> Path:
         """The file of the photo that the lists call `path`."""
@@ -43,15 +46,18 @@ class CubIndex:
         return self.masks / path
 
 
-def read_cub(root: Path) -> CubIndex:
+def read_cub(root: Path, exclude: Collection[int] = ()) -> CubIndex:
     """Read the lists below `root`; photos are enumerated from `images.txt`, never from the folder.
+
+    The images `exclude`, by id, are left out.
 
     `root` holds the lists itself or, as CUB's archives unpack, in `CUB_200_2011/`; `segmentations/` lies beside
     `images/` or one folder higher.
 
     Raises:
-        UserError: a list is missing or damaged, lists disagree about the ids, an id or a photo stands twice, a path
-            leaves the folder, a label names no class, a class has no photo, a box or a split flag makes no sense.
+        UserError: a list is missing or damaged, lists disagree about the ids, an id or a photo stands twice, two images
+            would share a mask, a path leaves the folder, a label names no class, a class has no photo, a box or a split
+            flag makes no sense, an id of `exclude` is in no list. Of an image that is left out, nothing else is asked.
     """
     base = _base(Path(root))
     names = read_list(base / "images.txt", "class/photo.jpg")
@@ -62,6 +68,7 @@ def read_cub(root: Path) -> CubIndex:
     _same_ids(base, LISTS[2], names, labels)
     _same_ids(base, LISTS[3], names, flags)
     _same_ids(base, LISTS[4], names, boxes)
+    _exclude(base, exclude, names, labels, flags, boxes)
     _check_names(base / "images.txt", names)
     _check_labels(base, labels, classes)
     for key, flag in flags.items():
@@ -77,10 +84,10 @@ def read_cub(root: Path) -> CubIndex:
             "class_name": [classes[labels[key] - 1] for key in ids],
             "is_train": [flags[key] == 1 for key in ids],
             **{side: [box[at] for box in corners] for at, side in enumerate(("x", "y", "width", "height"))},
-            "mask_path": [str(PurePosixPath(names[key]).with_suffix(".png")) for key in ids],
+            "mask_path": [_mask(names[key]) for key in ids],
         }
     )
-    return CubIndex(root=base, masks=_masks(base), classes=classes, frame=frame)
+    return CubIndex(base, _masks(base), classes, frame, excluded=tuple(sorted(set(exclude))))
 
 
 def _base(root: Path) -> Path:
@@ -93,6 +100,26 @@ def _base(root: Path) -> Path:
 def _masks(base: Path) -> Path:
     inside, beside = base / "segmentations", base.parent / "segmentations"
     return beside if beside.is_dir() and not inside.is_dir() else inside
+
+
+def _mask(name: str) -> str:
+    """The mask's path of an image's."""
+    return str(PurePosixPath(name).with_suffix(".png"))
+
+
+def _exclude(base: Path, exclude: Collection[int], names: dict[int, str], *others: dict[int, Any]) -> None:
+    """Take the images `exclude` out of all lists."""
+    unknown = sorted(set(exclude) - set(names))
+    if unknown:
+        raise UserError(
+            f"data.exclude names image {unknown[0]}, which {base / 'images.txt'} does not hold"
+            f" ({_such(len(unknown), 'id')}); take it out of data.exclude"
+        )
+    for found in (names, *others):
+        for key in exclude:
+            found.pop(key, None)
+    if not names:
+        raise UserError(f"data.exclude names all images of {base / 'images.txt'}; leave some in")
 
 
 def _classes(path: Path) -> list[str]:
@@ -127,6 +154,14 @@ def _check_names(path: Path, names: Mapping[int, str]) -> None:
             raise UserError(f"{path} gives photo {key} the path {name!r}, expected a path inside images/; correct it")
         if owner.setdefault(str(pure), key) != key:
             raise UserError(f"{path} gives photos {owner[str(pure)]} and {key} the same path {name!r}; remove one")
+    masks: dict[str, int] = {}
+    for key, name in names.items():
+        other = masks.setdefault(_mask(name), key)
+        if other != key:
+            raise UserError(
+                f"{path} gives images {other} ({names[other]}) and {key} ({name}) the same mask, {_mask(name)}; rename"
+                " one image and give it a mask of its own"
+            )
 
 
 def _check_labels(base: Path, labels: Mapping[int, int], classes: list[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from pathlib import Path
 
 from ala.runtime.errors import UserError
@@ -60,3 +61,14 @@ def integers(path: Path, values: dict[int, str]) -> dict[int, int]:
         if not _ID.fullmatch(text.strip()):
             raise UserError(f"{path} gives id {key} the value {text!r}, expected an integer; correct the line")
     return {key: int(text) for key, text in values.items()}
+
+
+def leave_out(path: Path, ids: Collection[int]) -> None:
+    """Write a list again without the lines of `ids`; all others stay as they are.
+
+    A list that holds none of them is not touched.
+    """
+    lines = path.read_bytes().decode("utf-8-sig").split("\n")
+    kept = [line for line in lines if not (_ID.fullmatch(key := line.partition(" ")[0]) and int(key) in ids)]
+    if len(kept) < len(lines):
+        path.write_bytes("\n".join(kept).encode())

@@ -9,9 +9,12 @@ from pathlib import Path
 from ala.config.schema import Data, Expected
 from ala.data.archives import at_hand, fetch, unpack
 from ala.data.cub import LISTS, OPTIONAL_LISTS, CubIndex, read_cub
+from ala.data.decode import Reading
 from ala.data.disk import need_room
 from ala.data.download import MIB
+from ala.data.lists import leave_out
 from ala.data.parallel import each
+from ala.data.split import split
 from ala.data.verify import Facts, verify
 from ala.runtime.errors import UserError
 from ala.runtime.files import atomic_folder, scratch_folder
@@ -38,7 +41,12 @@ def prepare(data: Data, out: Path, profile: str, downloads: Path = Path("downloa
             raise UserError(f"profiles.{profile}.data.birdlets is not set; source birdlets needs it")
         with atomic_folder(out) as temporary:
             draw_dataset(temporary, data.birdlets)
-            return verify(read_cub(temporary), data.mask_threshold)
+            drawn, facts = read_cub(temporary), _checked(read_cub(temporary, data.exclude), data)
+            for row in drawn.frame[drawn.frame["image_id"].isin(data.exclude)].itertuples():
+                drawn.image_file(str(row.path)).unlink()
+                drawn.mask_file(str(row.mask_path)).unlink()
+            _leave_out(temporary, data.exclude)
+            return facts
     if data.root is not None or data.source == "folder":
         return _from_folder(_root(data, out, profile), out, data)
     wanted = data.downloads or []
@@ -77,9 +85,9 @@ def _move(source: Path, target: Path) -> None:
 
 def _from_folder(root: Path, out: Path, data: Data, transfer: Callable[[Path, Path], None] = _copy) -> Facts:
     """Check `root` wholly, then bring the lists and the files that they name to `out`."""
-    index = read_cub(root)
+    index = read_cub(root, data.exclude)
     _check_counts(index, data.expected)
-    facts = verify(index, data.mask_threshold)
+    facts = _checked(index, data)
     with atomic_folder(out) as temporary:
         pairs = _pairs(index, temporary)
         if transfer is _copy:
@@ -94,13 +102,28 @@ def _from_folder(root: Path, out: Path, data: Data, transfer: Callable[[Path, Pa
                 raise UserError(f"{pair[0]} cannot be copied to {out} ({error.strerror}); check the disk") from None
 
         each(bring, pairs, "copying photos", unit="file")
+        _leave_out(temporary, data.exclude)
     return facts
+
+
+def _checked(index: CubIndex, data: Data) -> Facts:
+    """Check everything that `data` decides about the images of `index`, also what only a later stage would meet."""
+    parts = split(index, data.split_seed, data.train_per_class, data.at_most)
+    evaluated = {key for name in ("val", "test") for key in parts[name]["image_id"].tolist()}
+    return verify(index, Reading.of(data), data.input_size, evaluated)
+
+
+def _leave_out(folder: Path, ids: list[int]) -> None:
+    """Take the lines of the images `ids` out of the lists in `folder`."""
+    for name in (*LISTS, *OPTIONAL_LISTS):
+        if name != "classes.txt" and (folder / name).exists():
+            leave_out(folder / name, ids)
 
 
 def _check_counts(index: CubIndex, expected: Expected | None) -> None:
     if expected is None:
         return
-    photos, classes = len(index.frame), len(index.classes)
+    photos, classes = len(index.frame) + len(index.excluded), len(index.classes)
     if (photos, classes) != (expected.photos, expected.classes):
         raise UserError(
             f"{index.root} lists {photos:,} photos of {classes} classes, expected {expected.photos:,} of"

@@ -30,7 +30,8 @@ class Store:
         image_ids: `(n,)` int64, ascending.
         labels: `(n,)` int64 from 0.
         images: `(n, S, S, 3)` uint8 RGB. The whole photo, aspect not kept.
-        masks: `(n, S, S)` uint8 grey levels (share of annotators times 255), nearest neighbour, not binarised.
+        masks: `(n, S, S)` uint8, shares of annotators times 255 as `ala.data.decode` reads them, nearest neighbour,
+            not binarised.
         boxes: `(n, 4)` float32 `x, y, width, height` in pixels of the S x S photo.
     """
 
@@ -96,7 +97,7 @@ class Store:
         Thresholding after the nearest-neighbour resizing equals thresholding before it, as METHODS 1.3 asks.
         """
         chosen = self.masks[rows if isinstance(rows, slice) else np.asarray(rows, dtype=np.int64)]
-        return np.asarray(chosen) > threshold
+        return is_object(np.asarray(chosen), threshold)
 
     def rows_of(self, image_ids: Sequence[int] | np.ndarray) -> np.ndarray:
         """The rows at which `image_ids` lie, in their order, int64.
@@ -115,6 +116,35 @@ class Store:
         return rows
 
 
+def is_object(votes: np.ndarray, threshold: int) -> np.ndarray:
+    """Where the object is, boolean in the shape of `votes` (shares of annotators times 255, uint8).
+
+    The one place where a grey level becomes object or background.
+    """
+    return votes > threshold
+
+
+def check_subset(labels: np.ndarray, names: Sequence[str], split: str, per_class: int | None) -> None:
+    """Refuse a class-balanced subset of a split that some class is too small for.
+
+    Args:
+        labels: of the images of the split, from 0.
+        names: of all classes.
+        split: its name, for the message.
+        per_class: images of each class; None means all, which there always are.
+
+    Raises:
+        UserError: a class has fewer images; it is named.
+    """
+    counts = np.bincount(labels, minlength=len(names))
+    for label, name in enumerate(names):
+        if per_class is not None and counts[label] < per_class:
+            raise UserError(
+                f"class {label + 1} ({name}) has {counts[label]} photos in the {split} split, {per_class} per class"
+                " are asked for; lower images_per_class or val_images_per_class of the profile's metrics"
+            )
+
+
 def subset_rows(store: Store, per_class: int | None, seed: int) -> np.ndarray:
     """Rows of a class-balanced subset: `per_class` photos of each class, ascending, the same for every caller.
 
@@ -125,14 +155,10 @@ def subset_rows(store: Store, per_class: int | None, seed: int) -> np.ndarray:
     """
     if per_class is None:
         return np.arange(len(store))
+    check_subset(store.labels, store.names, store.split, per_class)
     chosen = []
-    for label, name in enumerate(store.names):
+    for label in range(len(store.names)):
         rows = np.flatnonzero(store.labels == label)
-        if len(rows) < per_class:
-            raise UserError(
-                f"class {label + 1} ({name}) has {len(rows)} photos in the {store.split} split, {per_class} per class"
-                " are asked for; lower images_per_class or val_images_per_class of the profile's metrics"
-            )
         generator = np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, label + 1])))
         chosen.append(generator.permutation(rows)[:per_class])
     return np.sort(np.concatenate(chosen))

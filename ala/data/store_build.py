@@ -15,6 +15,7 @@ from PIL import Image
 
 from ala.config import Profile
 from ala.data.cub import CubIndex
+from ala.data.decode import Reading, reduced
 from ala.data.disk import need_room, reserve
 from ala.data.parallel import each
 from ala.data.store import STORE_VERSION
@@ -36,26 +37,32 @@ def required(settings: Profile) -> dict[int, set[str]]:
     return wanted
 
 
-def build_store(folder: Path, index: CubIndex, splits: dict[str, pd.DataFrame], size: int) -> None:
+def build_store(folder: Path, index: CubIndex, splits: dict[str, pd.DataFrame], size: int, reading: Reading) -> None:
     """What :func:`fill_store` does, at once: `folder` (e.g. `data/store/384`) is replaced as a whole.
 
     Raises:
         UserError: a photo or mask does not decode, or the disk is too small.
     """
     with atomic_folder(folder) as temporary:
-        fill_store(temporary, index, splits, size)
+        fill_store(temporary, index, splits, size, reading)
 
 
 def fill_store(
-    folder: Path, index: CubIndex, splits: dict[str, pd.DataFrame], size: int, work: Resumable | None = None
+    folder: Path,
+    index: CubIndex,
+    splits: dict[str, pd.DataFrame],
+    size: int,
+    reading: Reading,
+    work: Resumable | None = None,
 ) -> None:
     """Decode and resize the photos of `splits` (frames of :func:`ala.data.split.split`) to `size` x `size`.
 
-    Photos become RGB and are resized by Pillow's bilinear filter with its antialiasing, masks become 8-bit grey and
-    are resized by nearest neighbour.
+    Photos become RGB and are resized by Pillow's bilinear filter with its antialiasing, masks become shares of
+    annotators times 255 and are resized by nearest neighbour.
 
     Args:
         folder: for this side length alone; `store.json` is written last.
+        reading: how images and masks are read.
         work: notes which photos are safely on the disk in `folder`, so that a run that was cut off goes on after them.
 
     Raises:
@@ -67,7 +74,7 @@ def fill_store(
         need_room(folder, int(photos * size * size * 4 * 1.01), f"a store of {photos:,} photos at {size} x {size}")
         folder.mkdir(parents=True, exist_ok=True)
     for name, frame in splits.items():
-        _fill_split(folder, index, name, frame.sort_values("image_id", ignore_index=True), size, work)
+        _fill_split(folder, index, name, frame.sort_values("image_id", ignore_index=True), size, reading, work)
     about = {
         "version": STORE_VERSION, "size": size, "names": index.classes,
         "splits": {name: len(frame) for name, frame in splits.items()},
@@ -76,7 +83,7 @@ def fill_store(
 
 
 def _fill_split(
-    folder: Path, index: CubIndex, name: str, frame: pd.DataFrame, size: int, work: Resumable | None
+    folder: Path, index: CubIndex, name: str, frame: pd.DataFrame, size: int, reading: Reading, work: Resumable | None
 ) -> None:
     count, what = len(frame), f"{name} at {size} px"
     boxes = frame[["x", "y", "width", "height"]].to_numpy(dtype=np.float64, copy=True)
@@ -99,12 +106,13 @@ def _fill_split(
     def fill(row: int) -> None:
         file = index.image_file(paths[row])
         try:
-            with Image.open(file) as photo:
+            with Image.open(file) as opened:
+                photo = reading.oriented(opened)
                 boxes[row] *= np.array([size / photo.width, size / photo.height] * 2)
                 images[row] = np.asarray(photo.convert("RGB").resize((size, size), Image.Resampling.BILINEAR))
             file = index.mask_file(mask_paths[row])
             with Image.open(file) as mask:
-                masks[row] = np.asarray(mask.convert("L").resize((size, size), Image.Resampling.NEAREST))
+                masks[row] = reduced(reading.votes(reading.levels(reading.oriented(mask))), size)
         except (OSError, SyntaxError, ValueError) as error:  # Pillow reports damage by any of these
             raise UserError(f"{file} does not decode ({error}); run `dvc repro data` again") from None
 

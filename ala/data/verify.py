@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import io
 import warnings
+from collections.abc import Container
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean, median
@@ -12,14 +12,15 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from ala.data import agreement
+from ala.data.check import Checked, Row, check
 from ala.data.cub import CubIndex
+from ala.data.decode import Reading
+from ala.data.opened import Damaged
 from ala.data.parallel import each
 from ala.runtime.errors import UserError
 
-MAX_PIXELS = 50_000_000  # a small file can claim a picture that fills the memory; CUB's largest photo has 0.25 million
-_GREY = ("1", "L", "LA", "La")
-_DEEP = ("I", "F")  # modes of more than 8 bits a channel
-_ORIENTATION = 0x0112  # of EXIF; above 4 width and height change places
+_NAMED = 40  # ids that are offered for data.exclude in one sentence
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,9 @@ class Facts:
         classes: number of classes.
         greyscale: photos stored without colour.
         box_area: (mean, median) of box area / photo area.
-        mask_levels: pixels of all masks at original resolution by grey level; levels that do not occur are absent.
+        mask_levels: pixels of all masks at original resolution by grey level (or palette index, as
+            :class:`ala.data.decode.Reading` says); levels that do not occur are absent.
+        excluded: ids that were left out.
     """
 
     photos: int
@@ -39,6 +42,7 @@ class Facts:
     greyscale: int
     box_area: tuple[float, float]
     mask_levels: dict[int, int]
+    excluded: tuple[int, ...]
 
     def metrics(self) -> dict[str, Any]:
         """The facts as JSON for DVC."""
@@ -48,77 +52,85 @@ class Facts:
             "greyscale_photos": self.greyscale,
             "box_area_share": {"mean": round(self.box_area[0], 6), "median": round(self.box_area[1], 6)},
             "mask_levels": {str(level): count for level, count in sorted(self.mask_levels.items())},
+            "excluded": len(self.excluded),
+            "excluded_ids": list(self.excluded),
         }
 
 
-@dataclass(frozen=True)
-class _Checked:
-    """What was measured on a sound photo and its mask."""
-
-    pixels: int
-    grey: bool
-    levels: np.ndarray  # (256,) pixels of the mask by grey level
-
-
-class _Damaged(Exception):
-    """What is wrong with a file; problems of one kind are counted together."""
-
-    def __init__(self, kind: str, sentence: str) -> None:
-        super().__init__(sentence)
-        self.kind = kind
-
-
-def verify(index: CubIndex, threshold: int = 127) -> Facts:
-    """Open every photo and mask that `index` names and decode it fully.
+def verify(index: CubIndex, reading: Reading, size: int, evaluated: Container[int]) -> Facts:
+    """Open every image and mask that `index` names, decode them fully, and compare masks with listed boxes.
 
     Args:
         index: the lists.
-        threshold: a mask needs a pixel of a grey level above it, because IoU is undefined without foreground.
+        reading: how images and masks are read.
+        size: side of the masks at which maps are evaluated, in pixels.
+        evaluated: ids whose object must be left at that size: those of validation and test images.
 
     Raises:
-        UserError: a file is missing, does not decode, is animated, not 8-bit or larger than `MAX_PIXELS`; a mask is
-            coloured, has another size than its photo or no foreground. The sentence names the first in the order of
-            the ids and counts the others.
-
-    A photo is taken as it is stored: an EXIF tag that asks to show it turned is not obeyed, since masks and boxes of
-    CUB-200-2011 belong to the stored pixels.
+        UserError: a file is missing, does not decode, is animated, not 8-bit or larger than `MAX_PIXELS`; an image has
+            transparent pixels or an EXIF tag of which `reading` says nothing; a mask is coloured, has another size than
+            its image, levels that cannot be told from others or no object; an object vanishes at `size`; a mask and the
+            listed box exclude one another, or the boxes as a whole read like another convention
+            (:mod:`ala.data.agreement`). The sentence names the first in the order of the ids and counts the others.
     """
-    rows = list(zip(index.frame["path"], index.frame["mask_path"], strict=True))
+    columns = zip(*(index.frame[name].tolist() for name in ("x", "y", "width", "height")), strict=True)
+    names = zip(index.frame["image_id"].tolist(), index.frame["path"], index.frame["mask_path"], strict=True)
+    rows = [
+        Row(key, index.image_file(image), index.mask_file(mask), box)
+        for (key, image, mask), box in zip(names, columns, strict=True)
+    ]
     _all_there(index, rows)
 
-    def check(row: tuple[str, str]) -> _Checked | _Damaged:
+    def measured(row: Row) -> Checked | Damaged:
         try:
-            return _check(index.image_file(row[0]), index.mask_file(row[1]), threshold)
-        except _Damaged as damage:
+            return check(row, reading, size if row.image_id in evaluated else None)
+        except Damaged as damage:
+            damage.image_id = row.image_id
             return damage
 
-    with warnings.catch_warnings():  # what is too large for _decode is refused there
+    with warnings.catch_warnings():  # what is too large is refused by `check`
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-        results = each(check, rows, "checking photos")
-    _refuse([item for item in results if isinstance(item, _Damaged)])
-    checked = [item for item in results if isinstance(item, _Checked)]
+        results = each(measured, rows, "checking photos")
+    _refuse([item for item in results if isinstance(item, Damaged)], len(rows))
+    checked = [item for item in results if isinstance(item, Checked)]
     levels = np.sum([item.levels for item in checked], axis=0)
-    boxes = (index.frame["width"] * index.frame["height"]).tolist()
-    shares = [box / item.pixels for box, item in zip(boxes, checked, strict=True)]
+    if reading.object_levels is None:
+        _refuse_trimaps(levels * reading.unnamed(), reading.threshold, index.masks)
+    _agree(checked, rows, index.root / "bounding_boxes.txt")
+    shares = [row.box[2] * row.box[3] / (item.size[0] * item.size[1]) for row, item in zip(rows, checked, strict=True)]
     return Facts(
         photos=len(rows),
         classes=len(index.classes),
         greyscale=sum(item.grey for item in checked),
         box_area=(mean(shares), median(shares)),
         mask_levels={level: int(count) for level, count in enumerate(levels) if count},
+        excluded=index.excluded,
     )
 
 
-def _all_there(index: CubIndex, rows: list[tuple[str, str]]) -> None:
+def _agree(checked: list[Checked], rows: list[Row], file: Path) -> None:
+    """Refuse masks and boxes that contradict one another: inverted masks first, which make boxes look wrong."""
+    odd = [item.disagrees for item in checked if item.disagrees is not None]
+    _refuse([item for item in odd if item.kind == "inverted"], len(rows))
+    said = agreement.disagreement(
+        np.array([row.box for row in rows]), np.array([item.box for item in checked], dtype=np.float64),
+        np.array([item.size for item in checked], dtype=np.float64), np.array([item.border for item in checked]), file,
+    )  # fmt: skip
+    if said is not None:
+        raise UserError(said)
+    _refuse(odd, len(rows))
+
+
+def _all_there(index: CubIndex, rows: list[Row]) -> None:
     """Look for the files before any is decoded: a half-copied folder is told at once."""
     for kind, folder, names in (
-        ("photo", index.root / "images", [index.image_file(path) for path, _ in rows]),
-        ("mask", index.masks, [index.mask_file(path) for _, path in rows]),
+        ("photo", index.root / "images", [(row.image_id, row.image) for row in rows]),
+        ("mask", index.masks, [(row.image_id, row.mask) for row in rows]),
     ):
         if not folder.is_dir():
             raise UserError(f"{folder} does not exist, {len(rows)} {kind}s should be in it; copy the data set again")
-        lost = [name for name in names if not _is_file(name)]
-        _refuse([_Damaged(kind, f"{kind} {name} is missing; copy the data set again") for name in lost])
+        lost = [(key, name) for key, name in names if not _is_file(name)]
+        _refuse([Damaged(kind, f"{kind} {name} is missing; copy the data set again", k) for k, name in lost], len(rows))
 
 
 def _is_file(path: Path) -> bool:
@@ -128,78 +140,31 @@ def _is_file(path: Path) -> bool:
         return False
 
 
-def _refuse(problems: list[_Damaged]) -> None:
-    """Raise the first problem, if any, with the number of its kind and of the others."""
+def _refuse(problems: list[Damaged], images: int) -> None:
+    """Raise the first problem, if any, with the number of its kind and of the others.
+
+    Where at most half of the `images` have one, the sentence offers to leave them out.
+    """
     if not problems:
         return
     same = sum(item.kind == problems[0].kind for item in problems)
     others = len(problems) - same
     counts = [f"{same} such files"] if same > 1 else []
     counts += [f"{others} with other problems"] if others else []
-    raise UserError(str(problems[0]) + (f" ({', '.join(counts)})" if counts else ""))
+    said = str(problems[0]) + (f" ({', '.join(counts)})" if counts else "")
+    if len(problems) * 2 <= images:
+        ids = [item.image_id for item in problems]
+        more = f" and {len(ids) - _NAMED:,} more" if len(ids) > _NAMED else ""
+        said += f", or leave out: data.exclude: [{', '.join(map(str, ids[:_NAMED]))}]{more}"
+    raise UserError(said)
 
 
-def _check(photo_file: Path, mask_file: Path, threshold: int) -> _Checked:
-    photo, mask = _decode(photo_file, "photo"), _decode(mask_file, "mask")
-    if photo.mode.startswith(_DEEP):  # Pillow would cut its levels off at 255
-        raise _Damaged("depth", f"photo {photo_file} has mode {photo.mode}; save it with 8 bits per channel")
-    if mask.mode.startswith(_DEEP):
-        raise _Damaged("depth", f"mask {mask_file} has mode {mask.mode}; save it as an 8-bit grey PNG")
-    if mask.size != photo.size:
-        turned = photo.getexif().get(_ORIENTATION, 1) > 4
-        raise _Damaged(
-            "size",
-            f"mask {mask_file} has {_size(mask)} pixels, its photo {photo_file} {_size(photo)}"
-            + " as stored (its EXIF tag shows it turned)" * turned
-            + "; replace the mask by one of the photo's size",
+def _refuse_trimaps(counts: np.ndarray, threshold: int, masks: Path) -> None:
+    """Refuse 0, 128 and 255 as the only levels of a set: 128 may be unknown, or one of two annotators."""
+    levels = np.flatnonzero(counts)
+    if len(levels) == 2 and levels[1] == 255 and threshold < levels[0] <= 129 and levels[0] >= 126:
+        raise UserError(
+            f"the masks in {masks} have no levels but 0, {levels[0]} and 255, so {levels[0]} may be one of two"
+            f" annotators or the unknown rim of a trimap; name it in data.background_levels, or set data.object_levels:"
+            f" [{levels[0]}, 255]"
         )
-    if mask.mode not in _GREY and _coloured(mask):
-        raise _Damaged(
-            "colour",
-            f"mask {mask_file} is coloured (mode {mask.mode}), so its grey levels mean nothing; save it as an 8-bit"
-            " grey PNG, the object 255",
-        )
-    levels = np.bincount(np.asarray(mask.convert("L")).ravel(), minlength=256)  # (256,)
-    if not levels[threshold + 1 :].any():
-        top = int(np.flatnonzero(levels).max())
-        value = "is empty" if top == 0 else f"has no grey level above {threshold} (its highest is {top})"
-        raise _Damaged("empty", f"mask {mask_file} {value}, so the object is nowhere; redraw it or delist its photo")
-    return _Checked(pixels=photo.width * photo.height, grey=photo.mode in _GREY, levels=levels)
-
-
-def _coloured(mask: Image.Image) -> bool:
-    """Whether red, green and blue differ anywhere."""
-    red, green, blue = np.moveaxis(np.asarray(mask.convert("RGB")), -1, 0)  # (h, w) each
-    return bool((red != green).any() or (green != blue).any())
-
-
-def _decode(file: Path, kind: str) -> Image.Image:
-    try:
-        content = file.read_bytes()
-        stream = io.BytesIO(content)
-        with Image.open(stream) as image:
-            if image.width * image.height > MAX_PIXELS:
-                raise _Damaged(
-                    "huge", f"{kind} {file} claims {_size(image)} pixels, at most {MAX_PIXELS:,} are read; shrink it"
-                )
-            if getattr(image, "is_animated", False) and image.format != "MPO":  # MPO: a JPEG with its own preview
-                frames = getattr(image, "n_frames", 0)
-                raise _Damaged("animated", f"{kind} {file} is animated ({frames} frames); save one of them")
-            # The decoders are content with zeros in place of the rest, as an interrupted copy may leave them. verify()
-            # follows a PNG's chunks to the last; a JPEG's end marker must follow the scan, at which open() stops.
-            if image.format == "JPEG" and content.find(b"\xff\xd9", stream.tell()) < 0:
-                raise ValueError("its end is missing")
-            image.verify()
-        image = Image.open(io.BytesIO(content))
-        image.load()
-    except Image.DecompressionBombError as error:
-        raise _Damaged("huge", f"{kind} {file} is too large to read ({error}); shrink it") from None
-    except Image.UnidentifiedImageError:
-        raise _Damaged("foreign", f"{kind} {file} ({len(content):,} bytes) is no picture; copy it again") from None
-    except (OSError, SyntaxError, ValueError, EOFError) as error:  # Pillow reports damage by any of these
-        raise _Damaged("damaged", f"{kind} {file} does not decode ({error}); copy it again") from None
-    return image
-
-
-def _size(image: Image.Image) -> str:
-    return f"{image.width} x {image.height}"

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from ala.contracts.maps import Maps
-from ala.data.store import Store
+from ala.data.store import Store, is_object
 from ala.metrics import errors, iou
 from ala.metrics.fix_tables import ERROR_COLUMNS, RULES
 from ala.metrics.fixes import chunks
@@ -48,7 +48,7 @@ def error_rows(
         for rows in chunks(np.arange(len(store)), store.size):
             predictions = iou.predict(iou.at_size(maps, store.image_ids[rows], store.size), rule, tau)
             greys = np.asarray(store.masks[rows])
-            for name, values in errors.shares(predictions, greys > mask_threshold).items():
+            for name, values in errors.shares(predictions, is_object(greys, mask_threshold)).items():
                 found[name][rows] = values
             odd = errors.flags(predictions, greys, mask_threshold, found["iou"][rows], correct[rows])
             for name, values in odd.items():

@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from ala.data.store import is_object
+
 OA, IA, OTHERS = "OA", "IA", "Others"
 KINDS = (OA, IA, OTHERS)
 #: What else may be said of a photo; several may hold, and none is a kind.
@@ -56,9 +58,9 @@ def flags(
         iou: float `(n,)`.
         correct: boolean `(n,)`, whether the model names the right class.
     """
-    truth = greys > mask_threshold
+    truth = is_object(greys, mask_threshold)
     either = (predictions | truth).sum(axis=(1, 2))
-    doubted = ((greys > 0) & ~truth & predictions).sum(axis=(1, 2))  # the rest of U is G, hence not doubted
+    doubted = (is_object(greys, 0) & ~truth & predictions).sum(axis=(1, 2))  # the rest of U is G, hence not doubted
     return {
         "missed": iou < MISSED_IOU,
         "misclassified": ~np.asarray(correct, dtype=bool),

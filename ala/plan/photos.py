@@ -51,7 +51,7 @@ def count(data: Data, given: tuple[int, int, int] | None = None) -> Photos:
         classes = birdlets.species
         official, test = classes * birdlets.train_per_species, classes * birdlets.test_per_species
     elif data.root is not None and Path(data.root).is_dir():
-        index = read_cub(Path(data.root))
+        index = read_cub(Path(data.root), data.exclude)
         classes, official = len(index.classes), int(index.frame["is_train"].sum())
         test = len(index.frame) - official
     elif data.expected is not None and data.expected.photos in CUB_SPLIT:

@@ -31,6 +31,9 @@ def what_was_run(run: Run) -> str:
         f"**What was run:** profile `{settings.profile}`, {source}{classes}{f' ({splits})' if splits else ''}, input"
         f" {data.input_size}×{data.input_size}, seeds {settings.seeds}; main model `{settings.main_variant}`."
     ]
+    if left_out := run.data.get("excluded_ids"):
+        ids = ", ".join(map(str, left_out))
+        said[0] += f" Left out of the data set (`data.exclude`): {len(left_out):,}, by id {ids}."
     if run.mark is not None:
         said.append(
             f"**{run.mark[0].upper()}{run.mark[1:]}.** The encoder never learned and the photos are a handful of"

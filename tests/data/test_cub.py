@@ -108,3 +108,33 @@ def test_missing_list(cub: Path, file: str) -> None:
 def test_missing_folder(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="nowhere does not exist"):
         read_cub(tmp_path / "nowhere")
+
+
+def test_images_are_left_out_whatever_is_wrong_with_them(cub: Path, edit: Callable[[Path, str, str], None]) -> None:
+    whole = read_cub(cub)
+    edit(cub / "bounding_boxes.txt", "\n6 12.0 10.0 16.0 8.0", "\n6 12.0 10.0 0 8.0")
+    edit(cub / "image_class_labels.txt", "\n9 2", "\n9 77")
+    with pytest.raises(UserError, match="photo 9 the class 77"):
+        read_cub(cub)
+    index = read_cub(cub, [9, 6, 9])
+    assert index.excluded == (6, 9)
+    assert index.frame.equals(whole.frame[~whole.frame["image_id"].isin([6, 9])].reset_index(drop=True))
+
+
+@pytest.mark.parametrize(
+    ("exclude", "message"),
+    [
+        ([16], r"data\.exclude names image 16, which .*images\.txt does not hold \(1 such id\); take it out"),
+        (range(1, 6), r"class 1 \(001\.Wren\), but no photo carries it"),
+        (range(1, 16), r"data\.exclude names all images of .*images\.txt; leave some in"),
+    ],
+)
+def test_what_cannot_be_left_out(cub: Path, exclude: list[int], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        read_cub(cub, exclude)
+
+
+def test_two_images_cannot_share_a_mask(cub: Path, edit: Callable[[Path, str, str], None]) -> None:
+    edit(cub / "images.txt", "bird_0003.jpg", "bird_0002.png")
+    with pytest.raises(UserError, match=r"images 2 \(.*0002\.jpg\) and 3 \(.*0002\.png\) the same mask, .*0002\.png;"):
+        read_cub(cub)

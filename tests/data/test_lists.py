@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ala.data.lists import integers, read_list
+from ala.data.lists import integers, leave_out, read_list
 from ala.runtime.errors import UserError
 
 # Any text that stands on one line: file names may hold spaces, U+2028 and other things that splitlines() cuts at.
@@ -65,3 +65,14 @@ def test_integers() -> None:
     assert integers(Path("f"), {3: "4", 5: " 6 "}) == {3: 4, 5: 6}
     with pytest.raises(UserError, match=r"id 3 the value '4\.0'"):
         integers(Path("f"), {3: "4.0"})
+
+
+def test_lines_are_left_out_and_others_stay(tmp_path: Path) -> None:
+    file = tmp_path / "list.txt"
+    file.write_bytes(b"\xef\xbb\xbf1 a b\r\n02 c\n\n3 d\n22 e")
+    leave_out(file, [7])
+    assert file.read_bytes() == b"\xef\xbb\xbf1 a b\r\n02 c\n\n3 d\n22 e"
+    leave_out(file, [2, 3])
+    assert file.read_bytes() == b"1 a b\r\n\n22 e"
+    leave_out(file, [1])
+    assert file.read_bytes() == b"\n22 e"

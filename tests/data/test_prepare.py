@@ -11,22 +11,30 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
-from ala.config.schema import Archive, Data, Expected
+from ala.config.schema import Archive, AtMost, Data, Expected
 from ala.data import archives, disk
 from ala.data import prepare as module
-from ala.data.cub import LISTS, read_cub
+from ala.data.cub import LISTS, CubIndex, read_cub
+from ala.data.decode import Reading
 from ala.data.prepare import prepare
-from ala.data.verify import verify
+from ala.data.verify import Facts, verify
 from ala.runtime.errors import UserError
 from ala.runtime.files import scratch_folder
 
 COMMON: dict[str, Any] = {"split_seed": 0, "train_per_class": 2, "mask_threshold": 127, "input_size": 24}
+READING = Reading(threshold=127, object_levels=None, background_levels=(), orientation=None)
 
 
 def folder(root: Path | str) -> Data:
     return Data(source="folder", root=str(root), **COMMON)
+
+
+def checked(index: CubIndex) -> Facts:
+    return verify(index, READING, 24, evaluated=range(100))
 
 
 def tree(path: Path) -> dict[str, bytes]:
@@ -38,7 +46,7 @@ def test_copies_what_the_lists_name(cub: Path, tmp_path: Path) -> None:
     (cub / "README.md").write_text("not part of the layout")
     out = tmp_path / "data" / "dataset"
     facts = prepare(folder(cub), out, "photos")
-    assert facts == verify(read_cub(cub)) == verify(read_cub(out))
+    assert facts == checked(read_cub(cub)) == checked(read_cub(out))
     left_out = {"README.md", "images/001.Wren/bird_0001_rgb.jpg"}
     assert tree(out) == {name: content for name, content in tree(cub).items() if name not in left_out}
     assert [file.name for file in out.parent.iterdir()] == ["dataset"]
@@ -188,7 +196,7 @@ def test_archives_in_another_folder(packed: Data, cub: Path, tmp_path: Path) -> 
 def test_an_unpacked_tree_in_place_of_a_download(packed: Data, cub: Path, tmp_path: Path) -> None:
     shutil.rmtree(tmp_path / "downloads")
     facts = prepare(packed.model_copy(update={"root": str(cub)}), tmp_path / "out", "paper", tmp_path / "downloads")
-    assert facts == verify(read_cub(cub))
+    assert facts == checked(read_cub(cub))
     with pytest.raises(ValueError, match="root and archives are both set"):
         Data.model_validate(packed.model_dump() | {"root": "a", "archives": "b"})
 
@@ -267,3 +275,52 @@ def test_no_room_to_unpack(packed: Data, tmp_path: Path, monkeypatch: pytest.Mon
     with pytest.raises(UserError, match="1,000 bytes free, unpacking needs"):
         prepare(packed, tmp_path / "data" / "dataset", "paper", tmp_path / "downloads")
     assert list((tmp_path / "data").iterdir()) == []
+
+
+def test_images_are_left_out_of_lists_and_folders(cub: Path, tmp_path: Path, packed: Data) -> None:
+    (cub / "reflections.txt").write_text("\n".join(f"{key} 0" for key in range(1, 16)))
+    for key, source in enumerate((folder(cub), packed.model_copy(update={"expected": Expected(photos=15, classes=3)}))):
+        out = tmp_path / f"out-{key}"
+        settings = source.model_copy(update={"exclude": [2], "train_per_class": 1})
+        facts = prepare(settings, out, "photos", tmp_path / "downloads")
+        assert (facts.photos, facts.excluded) == (14, (2,))
+        assert (facts.metrics()["excluded"], facts.metrics()["excluded_ids"]) == (1, [2])
+        assert read_cub(out).frame.equals(read_cub(cub, [2]).frame)
+        assert not list(out.rglob("bird_0002.*"))
+        for name in (*LISTS, "reflections.txt")[: 5 if key else 6]:
+            lines = (cub / name).read_text().splitlines()
+            kept = [line for line in lines if name == "classes.txt" or not line.startswith("2 ")]
+            assert (out / name).read_text().splitlines() == kept
+
+
+def test_birdlets_are_left_out(tmp_path: Path) -> None:
+    birdlets = {"species": 2, "train_per_species": 3, "test_per_species": 2, "clutter": 0.4, "seed": 0}
+    data = Data.model_validate({"source": "birdlets", "birdlets": birdlets, **COMMON})
+    prepare(data, tmp_path / "all", "mini")
+    gone = {row.image_id: row for row in read_cub(tmp_path / "all").frame.itertuples()}
+    key = next(key for key, row in gone.items() if not row.is_train)
+    facts = prepare(data.model_copy(update={"exclude": [key]}), tmp_path / "some", "mini")
+    assert (facts.photos, facts.excluded) == (9, (key,))
+    assert read_cub(tmp_path / "some").frame.equals(read_cub(tmp_path / "all", [key]).frame)
+    whole, some = tree(tmp_path / "all"), tree(tmp_path / "some")
+    lost = {f"images/{gone[key].path}", f"segmentations/{gone[key].mask_path}"}
+    assert whole.keys() - some.keys() == lost
+    changed = {name for name in some if some[name] != whole[name]}
+    assert changed == {*LISTS, "reflections.txt"} - {"classes.txt"}
+
+
+def test_what_only_evaluation_needs_is_told_by_the_first_stage(cub: Path, tmp_path: Path) -> None:
+    """An object that vanishes matters for the validation and test images that `at_most` keeps, and for no other."""
+    for key in (2, 5):  # of the splits val (2, 6, 11) and test (4, 5, 9, 10, 14, 15)
+        mask = np.zeros((36 + key - 1, 44 + key), dtype=np.uint8)
+        taken = {int((step + 0.5) * len(mask) / 24) for step in range(24)}  # rows that are left at 24 x 24
+        mask[next(row for row in range(10, 18) if row not in taken), 12] = 255
+        Image.fromarray(mask).save(cub / f"segmentations/001.Wren/bird_{key:04d}.png")
+    data = folder(cub)
+    with pytest.raises(UserError, match=r"bird_0002\.png .* raise data\.input_size \(2 such files\)"):
+        prepare(data, tmp_path / "out", "photos")
+    # val then keeps image 2, test 4 and 15
+    few = data.model_copy(update={"at_most": AtMost(train=2, val=1, test=2)})
+    with pytest.raises(UserError, match=r"bird_0002\.png .* or leave out: data\.exclude: \[2\]$"):
+        prepare(few, tmp_path / "out", "photos")
+    assert prepare(data.model_copy(update={"input_size": 300}), tmp_path / "out", "photos").photos == 15

@@ -13,6 +13,7 @@ from PIL import Image
 from ala.config import load
 from ala.data import disk, parallel, store_build
 from ala.data.cub import CubIndex, read_cub
+from ala.data.decode import Reading
 from ala.data.split import split
 from ala.data.store import Store, subset_rows
 from ala.data.store_build import build_store, fill_store, required
@@ -20,6 +21,7 @@ from ala.runtime.errors import UserError
 from ala.runtime.resume import Resumable
 
 SIZE = 24
+READING = Reading(threshold=127, object_levels=None, background_levels=(), orientation=None)
 
 
 @pytest.fixture
@@ -29,7 +31,7 @@ def index(cub: Path) -> CubIndex:
 
 @pytest.fixture
 def folder(index: CubIndex, tmp_path: Path) -> Path:
-    build_store(tmp_path / "store" / str(SIZE), index, split(index, 0, 2), SIZE)
+    build_store(tmp_path / "store" / str(SIZE), index, split(index, 0, 2), SIZE, READING)
     return tmp_path / "store" / str(SIZE)
 
 
@@ -39,7 +41,7 @@ def test_the_number_of_workers_changes_no_byte(
 ) -> None:
     monkeypatch.setattr(parallel, "workers", lambda: workers)
     other = tmp_path / "other" / str(SIZE)
-    build_store(other, index, split(index, 0, 2), SIZE)
+    build_store(other, index, split(index, 0, 2), SIZE, READING)
     files = sorted(path.name for path in folder.iterdir())
     assert files == sorted(path.name for path in other.iterdir())
     assert [name for name in files if (folder / name).read_bytes() != (other / name).read_bytes()] == []
@@ -127,7 +129,7 @@ def test_subset_is_balanced_nested_and_seeded(folder: Path) -> None:
 
 
 def test_only_the_splits_given(index: CubIndex, tmp_path: Path) -> None:
-    build_store(tmp_path / "9", index, {"val": split(index, 0, 2)["val"]}, 9)
+    build_store(tmp_path / "9", index, {"val": split(index, 0, 2)["val"]}, 9, READING)
     assert len(Store.open(tmp_path / "9", "val")) == 3
     with pytest.raises(UserError, match="holds the splits val, not train"):
         Store.open(tmp_path / "9", "train")
@@ -151,21 +153,21 @@ def test_a_photo_that_no_longer_decodes_leaves_nothing(index: CubIndex, tmp_path
     file = index.image_file("003.Gull/bird_0015.jpg")
     file.write_bytes(file.read_bytes()[:300])
     with pytest.raises(UserError, match=r"bird_0015\.jpg does not decode"):
-        build_store(tmp_path / "store" / "24", index, split(index, 0, 2), 24)
+        build_store(tmp_path / "store" / "24", index, split(index, 0, 2), 24, READING)
     assert list((tmp_path / "store").iterdir()) == []
 
 
 def test_a_failed_rebuild_keeps_the_old_store(index: CubIndex, folder: Path) -> None:
     index.image_file("003.Gull/bird_0015.jpg").unlink()
     with pytest.raises(UserError, match=r"bird_0015\.jpg"):
-        build_store(folder, index, split(index, 0, 2), SIZE)
+        build_store(folder, index, split(index, 0, 2), SIZE, READING)
     assert len(Store.open(folder, "test")) == 6
 
 
 def test_a_small_disk(index: CubIndex, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(disk.shutil, "disk_usage", lambda _: SimpleNamespace(free=1000))
     with pytest.raises(UserError, match=r"1,000 bytes free, a store of 15 photos at 24 x 24 needs 34,905"):
-        build_store(tmp_path / "24", index, split(index, 0, 2), SIZE)
+        build_store(tmp_path / "24", index, split(index, 0, 2), SIZE, READING)
     assert not (tmp_path / "24").exists()
 
 
@@ -175,7 +177,7 @@ def test_a_disk_that_fills_up(index: CubIndex, tmp_path: Path, monkeypatch: pyte
 
     monkeypatch.setattr(disk.os, "posix_fallocate", full, raising=False)
     with pytest.raises(UserError, match="No space left"):
-        build_store(tmp_path / "out" / "24", index, split(index, 0, 2), SIZE)
+        build_store(tmp_path / "out" / "24", index, split(index, 0, 2), SIZE, READING)
     assert list((tmp_path / "out").iterdir()) == []
 
 
@@ -229,9 +231,9 @@ def test_a_store_that_was_cut_off_goes_on_after_the_last_noted_photo(
     monkeypatch.setattr(store_build.Image, "open", opening)
     work = Resumable.open("store", {}, root=tmp_path / "state")
     with pytest.raises(KeyboardInterrupt):
-        fill_store(work.folder / str(SIZE), index, wanted, SIZE, work)
+        fill_store(work.folder / str(SIZE), index, wanted, SIZE, READING, work)
     again = Resumable.open("store", {}, root=tmp_path / "state")
-    fill_store(again.folder / str(SIZE), index, wanted, SIZE, again)
+    fill_store(again.folder / str(SIZE), index, wanted, SIZE, READING, again)
     assert len(opened) == 19 + 2 * (15 - 9)  # the tenth photo is opened twice, no other
     whole = {path.name: path.read_bytes() for path in folder.iterdir()}
     assert {path.name: path.read_bytes() for path in (again.folder / str(SIZE)).iterdir()} == whole
@@ -239,9 +241,9 @@ def test_a_store_that_was_cut_off_goes_on_after_the_last_noted_photo(
 
 def test_a_note_without_its_arrays_is_not_believed(index: CubIndex, folder: Path, tmp_path: Path) -> None:
     work = Resumable.open("store", {}, root=tmp_path / "state")
-    fill_store(work.folder / str(SIZE), index, split(index, 0, 2), SIZE, work)
+    fill_store(work.folder / str(SIZE), index, split(index, 0, 2), SIZE, READING, work)
     (work.folder / str(SIZE) / "test-masks.npy").unlink()
     again = Resumable.open("store", {}, root=tmp_path / "state")
-    fill_store(again.folder / str(SIZE), index, split(index, 0, 2), SIZE, again)
+    fill_store(again.folder / str(SIZE), index, split(index, 0, 2), SIZE, READING, again)
     whole = {path.name: path.read_bytes() for path in folder.iterdir()}
     assert {path.name: path.read_bytes() for path in (again.folder / str(SIZE)).iterdir()} == whole

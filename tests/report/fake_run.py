@@ -15,6 +15,7 @@ from ala.contracts import scores as contract
 from ala.contracts.maps import Maps, resize
 from ala.contracts.seal import seal
 from ala.data.cub import read_cub
+from ala.data.decode import Reading
 from ala.data.split import split, write_splits
 from ala.data.store import Store
 from ala.data.store_build import build_store
@@ -57,7 +58,7 @@ def write_run(folder: Path, settings: Settings) -> None:
     index = read_cub(folder / "data/dataset")
     splits = split(index, 0, 2)
     write_splits(folder / "data/splits", splits)
-    build_store(folder / f"data/store/{SIZE}", index, splits, SIZE)
+    build_store(folder / f"data/store/{SIZE}", index, splits, SIZE, Reading.of(settings.active.data))
     facts = {"photos": 21, "classes": CLASSES, "box_area_share": {"mean": 0.25, "median": 0.2}}
     write_json(folder / "data/metrics.json", facts)
     write_json(folder / "models/encoder/metrics.json", {"zero_shot_accuracy": 0.95, "n_images": 12})

@@ -6,10 +6,12 @@ import getpass
 import json
 import platform
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from ala.report import captions
 from ala.report.gather import gather
 from ala.report.provenance import footer, record
 from ala.runtime.files import write_json
@@ -78,3 +80,17 @@ def test_every_model_map_and_score_has_its_hash(found, tmp_path):
     assert results["encoder_sha256"] == "e" * 64
     assert {"test-images.npy", "test-masks.npy", "train-images.npy"} <= results["data_sha256"].keys()
     assert make(tmp_path) == make(tmp_path)
+
+
+def test_images_that_were_left_out_are_counted_and_named(found):
+    run, _ = found
+    assert "Left out" not in captions.what_was_run(run)
+    some = replace(run, data=run.data | {"excluded": 2, "excluded_ids": [17, 204]})
+    assert "Left out of the data set (`data.exclude`): 2, by id 17, 204." in captions.what_was_run(some)
+
+
+def test_provenance_names_images_that_were_left_out(found, fake, tmp_path):
+    run = replace(found[0], data=found[0].data | {"excluded": 2, "excluded_ids": [17, 204]})
+    folders = [fake.folder / name for name in ("models", "maps", "scores")]
+    content = record(run, tmp_path, *folders, tmp_path)
+    assert content["results"]["data"]["excluded_ids"] == [17, 204]

@@ -61,10 +61,11 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def change(profile: str, **settings: Any) -> None:
-    """Choose a profile and set values of its `data`, as `dvc exp run -S` would."""
+    """Choose a profile and set values of its `data`, as `dvc exp run -S` would; evaluate what its classes have."""
     params = load("params.yaml").model_dump()
     params["profile"] = profile
     params["profiles"][profile]["data"] |= settings
+    params["profiles"][profile]["metrics"] |= {"images_per_class": 1, "val_images_per_class": 1}
     Path("params.yaml").write_text(yaml.safe_dump(params))
 
 

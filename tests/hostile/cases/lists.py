@@ -34,6 +34,25 @@ def _no_test_photo(world: World) -> None:
     world.edit("data/dataset/train_test_split.txt", "14 0\n15 0", "14 1\n15 1")
 
 
+def _boxes(change: Callable[..., tuple[float, ...]]) -> Callable[[World], None]:
+    """Write the boxes in another convention: a function of x, y, width, height and the image's size."""
+
+    def damage(world: World) -> None:
+        lines = []
+        for line in (world / BOXES).read_text().splitlines():
+            key, *numbers = line.split()
+            size = 44 + int(key), 36 + (int(key) - 1) % 5
+            lines.append(" ".join([key, *(f"{value:.6f}" for value in change(*map(float, numbers), size))]))
+        (world / BOXES).write_text("\n".join(lines) + "\n")
+
+    return damage
+
+
+def _two_endings(world: World) -> None:
+    world.edit(IMAGES, "3 001.Wren/bird_0003.jpg", "3 001.Wren/bird_0002.png")
+    (world / "photos/images/001.Wren/bird_0003.jpg").rename(world / "photos/images/001.Wren/bird_0002.png")
+
+
 CASES = [
     Case("a list is missing", "data", lambda w: (w / BOXES).unlink(), "bounding_boxes.txt", "does not exist",
          "copy the data set again"),
@@ -79,6 +98,29 @@ CASES = [
          "bounding_boxes.txt", "photo 2 the box '12.0 10.0 0 8.0'", "with sides above 0"),
     Case("a box that is no number", "data", _edit(BOXES, "2 12.0 10.0 16.0 8.0", "2 12.0 nan 16.0 8.0"),
          "bounding_boxes.txt", "photo 2 the box '12.0 nan 16.0 8.0'", "with sides above 0"),
+    Case("boxes as x1 y1 x2 y2", "data", _boxes(lambda x, y, w, h, _: (x, y, x + w, y + h)), BOXES,
+         "reads like `x1 y1 x2 y2`", "write its lines as `x y width height`"),
+    Case("boxes as y x height width", "data", _boxes(lambda x, y, w, h, _: (y, x, h, w)), BOXES,
+         "reads like `y x height width`", "write its lines as `x y width height`"),
+    Case("boxes as shares of the image", "data",
+         _boxes(lambda x, y, w, h, size: (x / size[0], y / size[1], w / size[0], h / size[1])), BOXES,
+         "reads like `x y width height, relative`", "write its lines as `x y width height`"),
+    Case("boxes of images of twice the size", "data", _boxes(lambda x, y, w, h, _: (2 * x, 2 * y, 2 * w, 2 * h)),
+         BOXES, "a median IoU of 0.00, at least 0.5", "boxes as `x y width height` in pixels"),
+    Case("two images with one mask", "data", _two_endings, IMAGES,
+         "images 2 (001.Wren/bird_0002.jpg) and 3 (001.Wren/bird_0002.png) the same mask, 001.Wren/bird_0002.png",
+         "give it a mask of its own"),
+    Case("an id to leave out that the list does not hold", "data", lambda w: w.set("data.exclude", [6, 16]), IMAGES,
+         "data.exclude names image 16", "take it out of data.exclude"),
+    Case("a class with fewer test images than are to be evaluated", "split",
+         lambda w: w.set("metrics.images_per_class", 3), "class 1 (001.Wren)", "has 2 photos in the test split, 3 per",
+         "lower images_per_class or val_images_per_class of the profile's metrics"),
+    Case("a class with fewer validation images than are to be evaluated", "split",
+         lambda w: w.set("metrics.val_images_per_class", 2), "class 1 (001.Wren)", "has 1 photos in the val split",
+         "lower images_per_class or val_images_per_class of the profile's metrics"),
+    Case("a class with too few training photos, told with the first stage", "data",
+         lambda w: w.set("data.train_per_class", 3), "class 1 (001.Wren)", "has 3 official training photos",
+         "lower it"),
     Case("a class with too few training photos", "split",
          lambda w: w.set("data.train_per_class", 3), "class 1 (001.Wren)", "has 3 official training photos",
          "lower it"),

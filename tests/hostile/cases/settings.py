@@ -38,6 +38,11 @@ def _code(world: World) -> None:
     (world / PARAMS).write_text("profile: !!python/object/apply:os.mkdir [broken-into]\n")
 
 
+def _levels(world: World) -> None:
+    world.set("data.object_levels", [1, 2])
+    world.set("data.background_levels", [255, 1])
+
+
 CASES = [
     Case("the file is missing", "data", lambda w: (w / PARAMS).unlink(), PARAMS, "does not exist",
          "run the command in the project's folder"),
@@ -83,6 +88,10 @@ CASES = [
     Case("half an epoch", "data", _set("train.epochs", 0.5), PARAMS, "train.epochs: 0.5", "valid integer"),
     Case("a seed twice", "data", _edit("seeds:\n- 0", "seeds:\n- 0\n- 0"), PARAMS, "[0, 0] name a seed twice",
          "a repeated run is no second sample"),
+    Case("a level that is object and background", "data", _levels, PARAMS, "both name level 1", "take it out of one"),
+    Case("a mask level above 255", "data", _set("data.object_levels", [256]), PARAMS, "data.object_levels.0: 256",
+         "less than or equal to 255"),
+    Case("an id in place of a list of ids", "data", _set("data.exclude", 6), PARAMS, "data.exclude: 6", "valid list"),
     Case("settings that exclude one another", "data", _set("ala.sbn.heads", 3), PARAMS, "heads (3)",
          "must divide width (8)"),
     Case("a variant that does not exist", "train --variant full --seed 0", lambda w: None, "variant", "'full'",
