@@ -215,7 +215,7 @@ def test_a_map_turned_over_deletes_where_it_inserted(scene: tuple[Photos, np.nda
         "seed": 0,
         "batch": 5,
         "device": CPU,
-        "kernel": torch.zeros(3, 3),
+        "kernel": torch.zeros(3),
     }
     one, other = (insertion_deletion(model, photos, rows, sign * distinct, full, **options) for sign in (1, -1))
     np.testing.assert_allclose(one.insertion, other.deletion[:, ::-1], atol=1e-6)
