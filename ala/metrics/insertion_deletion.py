@@ -87,10 +87,10 @@ def blur_kernel(size: int, sigma: float) -> Tensor:
 
 
 def blurred(images: Tensor, kernel: Tensor) -> Tensor:
-    """Convolve each channel of images `(B, 3, S, S)` with the outer product of `kernel` `(k,)`, zeros beyond the border.
+    """Convolve channels of images `(B, 3, S, S)` with the outer product of `kernel` `(k,)`, zeros beyond the border.
 
     The official code pads so. Zero is the mean colour in normalised space: within k / 2 of the border the image fades
-    towards it, at a corner to a quarter; a kernel larger than the image fades all of it.
+    towards it, at a corner to a quarter, and a kernel larger than 2 S fades all of it alike, to (S / k)².
     """
     size = kernel.shape[-1]
     if images.device.type == "cpu":  # the same sums in less than half the time
