@@ -72,25 +72,31 @@ def tie_share(ordered: np.ndarray) -> float:
 
 
 def blur_kernel(size: int, sigma: float) -> Tensor:
-    """A Dirac in a `size` x `size` frame after a Gaussian filter with mirrored borders: `(size, size)`, sum 1.
+    """One axis of the official blur: float32 `(size,)`, sum 1; its outer product is the `size` x `size` kernel.
 
-    The official code builds its kernel so. With size 11 and sigma 5 the mirrored tails make it nearly flat (largest
-    over smallest value 1.14), a box filter rather than a bell.
+    The official code filters a Dirac in a `size` x `size` frame with a Gaussian whose tails are mirrored at the frame.
+    With size 11 and sigma 5, or any sigma near half of the size, that makes the kernel nearly flat (largest over
+    smallest value 1.14), a box filter rather than a bell; with `size` above 6 sigma it is a true Gaussian.
     """
     radius = int(4 * sigma + 0.5)
     bell = np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma) ** 2)
     dirac = np.zeros(size)
     dirac[size // 2] = 1
-    profile = np.convolve(np.pad(dirac, radius, mode="symmetric"), bell / bell.sum(), mode="valid")  # (size,)
-    return torch.as_tensor(np.outer(profile, profile), dtype=torch.float32)
+    axis = np.convolve(np.pad(dirac, radius, mode="symmetric"), bell / bell.sum(), mode="valid")  # (size,)
+    return torch.as_tensor(axis, dtype=torch.float32)
 
 
 def blurred(images: Tensor, kernel: Tensor) -> Tensor:
-    """Images `(B, 3, S, S)` with each channel convolved by `kernel` `(k, k)`, zeros beyond the border."""
+    """Convolve channels of images `(B, 3, S, S)` with the outer product of `kernel` `(k,)`, zeros beyond the border.
+
+    The official code pads so. Zero is the mean colour in normalised space: within k / 2 of the border the image fades
+    towards it, at a corner to a quarter, and a kernel larger than 2 S fades all of it alike, to (S / k)².
+    """
     size = kernel.shape[-1]
     if images.device.type == "cpu":  # the same sums in less than half the time
         images = images.contiguous(memory_format=torch.channels_last)
-    return F.conv2d(images, kernel.expand(3, 1, size, size), padding=size // 2, groups=3).contiguous()
+    rows = F.conv2d(images, kernel.expand(3, 1, 1, size), padding=(0, size // 2), groups=3)  # (B, 3, S, S)
+    return F.conv2d(rows, kernel.view(size, 1).expand(3, 1, size, 1), padding=(size // 2, 0), groups=3).contiguous()
 
 
 class _Photo(NamedTuple):
@@ -180,7 +186,7 @@ def insertion_deletion(
             of each photo is their argmax.
         method: whose maps they are, kept in the result.
         step: pixels per step, of a photo of side `reference_side` (:func:`shown_pixels`).
-        kernel: of the blur (:func:`blur_kernel`).
+        kernel: of the blur, `(k,)` (:func:`blur_kernel`).
         seed: of the order of equal values.
         batch: images per forward pass.
         device: where the model lives.

@@ -1,7 +1,8 @@
 """Weakly supervised localisation (METHODS 5.5; Choe et al. 2020), pointing game and energy in the mask.
 
-Everything is measured at the side of the evaluation, S = data.input_size, not at 224: boxes and masks keep their
-shares of the photo.
+MaxBoxAcc, MaxBoxAccV2 and PxAP are those of wsolevaluation: boxes of OpenCV's contours, holes included, from whole
+pixels to whole pixels. What differs is where they are measured, at S = data.input_size and not at 224, and what PxAP is
+measured on, the data set's own masks (docs/deviations.md).
 """
 
 from __future__ import annotations
@@ -14,17 +15,14 @@ BINS = 1000  # of the histograms behind PxAP
 IOU_LEVELS = (0.3, 0.5, 0.7)  # of MaxBoxAccV2
 
 
-def inclusive(boxes: np.ndarray, side: int) -> np.ndarray:
-    """Boxes `(n, 4)` `x, y, width, height` as their first and last pixels `x0, y0, x1, y1`: int64 `(n, 4)`.
+def listed(boxes: np.ndarray) -> np.ndarray:
+    """Listed boxes `(n, 4)` `x, y, width, height` by their edges `x0, y0, x1, y1`, cut to integers: int64 `(n, 4)`.
 
-    A pixel belongs to a box that covers its centre, as in the map `box` (:mod:`ala.explain.trivial`), which therefore
-    finds every box; a box thinner than a pixel keeps the pixel that it lies in.
+    x1 = x + width is where the box ends; as in wsolevaluation, :func:`box_iou` counts it as a pixel of the box.
     """
     start, length = np.asarray(boxes, np.float64)[:, :2], np.asarray(boxes, np.float64)[:, 2:]
-    first, stop = (np.clip(np.ceil(edge - 0.5), 0, side) for edge in (start, start + length))
-    middle = np.clip(np.floor(start + length / 2), 0, side - 1)
-    thin = first >= stop
-    return np.hstack([np.where(thin, middle, first), np.where(thin, middle, stop - 1)]).astype(np.int64)
+    # Boxes are float32: 16.32 + 23.68 must be 40. Edges of whole pixels of a larger image lie further apart than that.
+    return np.trunc(np.hstack([start, start + length]) + 1e-4).astype(np.int64)
 
 
 def box_iou(boxes: np.ndarray, truth: np.ndarray) -> np.ndarray:
@@ -42,7 +40,7 @@ def box_scores(maps: np.ndarray, boxes: np.ndarray, step: float) -> tuple[np.nda
     """IoU of a map's boxes with the object's listed box, for every threshold.
 
     The map, in 8 bits, is cut at int(tau * its maximum) for tau = 0, step, ..., below 1: foreground lies above. Each
-    connected part has a box.
+    contour has a box (:func:`contour_boxes`).
 
     Args:
         maps: `(n, S, S)` in [0, 1].
@@ -50,29 +48,71 @@ def box_scores(maps: np.ndarray, boxes: np.ndarray, step: float) -> tuple[np.nda
         step: of tau.
 
     Returns:
-        `(n, T)` for the part with the largest area (MaxBoxAcc), and for the best of all parts (MaxBoxAccV2); 0 where
-        nothing is above the threshold.
+        `(n, T)` for the contour with the largest area (MaxBoxAcc), and for the best of all contours (MaxBoxAccV2).
     """
     taus = np.arange(0, 1, step)
     largest, best = np.zeros((len(maps), len(taus))), np.zeros((len(maps), len(taus)))
-    for photo, (values, truth) in enumerate(zip(maps, inclusive(boxes, maps.shape[-1]), strict=True)):
+    for photo, (values, truth) in enumerate(zip(maps, listed(boxes), strict=True)):
         levels = (values * 255).astype(np.uint8)
         cuts = (taus * int(levels.max())).astype(int)
         distinct, places = np.unique(cuts, return_inverse=True)
-        found = np.array([_parts(levels > cut, truth) for cut in distinct])  # (D, 2)
-        largest[photo], best[photo] = found[places, 0], found[places, 1]
+        found = np.empty((len(distinct), 2))
+        for row, cut in zip(found, distinct, strict=True):
+            ious = box_iou(contour_boxes(levels > cut), truth)
+            row[:] = ious[0], ious.max()
+        largest[photo], best[photo] = found[places].T
     return largest, best
 
 
-def _parts(foreground: np.ndarray, truth: np.ndarray) -> tuple[float, float]:
-    """IoU of the largest part's box, and of the best part's box, with `truth`; the first of equally large parts."""
+def contour_boxes(foreground: np.ndarray) -> np.ndarray:
+    """Boxes of a mask's contours `(H, W)`, the contour with the largest area first: int64 `(C, 4)` `x0, y0, x1, y1`.
+
+    What OpenCV's `findContours` (all contours), `contourArea` and `boundingRect` give: every part, joined at corners,
+    has an outer contour, and every hole one that runs over the pixels around it. x1 and y1 lie one pixel beyond the
+    contour, but not beyond the mask's last pixel. Of equal areas the contour that starts lowest comes first. Without
+    foreground there is one box, 0, 0, 0, 0, as in wsolevaluation.
+    """
     parts, count = ndimage.label(foreground, _EIGHT)
     if not count:
-        return 0.0, 0.0
-    slices = ndimage.find_objects(parts)
-    boxes = np.array([(x.start, y.start, x.stop - 1, y.stop - 1) for y, x in slices])
-    ious = box_iou(boxes, truth)
-    return float(ious[np.bincount(parts.ravel())[1:].argmax()]), float(ious.max())
+        return np.zeros((1, 4), np.int64)
+    outer = _extents(parts)
+    ground, _ = ndimage.label(np.pad(~foreground, 1, constant_values=True))  # 1 is what surrounds all parts
+    holes = _extents(ground)[1:] + np.array([-2, -2, 0, 0])  # without the padding, and a pixel larger on each side
+    # A hole's contour never has a larger area than that of the part around it.
+    found = np.vstack([outer[_largest(parts, outer)], outer, holes])
+    return np.hstack([found[:, :2], np.minimum(found[:, 2:], np.array(foreground.shape[::-1]) - 1)])
+
+
+def _extents(labels: np.ndarray) -> np.ndarray:
+    """First pixel, and the one after the last, of every label from 1: int64 `(L, 4)` `x0, y0, x1, y1`."""
+    slices = ndimage.find_objects(labels)
+    return np.array([(x.start, y.start, x.stop, y.stop) for y, x in slices], np.int64).reshape(-1, 4)
+
+
+def _largest(parts: np.ndarray, extents: np.ndarray) -> int:
+    """The part, from 0, whose outer contour has the largest area; the last of equals."""
+    bounds = (extents[:, 2:] - extents[:, :2] - 1).prod(axis=1)  # of the areas, which are measured where they matter
+    best, index = 0.0, len(bounds) - 1
+    for place in np.argsort(-bounds):
+        if bounds[place] < max(best, 1) or len(bounds) == 1:
+            break
+        x0, y0, x1, y1 = extents[place]
+        area = contour_area(parts[y0:y1, x0:x1] == place + 1)
+        if (area, place) > (best, index):
+            best, index = area, int(place)
+    return index
+
+
+def contour_area(part: np.ndarray) -> float:
+    """Area inside the outer contour of one part, boolean `(h, w)`: the polygon through the centres of its pixels.
+
+    Of a square of four centres the contour encloses all where all four are in the part or a hole, half where three are.
+    """
+    ground, _ = ndimage.label(np.pad(~part, 1, constant_values=True))
+    inside = (ground != 1).view(np.uint8)
+    rows = inside[:-1] + inside[1:]
+    corners = rows[:, :-1] + rows[:, 1:]
+    return float((corners == 4).sum() + (corners == 3).sum() / 2)
 
 
 def max_box_acc(largest: np.ndarray) -> float:

@@ -12,6 +12,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter
+from scipy.signal import fftconvolve
 
 from ala.contracts.preprocessing import Preprocessing
 from ala.metrics.curves import Curves, area
@@ -30,43 +31,57 @@ from ala.runtime.errors import UserError
 CPU = torch.device("cpu")
 
 
+def plane(kernel: torch.Tensor) -> torch.Tensor:
+    """The whole kernel `(k, k)` of one axis `(k,)`."""
+    return torch.outer(kernel, kernel)
+
+
 def measure(model: Any, photos: Any, rows: np.ndarray, maps: np.ndarray, **changes: Any) -> Curves:
     full = predict(model, photos, rows, 8, CPU)
     options = {"method": "toy", "step": 5, "kernel": blur_kernel(3, 1.0), "seed": 0, "batch": 16, "device": CPU}
     return insertion_deletion(model, photos, rows, maps, full, **(options | changes))
 
 
-@pytest.mark.parametrize(("size", "sigma"), [(11, 5.0), (5, 1.0), (3, 8.0)])
+@pytest.mark.parametrize(("size", "sigma"), [(11, 5.0), (5, 1.0), (3, 8.0), (81, 40.0), (61, 10.0)])
 def test_blur_kernel_is_a_filtered_dirac(size: int, sigma: float) -> None:
     dirac = np.zeros((size, size))
     dirac[size // 2, size // 2] = 1
-    kernel = blur_kernel(size, sigma).numpy()
+    kernel = plane(blur_kernel(size, sigma)).numpy()
     np.testing.assert_allclose(kernel, gaussian_filter(dirac, sigma), atol=1e-7)
     assert kernel.sum() == pytest.approx(1)
 
 
 def test_the_official_kernel_is_nearly_flat() -> None:
-    kernel = blur_kernel(11, 5.0)
+    kernel = plane(blur_kernel(11, 5.0))
     assert (kernel.max() / kernel.min()).item() == pytest.approx(1.14, abs=0.005)  # METHODS 5.1
 
 
 def test_blur_treats_channels_apart_and_pads_with_zeros() -> None:
     images = torch.zeros(1, 3, 5, 5)
     images[0, 1] = 9.0
-    found = blurred(images, torch.full((3, 3), 1 / 9))
+    found = blurred(images, torch.full((3,), 1 / 3))
     assert (found[0, [0, 2]] == 0).all()
     np.testing.assert_allclose(found[0, 1, 2].numpy(), [6, 9, 9, 9, 6], atol=1e-5)
     np.testing.assert_allclose(found[0, 1, 0].numpy(), [4, 6, 6, 6, 4], atol=1e-5)
 
 
 @pytest.mark.parametrize("shape", [(1, 3, 224, 224), (2, 3, 31, 31)])
-def test_blur_is_the_plain_convolution(shape: tuple[int, ...]) -> None:
-    """Whatever the layout in memory that is fastest."""
-    images, kernel = torch.randn(shape, generator=torch.manual_seed(0)), blur_kernel(11, 5.0)
+@pytest.mark.parametrize("size", [11, 41, 81])
+def test_blur_is_the_plain_convolution(shape: tuple[int, ...], size: int) -> None:
+    """One axis after the other, whatever the layout in memory that is fastest; the kernel may exceed the image."""
+    images, kernel = torch.randn(shape, generator=torch.manual_seed(0)), blur_kernel(size, (size - 1) / 2)
     found = blurred(images, kernel)
     assert found.is_contiguous()
-    expected = torch.nn.functional.conv2d(images.double(), kernel.double().expand(3, 1, 11, 11), padding=5, groups=3)
-    torch.testing.assert_close(found.double(), expected, atol=1e-6, rtol=0)
+    by_fourier = fftconvolve(images.double().numpy(), plane(kernel.double()).numpy()[None, None], "same", axes=(2, 3))
+    np.testing.assert_allclose(found.numpy(), by_fourier, atol=1e-6)
+
+
+def test_zeros_beyond_the_border_fade_the_image_towards_the_mean_colour() -> None:
+    within = blurred(torch.ones(1, 3, 41, 41), blur_kernel(41, 20.0))[0, 0]  # the middle sees the whole image
+    assert within[20, 20].item() == pytest.approx(1, abs=1e-6)
+    assert within[0, 0].item() == pytest.approx(1 / 4, rel=0.1)
+    beyond = blurred(torch.ones(1, 3, 41, 41), blur_kernel(81, 40.0))[0, 0]  # every pixel sees it, and as much of zero
+    np.testing.assert_allclose(beyond.numpy(), (41 / 81) ** 2, rtol=0.1)
 
 
 def test_shown_pixels() -> None:
@@ -135,8 +150,8 @@ def test_a_two_by_two_photo_by_hand(toy_photos: Any, linear: Any) -> None:
     levels = torch.tensor([[255, 204], [153, 0]], dtype=torch.uint8)
     photos, model = toy_photos(levels.expand(1, 3, 2, 2)), linear(2)
     maps = np.array([[[4.0, 1.0], [3.0, 2.0]]])  # order: 1, .2, -1, .6
-    half = torch.zeros(3, 3)
-    half[1, 1] = 0.5  # "blurred" is the photo at half strength: .5, .3, .1, -.5
+    half = torch.zeros(3)
+    half[1] = 0.5**0.5  # "blurred" is the photo at half strength: .5, .3, .1, -.5
     found = measure(model, photos, np.array([0]), maps, step=1, kernel=half)
 
     sums_deletion = np.array([0.8, -0.2, -0.4, 0.6, 0.0])  # 1, .2, -1 and .6 leave one after another
@@ -201,7 +216,7 @@ def test_curves_equal_the_slow_reference(toy_photos: Any, small_net: Any, step: 
         large = torch.nn.functional.interpolate(
             torch.as_tensor(maps[position])[None, None], size=(12, 12), mode="bilinear", align_corners=False
         )[0, 0].numpy()
-        insertion, deletion = slow_reference(model, image, large, photos.image_ids[row], step, kernel)
+        insertion, deletion = slow_reference(model, image, large, photos.image_ids[row], step, plane(kernel))
         np.testing.assert_allclose(found.insertion[position], insertion, atol=2e-6)
         np.testing.assert_allclose(found.deletion[position], deletion, atol=2e-6)
 
