@@ -30,6 +30,7 @@ def main(
     import numpy as np
     import torch
 
+    from ala.config.inputs import fcam_file
     from ala.contracts.maps import Maps
     from ala.data.store import Store
     from ala.explain.fcam.cam import resize_maps
@@ -64,7 +65,9 @@ def main(
         return torch.cat(parts).numpy()
 
     seed_everything(0, "fcam", "classifier")
-    network = CamClassifier(fcam, len(train.names)).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network = CamClassifier(fcam, len(train.names), file=fcam_file(fcam, settings.inputs.path("fcam"))).to(
+        memory_format=torch.channels_last
+    )  # type: ignore[call-overload]
     train_classifier(network, train, val, fcam, 0)
     with torch.no_grad():
         cams = by_batch(lambda images, labels: resize_maps(network.cam(network.pyramid(images).last, labels), side))

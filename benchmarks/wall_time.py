@@ -61,7 +61,7 @@ def flops(params: Path) -> dict[str, float]:
     from ala.plan.work import stages
 
     settings = load(params)
-    photos = count(settings.active.data)
+    photos = count(settings.active.data, folder=settings.inputs.path("data"))
     work = stages(settings, photos)
     costs = count_flops(work, settings.active, Models(settings.active, photos.classes, META))
     found: dict[str, float] = {}

@@ -26,7 +26,8 @@ def main(
     """Draw, copy or download the photos of the active profile, open every one, and write one checked folder.
 
     Reads profiles.PROFILE.data of the settings. Its `source` decides: `birdlets` draws the miniature, `folder` copies
-    a data set in CUB-200-2011 layout from `root`, `download` fetches CUB-200-2011 (1.2 GB, verified by sha256).
+    the data set in CUB-200-2011 layout that inputs.data names, `download` does so, too, or takes the archives that lie
+    there, or fetches CUB-200-2011 (1.2 GB, verified by sha256).
 
     Writes the data set and its metrics, or, if anything is wrong, one sentence and nothing else (exit code 2).
 
@@ -36,7 +37,7 @@ def main(
         from ala.data.prepare import prepare
 
         settings = load(params)
-        facts = prepare(settings.active.data, out, settings.profile, downloads)
+        facts = prepare(settings.active.data, out, settings.inputs.path("data"), downloads)
         write_json(metrics, facts.metrics())
         left_out = f", {len(facts.excluded):,} left out (data.exclude)" if facts.excluded else ""
         print(f"{facts.photos:,} photos of {facts.classes} classes in {out}{left_out}")

@@ -35,8 +35,9 @@ def main(
 ) -> None:
     """Load an image encoder, or pre-train the miniature's small CLIP on captioned drawings; then freeze it.
 
-    Reads profiles.NAME.encoder (which model, which weights), profiles.NAME.data (input size, species), the grid
-    side from profiles.NAME.ala.sbn.patch, and the photos of the test split with their class names.
+    Reads profiles.NAME.encoder (which model, which weights), the weight file inputs.encoder, profiles.NAME.data (input
+    size, species), the grid side from profiles.NAME.ala.sbn.patch, and the photos of the test split with their class
+    names.
 
     Writes OUT/encoder.safetensors (the image tower), OUT/encoder.json (what it is and what it was made from),
     OUT/text_features.safetensors (one unit vector for each class, where the encoder has text) and OUT/metrics.json
@@ -45,20 +46,23 @@ def main(
     Example: python -m stages.encoder --out models/encoder
     """
     with reported(out):
+        from ala.config.inputs import encoder_file
         from ala.data.store import Store
         from ala.encoder import build_encoder, save_encoder
         from ala.encoder.drawn import captions_and_trainer
         from ala.encoder.zero_shot import zero_shot_accuracy
         from ala.runtime.device import resolve
 
-        profile = load(params).active
+        settings = load(params)
+        profile = settings.active
+        given = encoder_file(profile.encoder, settings.inputs.path("encoder"))
         size = profile.data.input_size
         target = resolve(device)
         photos = Store.open(store / str(size), "test")
         work = pretraining(profile, target) if profile.encoder.pretrain is not None else None
         captions, trainer = captions_and_trainer(profile.data, profile.encoder, target, work)
         grid = size // profile.ala.sbn.patch
-        encoder = build_encoder(profile.encoder, size, grid, photos.names, captions, trainer).to(target)
+        encoder = build_encoder(profile.encoder, size, grid, photos.names, captions, trainer, given).to(target)
         accuracy = zero_shot_accuracy(encoder, photos)
         scored = len(photos) if accuracy is not None else 0
         with atomic_folder(out) as temporary:

@@ -32,8 +32,8 @@ def main(
 ) -> None:
     """Train F-CAM: a classifier, then, over its frozen features, a decoder that tells object from background.
 
-    Reads the fcam block of the active profile, the train and val photos and their labels (val boxes too where
-    `select: val_box_accuracy`), never a mask.
+    Reads the fcam block of the active profile, the weight file inputs.fcam, the train and val photos and their labels
+    (val boxes too where `select: val_box_accuracy`), never a mask.
 
     Writes OUT/seed-SEED/{classifier,decoder}.safetensors, model.json and {classifier,decoder}_curve.csv, or, if
     anything is wrong, one sentence and nothing else (exit code 2).
@@ -43,21 +43,24 @@ def main(
     with reported(out / f"seed-{seed}"):
         import torch
 
+        from ala.config.inputs import fcam_file
         from ala.data.store import Store
         from ala.explain.fcam import save_fcam, train_fcam
         from ala.runtime.device import resolve
         from ala.runtime.resume import Resumable
 
-        settings = load(params).active.fcam
+        whole = load(params)
+        settings = whole.active.fcam
+        given = fcam_file(settings, whole.inputs.path("fcam"))
         train = Store.open(store / str(settings.resize or settings.input_size), "train")
         val = Store.open(store / str(settings.input_size), "val")
         target = resolve(device)
         decides = {"fcam": settings.model_dump(mode="json"), "seed": seed, "timm": version("timm"),
                    "device": str(target), "threads": torch.get_num_threads()}  # fmt: skip
         inputs = [store / str(settings.resize or settings.input_size), store / str(settings.input_size)]
-        inputs += [Path(settings.checkpoint)] if settings.checkpoint is not None else []
+        inputs += [given] if given is not None else []
         work = Resumable.open(f"fcam/seed-{seed}", decides, inputs, CODE)
-        trained = train_fcam(train, val, settings, seed, target, work)
+        trained = train_fcam(train, val, settings, seed, target, work, given)
         folder = out / f"seed-{seed}"
         save_fcam(folder, trained)
         kept = trained.about["classifier"]

@@ -1,11 +1,23 @@
-"""Which modules of the project a file imports, read from its syntax tree without running it."""
+"""Which modules of the project a file imports, read from its syntax tree without running it; the stages of dvc.yaml."""
 
 from __future__ import annotations
 
 import ast
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
+
+
+def dvc_stages() -> dict[str, dict[str, Any]]:
+    """The stages of dvc.yaml by name, those of each seed as one; `seeded` says which these are."""
+    stages = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+    return {
+        name: stage.get("do", stage) | {"seeded": "matrix" in stage or "foreach" in stage}
+        for name, stage in stages.items()
+    }
 
 
 def module_file(name: str) -> Path | None:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-import yaml
 
-from tests.imports import ROOT, imported_files
+from tests.imports import ROOT, dvc_stages, imported_files
 
 #: Code that makes no numbers: a new error text or progress bar must not retrain anything.
 NO_NUMBERS = {
@@ -15,8 +14,8 @@ NO_NUMBERS = {
     "ala/runtime/compiler_import.py", "ala/runtime/device.py", "ala/runtime/epochs.py", "ala/runtime/errors.py",
     "ala/runtime/files.py", "ala/runtime/finite.py", "ala/runtime/fitting.py", "ala/runtime/interrupt.py",
     "ala/runtime/kept.py", "ala/runtime/ledger.py", "ala/runtime/locks.py", "ala/runtime/memory.py",
-    "ala/runtime/progress.py", "ala/runtime/resume.py", "ala/runtime/threads.py", "ala/runtime/timm_import.py",
-    "ala/runtime/torchvision_import.py", "ala/runtime/undrawn.py",
+    "ala/runtime/progress.py", "ala/runtime/repository.py", "ala/runtime/resume.py", "ala/runtime/threads.py",
+    "ala/runtime/timm_import.py", "ala/runtime/torchvision_import.py", "ala/runtime/undrawn.py",
 }  # fmt: skip
 
 #: What a command that several stages share reaches only for the others.
@@ -32,7 +31,7 @@ NOT_USED: dict[str, list[str]] = {
     "extend": ["ala/explain/rise.py", "ala/explain/trivial.py", "ala/explain/fcam", "ala/data/birdlets"],
     "layers": ["ala/explain/rise.py", "ala/explain/trivial.py", "ala/explain/fcam", "ala/data/birdlets"],
 }
-STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+STAGES = dvc_stages()
 
 
 def covered(file: Path, deps: list[str]) -> bool:

@@ -54,6 +54,12 @@ _Loader.add_implicit_resolver(
 )
 
 
+#: Places that were once named in each profile, where DVC could not see what changed there.
+MOVED = {
+    ".data.root": "inputs.data", ".data.archives": "inputs.data", ".encoder.checkpoint": "inputs.encoder",
+    ".fcam.checkpoint": "inputs.fcam",
+}  # fmt: skip
+
 _LONGEST = 300  # characters of a parser's own words
 _MOST_NODES = 100_000  # our own file has some hundreds; aliases of aliases can ask for more than any memory holds
 
@@ -132,11 +138,17 @@ def _expanded(node: yaml.Node, known: dict[int, int]) -> int:
 def _sentence(item: Any) -> str:
     place = ".".join(str(part) for part in item["loc"]) or "(top level)"
     message = str(item["msg"]).removeprefix("Value error, ")
+    moved = next((new for old, new in MOVED.items() if place.endswith(old)), None)
+    if item["type"] == "extra_forbidden" and moved is not None:
+        return f"{place}: is no setting any more; name it by {moved} (-S '{moved}=\"/its/path\"')"
     if item["type"] == "extra_forbidden":
         return f"{place}: unknown setting; remove it or check its spelling"
     if item["type"] == "missing":
         return f"{place}: is missing; {message[0].lower()}{message[1:]}"
     value = item["input"]
+    if item["type"] == "list_type" and not isinstance(value, dict):
+        listed = "[...]" if value is None or len(str(value)) > 40 else f"[{value}]"
+        return f"{place}: {_brief(value)}: is no list; write {listed}, with dvc exp run -S '{place}={listed}'"
     shown = "" if isinstance(value, dict) else f"{_brief(value)}: "
     return f"{place}: {shown}{message[0].lower()}{message[1:]}"
 

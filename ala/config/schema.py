@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, model_validator
 
 ROWS = {
     # The rows of the ablation (slide 31); (iv) is ours, for completeness (METHODS 2.8).
@@ -32,6 +33,60 @@ def _number(value: Any) -> Any:
     return value
 
 
+def _absolute(value: Any) -> Any:
+    """A place that names the same files wherever DVC runs the stage; anything but text is left for pydantic."""
+    if not isinstance(value, str) or value == NOTHING:
+        return value
+    if value != value.strip():
+        raise ValueError("begins or ends with a space, which DVC and the stages would read differently; rename it")
+    if not Path(value).is_absolute():
+        raise ValueError(
+            "is a relative path, which names another place in a queued experiment (DVC runs it in a folder of its"
+            f" own); write the absolute path, or {NOTHING} for none"
+        )
+    return value
+
+
+def _pairs(value: Any) -> Any:
+    """A list of pairs with different first parts: what a mapping holds, in a form that DVC replaces as a whole."""
+    if isinstance(value, Mapping):
+        pairs = ", ".join(f"[{key}, {one}]" for key, one in value.items())
+        raise ValueError(
+            f"is a mapping, to which `dvc exp run -S` would only add; write it as a list of pairs: [{pairs}]"
+        )
+    if not isinstance(value, list | tuple) or any(not isinstance(one, list | tuple) or len(one) != 2 for one in value):
+        raise ValueError("is no list of pairs; write [[A, B], [C, D]]")
+    keys = [key for key, _ in value]
+    twice = next((key for key in keys if keys.count(key) > 1), None)
+    if twice is not None:
+        raise ValueError(f"names {twice} twice; remove one of them")
+    return value
+
+
+def _fusion_map(value: Any) -> Any:
+    if value == "all":
+        return value
+    wrong = [pair for pair in _pairs(value) if any(type(part) is not int or not 0 <= part <= 2**53 for part in pair)]
+    if wrong:
+        raise ValueError(f"{list(wrong[0])} is no pair of an encoder tap and a side block; write e.g. [3, 1]")
+    return value
+
+
+def _loads_no_file(options: Any) -> Any:
+    unseen = sorted({name for name, _ in options} & UNSEEN_OPTIONS)
+    if unseen:
+        raise ValueError(
+            f"{unseen[0]} would read weights that no stage depends on; remove it and name the file in inputs"
+        )
+    return options
+
+
+#: The file that an input of the user's own stands for when there is none; DVC depends on it in the input's place.
+NOTHING = "inputs/none"
+
+#: Arguments of timm.create_model that name weights, or where they lie, behind DVC's back.
+UNSEEN_OPTIONS = {"cache_dir", "checkpoint_path", "pretrained", "pretrained_cfg", "pretrained_cfg_overlay"}
+
 Number = Annotated[float, BeforeValidator(_number), Field(allow_inf_nan=False)]
 Fraction = Annotated[Number, Field(ge=0, le=1)]
 Positive = Annotated[Number, Field(gt=0)]
@@ -39,6 +94,10 @@ NotNegative = Annotated[Number, Field(ge=0)]
 Count = Annotated[int, Field(strict=True, ge=1, le=2**53)]  # what JSON and float64 hold exactly
 Natural = Annotated[int, Field(strict=True, ge=0, le=2**53)]
 Level = Annotated[int, Field(strict=True, ge=0, le=255)]  # of a mask, 8 bits
+Given = Annotated[str, BeforeValidator(_absolute)]  # an absolute path, or :data:`NOTHING`
+TimmOption = tuple[str, StrictBool | int | float | str]
+TimmOptions = Annotated[list[TimmOption], BeforeValidator(_pairs), AfterValidator(_loads_no_file)]
+FusionMap = Annotated[Literal["all"] | list[tuple[Natural, Natural]], BeforeValidator(_fusion_map)]
 Batch = Count | Literal["auto"]  # auto: what a short trial finds to be fastest on this device
 
 
@@ -46,6 +105,19 @@ class Section(BaseModel):
     """A block of settings: unknown keys are refused and nothing changes after loading."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True)
+
+
+class Inputs(Section):
+    """Files of the user's own, each a dependency of the stage that reads it (dvc.yaml), so that changed bytes count."""
+
+    data: Given  # a data set in CUB-200-2011 layout, or a folder of data.downloads; unread where source is birdlets
+    encoder: Given  # weights in place of encoder.pretrained; unread with encoder.pretrain or random_weights
+    fcam: Given  # a timm weight file in place of timm's own source; unread where fcam.pretrained is false
+
+    def path(self, name: Literal["data", "encoder", "fcam"]) -> Path | None:
+        """The path of one of them; None where there is none."""
+        value = getattr(self, name)
+        return None if value == NOTHING else Path(value)
 
 
 class Birdlets(Section):
@@ -86,28 +158,24 @@ class Data(Section):
     """Which photos, and how they are split (METHODS 1)."""
 
     source: Literal["birdlets", "folder", "download"]
-    birdlets: Birdlets | None = None
-    root: str | None = None  # a data set in CUB-200-2011 layout. source: folder; or download, in place of a download
-    downloads: list[Archive] | None = None  # source: download
-    archives: str | None = None  # source: download. A folder that holds these files already
-    expected: Expected | None = None
+    birdlets: Birdlets | None = None  # source: birdlets
+    downloads: list[Archive] | None = None  # source: download, unless inputs.data holds them or the data set
+    expected: Expected | None = None  # null: any number of photos
     split_seed: Natural
     train_per_class: Count
-    at_most: AtMost | None = None  # null: all photos
-    exclude: list[Natural] = Field(default_factory=list)  # ids of images.txt that are left out
+    at_most: AtMost | None  # null: all photos
+    exclude: list[Natural]  # ids of images.txt that are left out
     mask_threshold: Annotated[int, Field(strict=True, ge=0, le=254)]  # foreground where grey > threshold
-    object_levels: Annotated[list[Level], Field(min_length=1)] | None = None  # of masks; null: see mask_threshold
-    background_levels: list[Level] = Field(default_factory=list)  # levels that are never object
-    orientation: Literal["stored", "shown"] | None = None  # of images with an EXIF tag; null: such are refused
+    object_levels: Annotated[list[Level], Field(min_length=1)] | None  # of masks; null: see mask_threshold
+    background_levels: list[Level]  # levels that are never object
+    orientation: Literal["stored", "shown"] | None  # of images with an EXIF tag; null: such are refused
     input_size: Annotated[int, Field(strict=True, ge=16)]  # side S of ALA's input and of the evaluation
 
     @model_validator(mode="after")
     def _source_is_given(self) -> Data:
-        needed = {"birdlets": "birdlets", "folder": "root", "download": "downloads"}[self.source]
-        if getattr(self, needed) is None:
+        needed = {"birdlets": "birdlets", "download": "downloads"}.get(self.source)
+        if needed is not None and getattr(self, needed) is None:
             raise ValueError(f"source {self.source} needs {needed}; set it or choose another source")
-        if self.root is not None and self.archives is not None:
-            raise ValueError("root and archives are both set; set one of them to null")
         both = sorted(set(self.object_levels or ()) & set(self.background_levels))
         if both:
             raise ValueError(f"object_levels and background_levels both name level {both[0]}; take it out of one")
@@ -131,15 +199,14 @@ class Encoder(Section):
     kind: Literal["open_clip", "timm"]
     name: str  # open_clip's or timm's model name, or a configuration file of ours in ala/encoder/configs
     pretrained: str | None = None  # open_clip's tag, e.g. openai; downloaded where the network allows
-    checkpoint: str | None = None  # a local weight file instead
-    options: dict[str, StrictBool | int | float | str] = Field(default_factory=dict)  # passed to timm, e.g. pad_type
+    options: TimmOptions  # [name, value] of each argument passed to timm, e.g. [[pad_type, same]]
     norm: Literal["clip", "imagenet", "half"]
     pretrain: Pretrain | None = None
     random_weights: StrictBool = False  # drawn, never trained: a rehearsal, and every page of its report says so
 
     @model_validator(mode="after")
     def _weights_come_from_one_place(self) -> Encoder:
-        given = [name for name in ("pretrained", "checkpoint", "pretrain") if getattr(self, name) is not None]
+        given = [name for name in ("pretrained", "pretrain") if getattr(self, name) is not None]
         given += ["random_weights"] * self.random_weights
         if len(given) > 1:
             raise ValueError(
@@ -149,8 +216,17 @@ class Encoder(Section):
         if self.kind == "timm" and self.pretrain is not None:
             raise ValueError("pretrain is contrastive pre-training of an open_clip model; a timm encoder has no text")
         if self.kind == "timm" and self.random_weights:
-            raise ValueError("random_weights rehearse an open_clip model; give a timm encoder a checkpoint")
+            raise ValueError(
+                "random_weights rehearse an open_clip model; give a timm encoder weights by inputs.encoder"
+            )
+        if self.kind == "open_clip" and self.options:
+            raise ValueError("options are for timm models; an open_clip model is chosen by its name, set options to []")
         return self
+
+    @property
+    def reads_file(self) -> bool:
+        """Whether its weights come from a file of the user's, if there is one."""
+        return self.pretrain is None and not self.random_weights
 
 
 class SideBranchSettings(Section):
@@ -163,14 +239,14 @@ class SideBranchSettings(Section):
     mlp_ratio: Positive
     patch: Count  # input pixels per side of a token
     decoder_width: Count  # of the query and pixel MLPs
-    fusion_map: Literal["all"] | dict[Natural, Natural]  # encoder tap: side block after which it is added (0 = before)
+    fusion_map: FusionMap  # [encoder tap, side block after which it is added (0 = before)] of each tap that is read
 
     @model_validator(mode="after")
     def _shapes_fit(self) -> SideBranchSettings:
         if self.width % self.heads:
             raise ValueError(f"heads ({self.heads}) must divide width ({self.width})")
-        if isinstance(self.fusion_map, dict):
-            late = {tap: block for tap, block in self.fusion_map.items() if block > self.depth}
+        if self.fusion_map != "all":
+            late = [[tap, block] for tap, block in self.fusion_map if block > self.depth]
             if late:
                 raise ValueError(f"fusion_map names side blocks beyond depth ({self.depth}): {late}")
             if not self.fusion_map:
@@ -209,9 +285,9 @@ class Lora(Section):
 class Schedule(Section):
     """AEA as a repeating pattern of epochs; `sbn` and `aea` switches at the top level choose whether it applies."""
 
-    off_epochs: Count = 1  # in which SBN and AB rest and alpha is 1
-    on_epochs: Count = 1  # in which everything trains
-    first: Literal["off", "on"] = "off"
+    off_epochs: Count  # in which SBN and AB rest and alpha is 1
+    on_epochs: Count  # in which everything trains
+    first: Literal["off", "on"]
 
 
 class Ala(Section):
@@ -224,16 +300,16 @@ class Ala(Section):
     predict: Literal["pb", "pb_plus_ab"]
     lambda_ab: NotNegative  # weight of CE(AB)
     schedule: Schedule
-    lora: Lora | None = None
+    lora: Lora | None  # null: none
 
 
 class Augment(Section):
     """Training-time changes of a photo (METHODS 1.5)."""
 
-    resize: Count | None = None  # then a random crop of the input size; null: straight to the input size
+    resize: Count | None  # then a random crop of the input size; null: straight to the input size
     hflip: Fraction
-    blur: Fraction = 0.0  # probability of a 5x5 Gaussian blur, sigma in [0.1, 5]
-    sharpen: Fraction = 0.0  # probability of sharpness 1.5
+    blur: Fraction  # probability of a 5x5 Gaussian blur, sigma in [0.1, 5]
+    sharpen: Fraction  # probability of sharpness 1.5
 
 
 class Train(Section):
@@ -248,7 +324,7 @@ class Train(Section):
     patience: Count | None  # evaluated epochs without a better criterion before stopping; null: never
     criterion: Literal["val_loss", "val_accuracy", "last"]
     augment: Augment
-    precision: Literal["auto", "fp32", "bf16"] = "fp32"  # auto: bf16 on a GPU that has it, fp32 elsewhere
+    precision: Literal["auto", "fp32", "bf16"]  # auto: bf16 on a GPU that has it, fp32 elsewhere
 
 
 class Rise(Section):
@@ -267,11 +343,16 @@ class FcamStage(Section):
 
     epochs: Count
     lr: Positive
-    head_lr_factor: Positive = 1.0  # classifier stage: head and last block train this much faster
-    step_epochs: Count | None = None  # lr * 0.1 after each so many epochs; null: constant
-    momentum: Fraction = 0.9
-    weight_decay: NotNegative = 1e-4
+    step_epochs: Count | None  # lr * 0.1 after each so many epochs; null: constant
+    momentum: Fraction
+    weight_decay: NotNegative
     batch: Annotated[int, Field(strict=True, ge=2)]
+
+
+class FcamClassifierStage(FcamStage):
+    """SGD of the classifier."""
+
+    head_lr_factor: Positive  # head and last block train this much faster
 
 
 class FcamSeeds(Section):
@@ -306,17 +387,16 @@ class Fcam(Section):
     """F-CAM (METHODS 4)."""
 
     backbone: str  # a timm model name
-    pretrained: StrictBool  # ImageNet weights from timm's source
-    checkpoint: str | None = None  # a local timm weight file instead
-    options: dict[str, StrictBool | int | float | str] = Field(default_factory=dict)  # passed to timm
-    freeze_norms: StrictBool = False  # BatchNorms keep the statistics they came with
+    pretrained: StrictBool  # ImageNet weights: the file inputs.fcam, else timm's source; false: drawn at random
+    options: TimmOptions  # [name, value] of each argument passed to timm
+    freeze_norms: StrictBool  # BatchNorms keep the statistics they came with
     output_stride: Literal[4, 8, 16, 32]
     norm: Literal["clip", "imagenet", "half"]
     resize: Count | None  # training: then a random crop of input_size
     input_size: Annotated[int, Field(strict=True, ge=16)]
     decoder_channels: Annotated[list[Count], Field(min_length=1)]
     select: Literal["val_accuracy", "val_box_accuracy"]  # classifier checkpoint
-    classifier: FcamStage
+    classifier: FcamClassifierStage
     decoder: FcamStage
     seeds: FcamSeeds
     size_weight: NotNegative
@@ -332,16 +412,17 @@ class Abn(Section):
     layer: Natural
     attention: AttentionSettings
     perception: PerceptionSettings
+    predict: Literal["pb", "pb_plus_ab"]
     lambda_ab: NotNegative
 
 
 class ErrorSettings(Section):
     """Which photos count as the worst, and when an error is one-sided (METHODS 6)."""
 
-    rho: Annotated[list[Annotated[Number, Field(ge=1)]], Field(min_length=1)] = [1.5, 2, 3]  # dominance of fp or fn
-    main_rho: Number = 2  # the one by which pictures are sorted
-    worst_share: Annotated[Number, Field(gt=0, le=1)] = 0.0172592  # of the test photos; the slides' 100 of 5,794
-    at_least: Count = 20  # in small sets
+    rho: Annotated[list[Annotated[Number, Field(ge=1)]], Field(min_length=1)]  # dominance of fp or fn
+    main_rho: Number  # the one by which pictures are sorted
+    worst_share: Annotated[Number, Field(gt=0, le=1)]  # of the test photos; the slides' 100 of 5,794
+    at_least: Count  # in small sets
 
     @model_validator(mode="after")
     def _main_is_one_of_them(self) -> ErrorSettings:
@@ -354,19 +435,19 @@ class ErrorSettings(Section):
 class Guided(Section):
     """Guided filter of a map by its grey photo; what serves best on validation photos is taken."""
 
-    radius: Annotated[list[Count], Field(min_length=1)] = [2, 4, 8]  # pixels at data.input_size; window 2r + 1
-    eps: Annotated[list[Positive], Field(min_length=1)] = [1.0e-4, 1.0e-3, 1.0e-2]  # of grey levels in [0, 1], squared
+    radius: Annotated[list[Count], Field(min_length=1)]  # pixels at data.input_size; window 2r + 1
+    eps: Annotated[list[Positive], Field(min_length=1)]  # of grey levels in [0, 1], squared
 
 
 class Edge(Section):
     """The edge fix (METHODS 6); the kappa that serves best on validation photos is taken."""
 
-    kappas: Annotated[list[Positive], Field(min_length=1)] = [0.5, 0.75, 1.0, 1.25, 1.5]
-    low: NotNegative = 0.66  # Canny's thresholds as multiples of the photo's median grey level
-    high: NotNegative = 1.33
-    dilate: Count = 3  # side of the square by which edges grow
-    tiny: Fraction = 0.001  # of the photo; smaller regions join their neighbour
-    guided: Guided = Guided()
+    kappas: Annotated[list[Positive], Field(min_length=1)]
+    low: NotNegative  # Canny's thresholds as multiples of the photo's median grey level
+    high: NotNegative
+    dilate: Count  # side of the square by which edges grow
+    tiny: Fraction  # of the photo; smaller regions join their neighbour
+    guided: Guided
 
     @model_validator(mode="after")
     def _thresholds_and_square_fit(self) -> Edge:
@@ -400,8 +481,8 @@ class Metrics(Section):
 class Engine(Section):
     """How models are run for RISE, insertion and deletion (`ala/perturb`); maps and areas hang on it a little."""
 
-    precision: Literal["auto", "fp32", "bf16"] = "fp32"  # auto: bf16 where it is fast and probabilities barely move
-    compile: StrictBool = False  # torch.compile: minutes at the start, worth it on GPUs and long runs
+    precision: Literal["auto", "fp32", "bf16"]  # auto: bf16 where it is fast and probabilities barely move
+    compile: StrictBool  # torch.compile: minutes at the start, worth it on GPUs and long runs
 
 
 class Layers(Section):
@@ -419,7 +500,7 @@ class Layers(Section):
 class Extensions(Section):
     """Settings of the rows that the top-level `extensions` adds to the ablation."""
 
-    lora: Lora | None = None
+    lora: Lora | None  # null: the row lora cannot be asked for
 
 
 class Profile(Section):
@@ -433,9 +514,9 @@ class Profile(Section):
     fcam: Fcam
     abn: Abn
     layers: Layers
-    extensions: Extensions = Extensions()
+    extensions: Extensions
     metrics: Metrics
-    engine: Engine = Engine()
+    engine: Engine
     errors: ErrorSettings
     edge: Edge
 
@@ -467,11 +548,11 @@ class Profile(Section):
         return self
 
 
-class Row(Section):
-    """Which parts a row of the ablation has."""
-
-    aea: StrictBool
-    sbn: StrictBool
+def _names(value: Any) -> Any:
+    """Refuse the mapping that `ablations` once was; anything else is left for pydantic."""
+    if isinstance(value, Mapping):
+        raise ValueError(f"is a mapping; write the names of the rows, which the paper defines: [{', '.join(ROWS)}]")
+    return value
 
 
 def unknown_profile(name: object, profiles: Iterable[object]) -> list[str]:
@@ -487,8 +568,9 @@ class Settings(Section):
     aea: StrictBool
     sbn: StrictBool
     seeds: Annotated[list[Natural], Field(min_length=1)]
-    ablations: dict[str, Row]
-    extensions: list[Literal["lora", "all-taps"]] = []  # rows beyond the paper's, see :data:`EXTENSIONS`
+    ablations: Annotated[list[Literal["i", "ii", "iii", "iv"]], BeforeValidator(_names)]  # see :data:`ROWS`
+    extensions: list[Literal["lora", "all-taps"]]  # rows beyond the paper's, see :data:`EXTENSIONS`
+    inputs: Inputs
     profiles: dict[str, Profile]
 
     @model_validator(mode="after")
@@ -503,10 +585,8 @@ class Settings(Section):
             )
         if len(set(self.seeds)) != len(self.seeds):
             problems.append(f"seeds {self.seeds} name a seed twice; a repeated run is no second sample")
-        for name, row in self.ablations.items():
-            if ROWS.get(name) != row.model_dump():
-                rows = "; ".join(f"{key}: aea {value['aea']}, sbn {value['sbn']}" for key, value in ROWS.items())
-                problems.append(f"ablations.{name} is not a row of the slides ({rows.lower()})")
+        if len(set(self.ablations)) != len(self.ablations):
+            problems.append(f"ablations {self.ablations} name one twice")
         if problems:
             raise ValueError("; ".join(problems))
         return self

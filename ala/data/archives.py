@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import IO
 from urllib.parse import urlsplit
 
-from ala.config.schema import Archive
+from ala.config.schema import NOTHING, Archive
 from ala.data.disk import need_room
 from ala.data.download import MIB, download, part_of
 from ala.runtime.errors import UserError
@@ -73,7 +73,7 @@ def at_hand(archives: list[Archive], folder: Path) -> list[Path]:
     files = [_place(archive, folder) for archive in archives]
     lost = " and ".join(_described(item) for item, file in zip(archives, files, strict=True) if not file.is_file())
     if lost:
-        raise UserError(f"data.archives {folder} lacks {lost}; put them there, or set data.archives to null")
+        raise UserError(f"inputs.data {folder} lacks {lost}; put them there, or set inputs.data to {NOTHING}")
     for archive, file in zip(archives, files, strict=True):
         _check(file, archive)
     return files

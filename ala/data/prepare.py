@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+from ala.config.inputs import data_source
 from ala.config.schema import Data, Expected
 from ala.data.archives import at_hand, fetch, unpack
 from ala.data.cub import LISTS, OPTIONAL_LISTS, CubIndex, read_cub
@@ -22,23 +23,26 @@ from ala.runtime.files import atomic_folder, scratch_folder
 SCRATCH = ".unpacked-"
 
 
-def prepare(data: Data, out: Path, profile: str, downloads: Path = Path("downloads")) -> Facts:
+def prepare(data: Data, out: Path, given: Path | None = None, downloads: Path = Path("downloads")) -> Facts:
     """Make the data set of `data` in `out`, which is replaced as a whole when everything has been checked.
 
     Args:
         data: the profile's `data` settings; `source` says where the photos come from.
         out: e.g. `data/dataset`. Holds the lists, `images/` and `segmentations/`, of which only what the lists name.
-        profile: its name, for messages.
-        downloads: where archives are looked for first and kept (source `download`).
+        given: a data set in CUB's layout, or a folder of the archives `data.downloads`, of the user's own.
+        downloads: where archives are looked for first and kept (source `download`, nothing given).
 
     Raises:
         UserError: the source is missing, damaged or inconsistent; `out` is then as it was before.
     """
-    if data.source == "birdlets":
+    if data.source != "birdlets" and given is not None:
+        _refuse_inside(out, given)
+    kind = data_source(data, given)
+    if kind == "birdlets":
         from ala.data.birdlets import draw_dataset
 
         if data.birdlets is None:
-            raise UserError(f"profiles.{profile}.data.birdlets is not set; source birdlets needs it")
+            raise UserError("data.birdlets is not set; source birdlets needs it")
         with atomic_folder(out) as temporary:
             draw_dataset(temporary, data.birdlets)
             drawn, facts = read_cub(temporary), _checked(read_cub(temporary, data.exclude), data)
@@ -47,10 +51,10 @@ def prepare(data: Data, out: Path, profile: str, downloads: Path = Path("downloa
                 drawn.mask_file(str(row.mask_path)).unlink()
             _leave_out(temporary, data.exclude)
             return facts
-    if data.root is not None or data.source == "folder":
-        return _from_folder(_root(data, out, profile), out, data)
+    if kind == "folder":
+        return _from_folder(given or Path(), out, data)
     wanted = data.downloads or []
-    archives = at_hand(wanted, Path(data.archives).expanduser()) if data.archives else fetch(wanted, downloads)
+    archives = fetch(wanted, downloads) if given is None else at_hand(wanted, given)
     with scratch_folder(out.parent, SCRATCH) as unpacked:  # beside `out`, so that photos can be moved from it
         need_room(out, sum(file.stat().st_size for file in archives) + 64 * MIB, "unpacking")  # photos do not compress
         for archive in archives:
@@ -62,17 +66,11 @@ def prepare(data: Data, out: Path, profile: str, downloads: Path = Path("downloa
             raise UserError(f"{source}: {str(error).replace(f'{unpacked}/', '')}") from None
 
 
-def _root(data: Data, out: Path, profile: str) -> Path:
-    setting = f"profiles.{profile}.data.root"
-    root = Path(data.root or "").expanduser()
-    if not data.root or not root.is_dir():
-        raise UserError(f"data root {str(data.root)!r} is no folder; set {setting} (e.g. -S {setting}=DIR)")
-    here, there = root.resolve(), out.resolve()
+def _refuse_inside(out: Path, given: Path) -> None:
+    """Raise UserError where `given` lies in `out`, with which the stage would remove it."""
+    here, there = given.resolve(), out.resolve()
     if here == there or there in here.parents:
-        raise UserError(f"data root {root} lies in {out}, which this stage writes; move it and set {setting}")
-    if not (root / "images.txt").exists() and not (root / "CUB_200_2011" / "images.txt").exists():
-        raise UserError(f"data root {root} holds no images.txt, so it is not in CUB-200-2011 layout; set {setting}")
-    return root
+        raise UserError(f"inputs.data {given} lies in {out}, which this stage writes; move it and name its new place")
 
 
 def _copy(source: Path, target: Path) -> None:

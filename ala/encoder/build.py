@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ala.config.inputs import no_weights
 from ala.config.schema import Encoder
 from ala.contracts.origin import RANDOM_WEIGHTS
 from ala.contracts.preprocessing import Preprocessing
@@ -31,6 +32,7 @@ def build_encoder(
     class_names: Sequence[str],
     captions: Sequence[Sequence[str]] | None = None,
     trainer: Trainer | None = None,
+    file: Path | None = None,
 ) -> FrozenEncoder:
     """Make the encoder that `settings` name and freeze it; its `source` tells what it was made from.
 
@@ -41,42 +43,39 @@ def build_encoder(
         class_names: CUB folder names of the K classes; they become prompts where there are no captions.
         captions: one or more texts for each class instead of prompts.
         trainer: trains the model where `settings.pretrain` is given.
+        file: a weight file in place of what `settings.pretrained` names.
 
     Raises:
         UserError: no such model, weights absent, unreadable or of another architecture, or sizes do not fit.
     """
     preprocessing = Preprocessing.named(input_size, settings.norm)
     if settings.kind == "timm":
-        return _build_conv(settings, preprocessing, grid)
-    return _build_clip(settings, preprocessing, captions or prompts(class_names), trainer)
+        return _build_conv(settings, preprocessing, grid, file)
+    return _build_clip(settings, preprocessing, captions or prompts(class_names), trainer, file)
 
 
-def _build_conv(settings: Encoder, preprocessing: Preprocessing, grid: int) -> FrozenEncoder:
+def _build_conv(settings: Encoder, preprocessing: Preprocessing, grid: int, file: Path | None) -> FrozenEncoder:
     from ala.encoder.conv import ConvEncoder, load_network
 
-    if settings.checkpoint is None:
-        raise UserError(
-            f"encoder.checkpoint is null, so {settings.name} would keep random weights; give the path of a timm state"
-            " dict (.safetensors)"
-        )
-    path = Path(settings.checkpoint)
-    network = load_network(settings.name, settings.options, read_weights(path), path)
-    encoder = ConvEncoder(network, settings.name, settings.options, preprocessing, grid)
-    encoder.source = {"name": settings.name, "norm": settings.norm, "file": path.name, "sha256": sha256(path)}
+    if file is None:
+        raise UserError(no_weights(settings))
+    options = dict(settings.options)
+    network = load_network(settings.name, options, read_weights(file), file)
+    encoder = ConvEncoder(network, settings.name, options, preprocessing, grid)
+    encoder.source = {"name": settings.name, "norm": settings.norm, "file": file.name, "sha256": sha256(file)}
     return encoder
 
 
 def _build_clip(
-    settings: Encoder, preprocessing: Preprocessing, texts: Sequence[Sequence[str]], trainer: Trainer | None
+    settings: Encoder,
+    preprocessing: Preprocessing,
+    texts: Sequence[Sequence[str]],
+    trainer: Trainer | None,
+    file: Path | None,
 ) -> FrozenEncoder:
     from ala.encoder.clip_source import load_clip, random_clip, read_config
     from ala.encoder.clip_vit import ClipVit
 
-    if settings.options:
-        raise UserError(
-            f"encoder.options: {settings.options} are for timm models; an open_clip model is chosen by its name alone,"
-            " set options to {}"
-        )
     source: dict[str, Any] = {"name": settings.name, "norm": settings.norm, "texts": [list(words) for words in texts]}
     if settings.pretrain is not None:
         if trainer is None:
@@ -90,8 +89,9 @@ def _build_clip(
         model, tokenise, config = random_clip(settings.name)
         source["weights"] = RANDOM_WEIGHTS
     else:
-        model, tokenise, config, path = load_clip(settings)
-        source |= {"pretrained": settings.pretrained, "file": path.name, "sha256": sha256(path)}
+        model, tokenise, config, path = load_clip(settings, file)
+        tag = settings.pretrained if file is None else None
+        source |= {"pretrained": tag, "file": path.name, "sha256": sha256(path)}
     features = class_features(model.eval(), tokenise, texts)  # (K, D)
     encoder = ClipVit(model.visual, config, preprocessing, features.cpu()).cpu()
     encoder.source = source

@@ -14,6 +14,7 @@ import ala.encoder.open_clip_import  # noqa: F401  (before open_clip)
 import open_clip
 from torch import Tensor
 
+from ala.config.inputs import no_weights
 from ala.config.schema import Encoder
 from ala.encoder.clip_vit import check_config, check_visual, require_quick_gelu
 from ala.encoder.weights import fit_weights, read_weights
@@ -36,7 +37,7 @@ def read_config(name: str) -> dict[str, Any]:
         UserError: neither has it.
     """
     path = CONFIGS / f"{name}.json"
-    if path.is_file():
+    if path.parent == CONFIGS and path.is_file():  # `encoder` depends on this folder, and on no other
         return json.loads(path.read_text(encoding="utf-8"))
     if name in open_clip.list_models():
         return open_clip.get_model_config(name)
@@ -47,8 +48,10 @@ def read_config(name: str) -> dict[str, Any]:
     )
 
 
-def load_clip(settings: Encoder) -> tuple[open_clip.CLIP, Tokeniser, dict[str, Any], Path]:
+def load_clip(settings: Encoder, file: Path | None = None) -> tuple[open_clip.CLIP, Tokeniser, dict[str, Any], Path]:
     """The whole pre-trained model that `settings` name, with its tokeniser, its configuration and its weight file.
+
+    `file` is a weight file of the user's, in place of the one that `settings.pretrained` names.
 
     Weights trained with QuickGELU (open_clip says so of each tag; all of OpenAI's) get a model with QuickGELU. So does
     a local file in OpenAI's own form (:data:`OPENAI_ONLY`); of others the name decides, e.g. `ViT-B-16-quickgelu`.
@@ -56,13 +59,13 @@ def load_clip(settings: Encoder) -> tuple[open_clip.CLIP, Tokeniser, dict[str, A
     Raises:
         UserError: no such model or tag, no network, a file that is unreadable or of another architecture.
     """
-    config, path = _weight_file(settings, _config_with_text(settings.name))
+    config, path = _weight_file(settings, _config_with_text(settings.name), file)
     weights = read_weights(path)
     if weights.keys() >= OPENAI_ONLY:
         config = {**config, "quick_gelu": True}
     model = _build(config)
     fit_weights(model, weights, path, f"the open_clip model {settings.name}", spare=OPENAI_ONLY)
-    if settings.pretrained == "openai":
+    if settings.pretrained == "openai" and file is None:
         require_quick_gelu(model.visual, settings.pretrained)
     return model.eval(), open_clip.get_tokenizer(settings.name), config, path
 
@@ -96,15 +99,12 @@ def _build(config: dict[str, Any]) -> open_clip.CLIP:
     return model
 
 
-def _weight_file(settings: Encoder, config: dict[str, Any]) -> tuple[dict[str, Any], Path]:
-    if settings.checkpoint is not None:
-        return config, Path(settings.checkpoint)
+def _weight_file(settings: Encoder, config: dict[str, Any], file: Path | None) -> tuple[dict[str, Any], Path]:
+    if file is not None:
+        return config, file
     tag = settings.pretrained
     if tag is None:
-        raise UserError(
-            f"encoder: {settings.name} would keep random weights; set one of pretrained, checkpoint and pretrain, or"
-            " random_weights to true for a rehearsal"
-        )
+        raise UserError(no_weights(settings))
     offered = open_clip.get_pretrained_cfg(settings.name, tag)
     if not offered:
         tags = ", ".join(open_clip.list_pretrained_tags_by_model(settings.name)) or "none"
@@ -118,5 +118,5 @@ def _weight_file(settings: Encoder, config: dict[str, Any]) -> tuple[dict[str, A
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise UserError(
             f"encoder.pretrained: the weights {tag!r} of {settings.name} could not be downloaded ({reason}); connect to"
-            " the network or set encoder.checkpoint to a local file"
+            " the network or name a local file by inputs.encoder"
         ) from None

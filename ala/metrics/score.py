@@ -55,8 +55,8 @@ class Probe:
     def of(
         cls, model: Classifier, photos: Store, batch: Batch, device: torch.device, engine: Engine | None = None
     ) -> Probe:
-        """Ask `model`, run as `engine` says (default: float32), about all of `photos`."""
-        model = running(model, engine or Engine(), device, photos)
+        """Ask `model`, run as `engine` says (None: as it is), about all of `photos`."""
+        model = model if engine is None else running(model, engine, device, photos)
         full = predict(model, photos, np.arange(len(photos)), batch, device, "predict test photos")
         return cls(model, photos, full, device)
 

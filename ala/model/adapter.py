@@ -47,7 +47,7 @@ class Adapter(nn.Module):
             self.side = SingleTap(blueprint.layer, channels[blueprint.layer], blueprint.queries)
         else:
             self.side = DirectTap(blueprint.layer)
-        masks = channels[blueprint.layer or 0] if blueprint.feed == "direct" else blueprint.queries
+        masks = blueprint.queries
         self._seed(seed, "attention")
         self.attention = AttentionBranch(masks, classes, blueprint.attention)
         self._seed(seed, "perception")

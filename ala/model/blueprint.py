@@ -36,7 +36,7 @@ class Blueprint(Section):
             or one tap as it is (`direct`).
         side: the SBN's settings, `fusion_map` written out; None without SBN.
         layer: the one tap read where there is no SBN.
-        queries: channels Q of the mask logits M that `side` and `single` make.
+        queries: channels Q of the mask logits M that `side` and `single` make; of `direct` the channels of its tap.
         attention, perception: settings of the two branches.
         predict: which logits are the model's answer.
         lora: low-rank update of an encoder block, or None.
@@ -86,7 +86,7 @@ def plan(
     side, layer, where = None, None, {}
     if feed == "side":
         fusion = written_out(ala.sbn.fusion_map, list(tap_channels), ala.sbn.depth)
-        side = ala.sbn.model_copy(update={"fusion_map": fusion})
+        side = ala.sbn.model_copy(update={"fusion_map": list(fusion.items())})
         where = dict.fromkeys(fusion, "ala.sbn.fusion_map")
     else:
         layer = abn.layer if feed == "direct" else ala.single_layer
@@ -97,17 +97,17 @@ def plan(
         if tap not in tap_channels:
             has = ", ".join(map(str, sorted(tap_channels)))
             raise UserError(f"{setting} names tap {tap}, but the encoder has the taps {has}; choose among these")
-    if input_size % ala.sbn.patch:
+    if feed != "direct" and input_size % ala.sbn.patch:
         raise UserError(f"ala.sbn.patch ({ala.sbn.patch}) does not divide the input size {input_size}; change either")
     return Blueprint(
         variant=variant,
         feed=feed,
         side=side,
         layer=layer,
-        queries=ala.sbn.queries,
+        queries=tap_channels[abn.layer] if feed == "direct" else ala.sbn.queries,
         attention=settings.attention,
         perception=settings.perception,
-        predict=ala.predict,
+        predict=settings.predict,
         lora=None if feed == "direct" else ala.lora,
         channels={tap: tap_channels[tap] for tap in sorted(where)},
         grid=grid,
@@ -116,7 +116,7 @@ def plan(
     )
 
 
-def written_out(fusion_map: Literal["all"] | dict[int, int], taps: list[int], depth: int) -> dict[int, int]:
+def written_out(fusion_map: Literal["all"] | list[tuple[int, int]], taps: list[int], depth: int) -> dict[int, int]:
     """`fusion_map` as tap: side block. `all` is i: i for every tap i up to the SBN's `depth`; 0 is before block 1."""
     if fusion_map == "all":
         return {tap: tap for tap in sorted(taps) if tap <= depth}

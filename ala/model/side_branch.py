@@ -80,8 +80,8 @@ class SideBranch(nn.Module):
 
     def __init__(self, settings: SideBranchSettings, channels: Mapping[int, int], grid: int) -> None:
         super().__init__()
-        if not isinstance(settings.fusion_map, dict):
-            raise TypeError("fusion_map must be written out as tap: block; see ala.model.blueprint.written_out")
+        if settings.fusion_map == "all":
+            raise TypeError("fusion_map must be written out as pairs; see ala.model.blueprint.written_out")
         width = settings.width
         self.fusion_map = dict(settings.fusion_map)
         self.embed = nn.Conv2d(3, width, settings.patch, stride=settings.patch)

@@ -45,9 +45,9 @@ class Models:
             if settings.kind == "timm":
                 from ala.encoder.conv import ConvEncoder, build_network
 
-                network = build_network(settings.name, settings.options)
+                network = build_network(settings.name, dict(settings.options))
                 return ConvEncoder(
-                    network, settings.name, settings.options, preprocessing, size // self.profile.ala.sbn.patch
+                    network, settings.name, dict(settings.options), preprocessing, size // self.profile.ala.sbn.patch
                 )
             from ala.encoder.clip_source import read_config
             from ala.encoder.clip_vit import ClipVit, build_visual

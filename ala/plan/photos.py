@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from ala.config.schema import Data
+from ala.config.inputs import data_source
+from ala.config.schema import NOTHING, Data
 from ala.data.cub import read_cub
 from ala.runtime.errors import UserError
 
@@ -32,7 +33,7 @@ class Photos:
         return getattr(self, split) if per_class is None else per_class * self.classes
 
 
-def count(data: Data, given: tuple[int, int, int] | None = None) -> Photos:
+def count(data: Data, given: tuple[int, int, int] | None = None, folder: Path | None = None) -> Photos:
     """The photos that the stages `data` and `split` will make of the block `data`.
 
     A folder's lists are read if the folder is there; what is to be downloaded is known by its `expected` numbers.
@@ -40,6 +41,7 @@ def count(data: Data, given: tuple[int, int, int] | None = None) -> Photos:
     Args:
         data: the block.
         given: classes, official training photos and test photos, where they are not to be found out.
+        folder: the data set that `inputs.data` names.
 
     Raises:
         UserError: the photos cannot be counted, or a class would have none for validation.
@@ -50,16 +52,16 @@ def count(data: Data, given: tuple[int, int, int] | None = None) -> Photos:
     elif data.source == "birdlets" and birdlets is not None:
         classes = birdlets.species
         official, test = classes * birdlets.train_per_species, classes * birdlets.test_per_species
-    elif data.root is not None and Path(data.root).is_dir():
-        index = read_cub(Path(data.root), data.exclude)
+    elif folder is not None and folder.is_dir() and data_source(data, folder) == "folder":
+        index = read_cub(folder, data.exclude)
         classes, official = len(index.classes), int(index.frame["is_train"].sum())
         test = len(index.frame) - official
     elif data.expected is not None and data.expected.photos in CUB_SPLIT:
         classes, (official, test) = data.expected.classes, CUB_SPLIT[data.expected.photos]
     else:
         raise UserError(
-            f"data.root {data.root} is not there, so its photos cannot be counted; name an existing folder, or give"
-            " --photos CLASSES TRAIN TEST, e.g. --photos 200 5994 5794"
+            f"inputs.data {folder or NOTHING} is not there, so its photos cannot be counted; name an existing folder,"
+            " or give --photos CLASSES TRAIN TEST, e.g. --photos 200 5994 5794"
         )
     train = classes * data.train_per_class
     if train >= official:

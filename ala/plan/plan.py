@@ -44,7 +44,7 @@ def make(
     Raises:
         UserError: the photos cannot be counted, the settings do not fit together, or `seconds` is too short.
     """
-    profile, photos = settings.active, count(settings.active.data, given)
+    profile, photos = settings.active, count(settings.active.data, given, settings.inputs.path("data"))
     process = 0 if device.type == "cuda" else _process_bytes()
     work = stages(settings, photos)
     shapes = Models(profile, photos.classes, META)
@@ -66,8 +66,8 @@ def make(
         calibration_seconds=took, kinds=rates,
         stages=lines(
             work, len(settings.seeds), {kind: cost.each for kind, cost in costs.items()}, rates,
-            downloads=sizes.downloads(profile, shapes), process=process,
-            disk=sizes.disk(profile, photos, shapes, model_of(settings.main_variant, profile)),
+            downloads=sizes.downloads(profile, shapes, settings.inputs), process=process,
+            disk=sizes.disk(profile, photos, shapes, model_of(settings.main_variant, profile), settings.inputs),
             memory=sizes.memory(profile, photos, shapes, work, costs),
         ),
     )  # fmt: skip

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ala.config.schema import Profile
+from ala.config.schema import Inputs, Profile
 from ala.data.store_build import required
 from ala.explain.fcam.frozen import CACHE_BYTES
 from ala.explain.methods import VARIANTS
@@ -21,23 +21,23 @@ FLOAT = 4  # bytes of a number
 _PHOTO, _DRAWN = 101_000, 6_000
 
 
-def downloads(profile: Profile, models: Models) -> dict[str, int]:
+def downloads(profile: Profile, models: Models, inputs: Inputs) -> dict[str, int]:
     """Bytes to be fetched from the network by stage; weights as float32, as the libraries' sources mostly offer them.
 
     What lies in a cache already, or is named as a local file, is not fetched again.
     """
     data, encoder, fcam = profile.data, profile.encoder, profile.fcam
     found = {"data": 0, "encoder": 0, "fcam": 0}
-    if data.source == "download" and data.root is None and data.archives is None:
+    if data.source == "download" and inputs.path("data") is None:
         found["data"] = sum(archive.bytes for archive in data.downloads or [])
-    if encoder.pretrained is not None:
+    if encoder.pretrained is not None and inputs.path("encoder") is None:
         found["encoder"] = FLOAT * parameters(models.clip())
-    if fcam.pretrained:
+    if fcam.pretrained and inputs.path("fcam") is None:
         found["fcam"] = FLOAT * parameters(models.fcam.network.backbone)
     return found
 
 
-def disk(profile: Profile, photos: Photos, models: Models, main: str) -> dict[str, int]:
+def disk(profile: Profile, photos: Photos, models: Models, main: str, inputs: Inputs) -> dict[str, int]:
     """Bytes of what one cell of each stage writes, without DVC's cache, which holds a copy of most of it.
 
     Archives that stay in downloads/ are counted; tables of scores and the report, some MB, are not.
@@ -50,7 +50,7 @@ def disk(profile: Profile, photos: Photos, models: Models, main: str) -> dict[st
     taps = models.encoder.grid
     rise = photos.subset("test", metrics.images_per_class) + photos.subset("val", metrics.val_images_per_class)
     return {
-        "data": downloads(profile, models)["data"]
+        "data": downloads(profile, models, inputs)["data"]
         + photos.all * (_DRAWN if profile.data.source == "birdlets" else _PHOTO),
         "store": sum(size * size * FLOAT * of_split[split] for size, splits in sets.items() for split in splits),
         "encoder": FLOAT * parameters(models.encoder),

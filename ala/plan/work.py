@@ -231,7 +231,7 @@ def _layers(profile: Profile, photos: Photos, curves: int) -> Iterator[Work]:
     yield Work("layers", "iou", len(layers) * photos.test)
     yield Work("layers", "threshold", len(layers) * photos.val)
     taps = profile.ala.sbn.fusion_map
-    without = len(taps) if isinstance(taps, dict) else profile.ala.sbn.depth + 1  # `all`: taps 0 to depth
+    without = profile.ala.sbn.depth + 1 if taps == "all" else len(taps)  # `all`: taps 0 to depth
     yield Work("layers", "explain", (1 + without) * photos.test, "side")
     yield Work("layers", "perturb", without * photos.test, "side")
     yield Work("layers", "miou", without * photos.test)

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from ala.config.schema import ROWS
 from ala.report import rows, slides, style
 from ala.report.run import Run, share
 
@@ -170,6 +171,5 @@ def training_table(run: Run, model: str) -> pd.DataFrame:
 def _switches(row: str, run: Run) -> str:
     if row not in run.settings.ablations:
         return rows.LABELS[row]
-    parts = run.settings.ablations[row]
-    words = [name for name, switched_on in (("AEA", parts.aea), ("SBN", parts.sbn)) if switched_on]
+    words = [name.upper() for name, switched_on in ROWS[row].items() if switched_on]
     return f"{rows.LABELS[row]} {' + '.join(words) or 'neither'}"

@@ -56,7 +56,7 @@ def record(run: Run, store: Path, models: Path, maps: Path, scores: Path, root: 
             **({"mark": run.mark} if run.mark is not None else {}),
             **_commit(root),
             "lock_file_sha256": sha256(root / LOCK) if (root / LOCK).is_file() else None,
-            "settings_sha256": hashlib.sha256(run.settings.model_dump_json().encode()).hexdigest(),
+            "settings_sha256": hashlib.sha256(run.settings.model_dump_json(exclude={"inputs"}).encode()).hexdigest(),
             "data": {key: run.data[key] for key in ("photos", "classes", "excluded_ids") if key in run.data},
             "data_sha256": {path.name: sha256(path) for path in sorted(store.glob("*.npy"))},
             "split_sha256": {name: part["sha256"] for name, part in run.splits.items() if "sha256" in part},

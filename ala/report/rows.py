@@ -42,7 +42,7 @@ def scored_as(row: str, settings: Settings) -> str:
     if row == "ala":
         return settings.main_variant
     if row in settings.ablations:
-        return variant_name(settings.ablations[row].aea, settings.ablations[row].sbn)
+        return variant_name(**ROWS[row])
     return row
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from ala.config.schema import Row
+from ala.config.schema import ROWS
 from ala.contracts import scores as contract
 from ala.report import rows, slides
 from ala.report.run import Cell, Run
@@ -111,15 +111,13 @@ def ablation(run: Run) -> pd.DataFrame:
     Below them the extensions of row (iii) that were asked for, which the slides do not have.
     """
     paper = slides.printed("ablation")
-    asked = sorted(run.settings.ablations.items(), key=lambda item: list(rows.ABLATION).index(item[0]))
-    asked += [(name, Row(aea=True, sbn=True)) for name in run.settings.extensions]
+    names = [*(row for row in rows.ABLATION if row in run.settings.ablations), *run.settings.extensions]
     lines = [
         {
             "row": row,
-            "aea": str(parts.aea).lower(),
-            "sbn": str(parts.sbn).lower(),
+            **{part: str(switched_on).lower() for part, switched_on in ROWS.get(row, ROWS["iii"]).items()},
             **summary(run, row, paper.get(row, {})),
         }
-        for row, parts in asked
+        for row in names
     ]
     return pd.DataFrame(lines, columns=["row", "aea", "sbn", *COLUMNS], dtype=object)

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
-import yaml
 
 from ala.runtime.errors import UserError
 from benchmarks.startup import MODULES, STARTED, UNTIL_FIRST_FORWARD, commands, seconds
+from tests.imports import dvc_stages
 
-STAGES = yaml.safe_load(Path("dvc.yaml").read_text())["stages"]
+STAGES = dvc_stages()
 
 
 def test_every_stage_that_asks_a_network_is_started():
-    seeded = {name for name, stage in STAGES.items() if "matrix" in stage}
+    seeded = {name for name, stage in STAGES.items() if stage["seeded"]}
     assert seeded - STARTED.keys() == {"train_abn", "extend"}  # they run the commands of others
     for stage in STARTED:
         assert f"python -m stages.{MODULES.get(stage, stage)} " in STAGES[stage]["cmd"] + " "

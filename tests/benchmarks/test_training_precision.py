@@ -52,7 +52,7 @@ def write_project(folder: Path) -> None:
     mini["data"]["input_size"] = SIDE
     mini["metrics"] |= {"step": 32, "images_per_class": 2}
     mini["train"] |= {"epochs": 2, "batch": 8}
-    mini["ala"]["sbn"] |= {"width": 8, "heads": 2, "depth": 2, "patch": 4, "fusion_map": {0: 0, 2: 1}}
+    mini["ala"]["sbn"] |= {"width": 8, "heads": 2, "depth": 2, "patch": 4, "fusion_map": [[0, 0], [2, 1]]}
     mini["ala"]["perception"] |= {"feature_layer": 2, "channels": [8], "hidden": [8]}
     mini["ala"]["single_layer"] = 2
     (folder / "params.yaml").write_text(yaml.safe_dump(params))

@@ -33,14 +33,14 @@ def test_the_projects_own_file_is_valid_and_complete():
     settings = load(PARAMS)
     assert settings.main_variant == "aea-true-sbn-true"
     assert set(settings.profiles) == {"mini", "photos", "paper", "rehearsal"}
-    assert {name: row.model_dump() for name, row in settings.ablations.items()} == ROWS
+    assert settings.ablations == list(ROWS)
     assert len(settings.seeds) >= 3
 
 
 def test_paper_profile_is_what_the_authors_ran():
     paper = load(PARAMS).profiles["paper"]
     assert (paper.data.input_size, paper.encoder.norm, paper.encoder.pretrained) == (384, "imagenet", "openai")
-    assert paper.ala.sbn.fusion_map == {0: 0, 3: 1, 6: 2, 9: 3}
+    assert paper.ala.sbn.fusion_map == [(0, 0), (3, 1), (6, 2), (9, 3)]
     assert (paper.train.lr, paper.train.batch, paper.train.clip_norm) == (5e-5, 8, 0.01)
     assert paper.ala.lambda_ab == pytest.approx(1 / 15, abs=1e-6)
     assert (paper.rise.n_masks, paper.rise.grid, paper.rise.p1) == (4000, 7, 0.5)
@@ -74,12 +74,46 @@ def test_a_learning_rate_is_a_positive_finite_number(changed, text):
         ("profile: mini", "profile: huge", "profile 'huge' does not exist; choose one of mini, photos, paper"),
         ("seeds: [0, 1, 2]", "seeds: [0, 1, 1]", "name a seed twice"),
         ("seeds: [0, 1, 2]", "seeds: []", "at least 1 item"),
-        ("i:   {aea: true,  sbn: false}", "i:   {aea: true,  sbn: true}", "ablations.i is not a row of the slides"),
+        ("ablations: [i, ii,", "ablations: [i, v,", "ablations.1: 'v': input should be 'i', 'ii', 'iii' or 'iv'"),
+        ("ablations: [i, ii,", "ablations: [i, i,", "ablations ['i', 'i', 'iii', 'iv'] name one twice"),
+        ("ablations: [i, ii, iii, iv]", "ablations: {i: {aea: true, sbn: false}}",
+         "ablations: is a mapping; write the names of the rows, which the paper defines: [i, ii, iii, iv]"),
         ("        heads: 2", "        heads: 5", "heads (5) must divide width (32)"),
         ("        patch: 8", "        patch: 7", "ala.sbn.patch (7) must divide data.input_size (80)"),
-        ("0: 0, 1: 1", "0: 0, 1: 9", "fusion_map names side blocks beyond depth (4): {1: 9}"),
-        ("{0: 0, 1: 1, 2: 2, 3: 3}", "{}", "fusion_map is empty"),
-        ("source: birdlets", "source: folder", "source folder needs root"),
+        ("[0, 0], [1, 1]", "[0, 0], [1, 9]", "fusion_map names side blocks beyond depth (4): [[1, 9]]"),
+        ("[[0, 0], [1, 1], [2, 2], [3, 3]]", "[]", "fusion_map is empty"),
+        ("[[0, 0], [1, 1], [2, 2], [3, 3]]", "{1: 0, 2: 1}",
+         "mini.ala.sbn.fusion_map: is a mapping, to which `dvc exp run -S` would only add; write it as a list of pairs:"
+         " [[1, 0], [2, 1]]"),
+        ("[0, 0], [1, 1]", "[1, 0], [1, 1]", "fusion_map: [[1, 0], [1, 1], [2, 2], [3, 3]]: names 1 twice"),
+        ("options: [[pad_type, same]]", "options: {pad_type: same}",
+         "photos.encoder.options: is a mapping, to which `dvc exp run -S` would only add; write it as a list of pairs:"
+         " [[pad_type, same]]"),
+        ("options: [[pad_type, same]]", "options: [[a, 1], [a, 2]]", "names a twice; remove one of them"),
+        ("options: [[pad_type, same]]", "options: [[checkpoint_path, /x.pth]]",
+         "checkpoint_path would read weights that no stage depends on; remove it and name the file in inputs"),
+        ("seeds: [0, 1, 2]", "seeds: 3", "seeds: 3: is no list; write [3], with dvc exp run -S 'seeds=[3]'"),
+        ("extensions: []", "extensions: lora",
+         "extensions: 'lora': is no list; write [lora], with dvc exp run -S 'extensions=[lora]'"),
+        ("kappas: [0.5, 0.75, 1.0, 1.25, 1.5]", "kappas: 0.5", "kappas: 0.5: is no list; write [0.5], with dvc exp run"
+         " -S 'profiles.mini.edge.kappas=[0.5]'"),
+        ("  data: inputs/none ", "  data: photos ", "inputs.data: 'photos': is a relative path, which names another"),
+        ("  data: inputs/none ", "  data: ~/photos ", "write the absolute path, or inputs/none for none"),
+        ("  fcam: inputs/none ", "  fcam: '/x/w.pt ' #", "inputs.fcam: '/x/w.pt ': begins or ends with a space"),
+        ("  data: inputs/none ", "  data: null #", "inputs.data: None: input should be a valid string"),
+        ("      source: folder ", "      root: /x\n      source: folder ",
+         "photos.data.root: is no setting any more; name it by inputs.data (-S 'inputs.data=\"/its/path\"')"),
+        ("      source: download ", "      archives: /x\n      source: download ",
+         "paper.data.archives: is no setting any more; name it by inputs.data"),
+        ("      kind: timm ", "      checkpoint: null\n      kind: timm ",
+         "photos.encoder.checkpoint: is no setting any more; name it by inputs.encoder"),
+        ("      backbone: resnet50", "      checkpoint: /x\n      backbone: resnet50",
+         "paper.fcam.checkpoint: is no setting any more; name it by inputs.fcam"),
+        ("      norm: clip\n      pretrain", "      norm: clip\n      pretrained: openai\n      pretrain",
+         "weights come from one place, not from pretrained and pretrain"),
+        ("      options: []\n      norm: clip\n", "      options: [[a, 1]]\n      norm: clip\n",
+         "options are for timm models; an open_clip model is chosen by its name, set options to []"),
+        ("source: birdlets", "source: download", "source download needs downloads"),
         ("train_per_species: 30", "train_per_species: 25", "must exceed data.train_per_class"),
         ("      blur_kernel: 61", "      blur_kernel: 60", "blur_kernel (60) must be odd"),
         ("      step: 160 ", "      step: 16000 ", "metrics.step (16000) exceeds the 6400 pixels"),
@@ -92,9 +126,8 @@ def test_a_learning_rate_is_a_positive_finite_number(changed, text):
         ("guided: {radius: [2, 4, 8]", "guided: {radius: []", "edge.guided.radius: []: list should have at least"),
         ("aea: true ", "aeaa: true ", "aeaa: unknown setting"),
         ("    rise: {n_masks: 500,", "    rise: {", "profiles.mini.rise.n_masks: is missing"),
-        ("checkpoint: null   ", "pretrained: x\n      checkpoint: y #", "weights come from one place"),
         ("      pretrain: {", "      random_weights: true\n      pretrain: {", "not from pretrain and random_weights"),
-        ("kind: timm\n", "kind: timm\n      random_weights: true\n", "random_weights rehearse an open_clip model"),
+        ("kind: timm ", "random_weights: true\n      kind: timm ", "random_weights rehearse an open_clip model"),
         ("pretrained: openai ", "random_weights: true #", "rehearse on drawn birds, not on data.source download"),
     ],
 )  # fmt: skip

@@ -25,12 +25,21 @@ from ala.data.verify import Facts, verify
 from ala.runtime.errors import UserError
 from ala.runtime.files import scratch_folder
 
-COMMON: dict[str, Any] = {"split_seed": 0, "train_per_class": 2, "mask_threshold": 127, "input_size": 24}
+COMMON: dict[str, Any] = {
+    "split_seed": 0,
+    "train_per_class": 2,
+    "at_most": None,
+    "exclude": [],
+    "mask_threshold": 127,
+    "object_levels": None,
+    "background_levels": [],
+    "orientation": None,
+    "input_size": 24,
+}
 READING = Reading(threshold=127, object_levels=None, background_levels=(), orientation=None)
 
 
-def folder(root: Path | str) -> Data:
-    return Data(source="folder", root=str(root), **COMMON)
+FOLDER = Data(source="folder", **COMMON)
 
 
 def checked(index: CubIndex) -> Facts:
@@ -45,7 +54,7 @@ def test_copies_what_the_lists_name(cub: Path, tmp_path: Path) -> None:
     (cub / "reflections.txt").write_text("3\n")
     (cub / "README.md").write_text("not part of the layout")
     out = tmp_path / "data" / "dataset"
-    facts = prepare(folder(cub), out, "photos")
+    facts = prepare(FOLDER, out, cub)
     assert facts == checked(read_cub(cub)) == checked(read_cub(out))
     left_out = {"README.md", "images/001.Wren/bird_0001_rgb.jpg"}
     assert tree(out) == {name: content for name, content in tree(cub).items() if name not in left_out}
@@ -58,7 +67,7 @@ def test_brings_the_archives_layout_to_one_folder(cub: Path, tmp_path: Path, poi
     top.mkdir()
     shutil.copytree(cub, top / "CUB_200_2011")
     (top / "CUB_200_2011" / "segmentations").rename(top / "segmentations")
-    prepare(folder(top if point_at == "top" else top / "CUB_200_2011"), tmp_path / "out", "photos")
+    prepare(FOLDER, tmp_path / "out", top if point_at == "top" else top / "CUB_200_2011")
     expected = tree(cub)
     del expected["images/001.Wren/bird_0001_rgb.jpg"]
     assert tree(tmp_path / "out") == expected
@@ -93,24 +102,28 @@ def test_bad_folders_leave_nothing(cub: Path, tmp_path: Path, case: str, before:
     """Without an earlier data set there is none afterwards; an earlier one stays as it was."""
     out = tmp_path / "data" / "dataset"
     if before:
-        prepare(folder(cub), out, "photos")
+        prepare(FOLDER, out, cub)
     was = tree(out)
     damage, message = DAMAGE[case]
     damage(cub)
     with pytest.raises(UserError, match=message) as caught:
-        prepare(folder(cub), out, "photos")
+        prepare(FOLDER, out, cub)
     assert "\n" not in str(caught.value)
     assert tree(out) == was
     assert out.exists() == before
     assert not out.parent.exists() or [file.name for file in out.parent.iterdir()] == ["dataset"] * before
 
 
-def test_missing_root_names_the_setting(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"nowhere' is no folder; set profiles\.photos\.data\.root"):
-        prepare(folder(tmp_path / "nowhere"), tmp_path / "out", "photos")
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(UserError, match=r"holds no images\.txt.* set profiles\.photos\.data\.root"):
-        prepare(folder(tmp_path / "empty"), tmp_path / "out", "photos")
+def test_a_missing_data_set_names_the_setting(tmp_path: Path) -> None:
+    for given, message in (
+        (None, "inputs.data is inputs/none, but data.source folder reads a data set"),
+        (tmp_path / "nowhere", "nowhere is no folder"),
+        (tmp_path, r"holds no images\.txt, so it is no data set in CUB-200-2011 layout"),
+    ):
+        with pytest.raises(
+            UserError, match=message + r"; name it by its absolute path, -S 'inputs\.data=\"/.../DIR\"'"
+        ):
+            prepare(FOLDER, tmp_path / "out", given)
     assert not (tmp_path / "out").exists()
 
 
@@ -122,14 +135,14 @@ def test_root_inside_the_output_is_refused(cub: Path, tmp_path: Path, inside: st
     cub.rename(out / "sub")
     root = out / inside
     with pytest.raises(UserError, match=r"lies in .*, which this stage writes"):
-        prepare(folder(root), out, "photos")
+        prepare(FOLDER, out, root)
     assert (out / "sub" / "images.txt").exists()
 
 
 def test_small_disk(cub: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(disk.shutil, "disk_usage", lambda _: SimpleNamespace(free=1000))
     with pytest.raises(UserError, match=r"1,000 bytes free, a copy of .*cub needs"):
-        prepare(folder(cub), tmp_path / "out", "photos")
+        prepare(FOLDER, tmp_path / "out", cub)
     assert not (tmp_path / "out").exists()
 
 
@@ -143,7 +156,7 @@ def test_disk_full_while_copying(cub: Path, tmp_path: Path, monkeypatch: pytest.
 
     monkeypatch.setattr(module.shutil, "copyfile", full)
     with pytest.raises(UserError, match=r"bird_0009\.jpg cannot be copied .*No space left"):
-        prepare(folder(cub), tmp_path / "data" / "out", "photos")
+        prepare(FOLDER, tmp_path / "data" / "out", cub)
     assert list((tmp_path / "data").iterdir()) == []
 
 
@@ -171,8 +184,8 @@ def packed(cub: Path, tmp_path: Path) -> Data:
 
 
 def test_archives_give_the_same_data_set_as_the_folder(packed: Data, cub: Path, tmp_path: Path) -> None:
-    facts = prepare(packed, tmp_path / "data" / "dataset", "paper", tmp_path / "downloads")
-    assert facts == prepare(folder(cub), tmp_path / "copy", "photos")
+    facts = prepare(packed, tmp_path / "data" / "dataset", downloads=tmp_path / "downloads")
+    assert facts == prepare(FOLDER, tmp_path / "copy", cub)
     assert tree(tmp_path / "data" / "dataset") == tree(tmp_path / "copy")
     assert [file.name for file in (tmp_path / "data").iterdir()] == ["dataset"]  # nothing unpacked is left
     assert sorted(file.name for file in (tmp_path / "downloads").iterdir()) == ["birds.tgz", "masks.tgz"]
@@ -181,24 +194,35 @@ def test_archives_give_the_same_data_set_as_the_folder(packed: Data, cub: Path, 
 def test_a_failed_unpack_leaves_nothing(packed: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(archives, "MAX_FILES", 12)
     with pytest.raises(UserError, match="unpacks to more than 12 files"):
-        prepare(packed, tmp_path / "data" / "dataset", "paper", tmp_path / "downloads")
+        prepare(packed, tmp_path / "data" / "dataset", downloads=tmp_path / "downloads")
     assert list((tmp_path / "data").iterdir()) == []
 
 
 def test_archives_in_another_folder(packed: Data, cub: Path, tmp_path: Path) -> None:
     (tmp_path / "downloads").rename(tmp_path / "mine")
-    data = packed.model_copy(update={"archives": str(tmp_path / "mine")})
-    prepare(data, tmp_path / "data" / "dataset", "paper", tmp_path / "downloads")
+    prepare(packed, tmp_path / "data" / "dataset", tmp_path / "mine", tmp_path / "downloads")
     assert (tmp_path / "data" / "dataset" / "images.txt").read_bytes() == (cub / "images.txt").read_bytes()
     assert not (tmp_path / "downloads").exists()
 
 
+def test_a_folder_of_one_archive_tells_of_the_other(packed: Data, tmp_path: Path) -> None:
+    (tmp_path / "downloads" / "masks.tgz").unlink()
+    with pytest.raises(
+        UserError, match=r"downloads lacks masks\.tgz .*; put them there, or set inputs.data to inputs/none"
+    ):
+        prepare(packed, tmp_path / "out", tmp_path / "downloads", tmp_path / "elsewhere")
+
+
+def test_a_folder_of_neither_is_no_reason_to_download(packed: Data, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match=r"empty holds no images\.txt, birds\.tgz or masks\.tgz"):
+        prepare(packed, tmp_path / "out", tmp_path / "empty", tmp_path / "downloads")
+
+
 def test_an_unpacked_tree_in_place_of_a_download(packed: Data, cub: Path, tmp_path: Path) -> None:
     shutil.rmtree(tmp_path / "downloads")
-    facts = prepare(packed.model_copy(update={"root": str(cub)}), tmp_path / "out", "paper", tmp_path / "downloads")
+    facts = prepare(packed, tmp_path / "out", cub, tmp_path / "downloads")
     assert facts == checked(read_cub(cub))
-    with pytest.raises(ValueError, match="root and archives are both set"):
-        Data.model_validate(packed.model_dump() | {"root": "a", "archives": "b"})
 
 
 @pytest.mark.parametrize(
@@ -212,11 +236,10 @@ def test_another_data_set_than_expected(
     packed: Data, cub: Path, tmp_path: Path, expected: Expected, message: str
 ) -> None:
     """Sound by itself, yet with classes missing: told from the lists, before a photo is opened."""
-    by_root = packed.model_copy(update={"root": str(cub), "expected": expected})
-    by_archive = packed.model_copy(update={"expected": expected})
-    for data, named in ((by_root, str(cub)), (by_archive, "masks.tgz: CUB_200_2011 ")):
+    data = packed.model_copy(update={"expected": expected})
+    for given, named in ((cub, str(cub)), (None, "masks.tgz: CUB_200_2011 ")):
         with pytest.raises(UserError, match=message) as caught:
-            prepare(data, tmp_path / "data" / "dataset", "paper", tmp_path / "downloads")
+            prepare(data, tmp_path / "data" / "dataset", given, tmp_path / "downloads")
         assert named in str(caught.value)
     assert not (tmp_path / "data" / "dataset").exists()
 
@@ -227,7 +250,7 @@ def test_archives_of_another_data_set(packed: Data, tmp_path: Path) -> None:
     other.write_text("rose")
     downloads = [_archived(tmp_path / "downloads" / f"{name}.tgz", (other, "flowers.txt")) for name in "ab"]
     with pytest.raises(UserError, match=r"a\.tgz and .*b\.tgz: .*images\.txt does not exist"):
-        prepare(packed.model_copy(update={"downloads": downloads}), tmp_path / "out", "paper", tmp_path / "downloads")
+        prepare(packed.model_copy(update={"downloads": downloads}), tmp_path / "out", downloads=tmp_path / "downloads")
     assert not (tmp_path / "out").exists()
 
 
@@ -239,7 +262,7 @@ def test_a_damaged_photo_in_an_archive_is_named_by_its_place_there(packed: Data,
     with pytest.raises(
         UserError, match=r"masks\.tgz: photo CUB_200_2011/images/001\.Wren/bird_0002\.jpg does not decode"
     ):
-        prepare(packed.model_copy(update={"downloads": downloads}), tmp_path / "out", "paper", tmp_path / "downloads")
+        prepare(packed.model_copy(update={"downloads": downloads}), tmp_path / "out", downloads=tmp_path / "downloads")
 
 
 _KILLED = """
@@ -252,7 +275,7 @@ def killed(archive, folder):
     unpack(archive, folder)
     os.kill(os.getpid(), signal.SIGKILL)
 prepare.unpack = killed
-prepare.prepare(Data.model_validate_json(sys.argv[1]), Path(sys.argv[2]), "paper", Path(sys.argv[3]))
+prepare.prepare(Data.model_validate_json(sys.argv[1]), Path(sys.argv[2]), downloads=Path(sys.argv[3]))
 """
 
 
@@ -265,7 +288,7 @@ def test_a_killed_unpack_is_done_again(packed: Data, cub: Path, tmp_path: Path) 
     (left / "CUB_200_2011" / "images.txt").write_text("1 damaged.jpg\n")
     with scratch_folder(out.parent, module.SCRATCH) as foreign:
         assert not left.exists()
-        prepare(packed, out, "paper", downloads)
+        prepare(packed, out, downloads=downloads)
         assert sorted(file.name for file in out.parent.iterdir()) == sorted([foreign.name, "dataset"])
     assert tree(out) == {name: data for name, data in tree(cub).items() if not name.endswith("_rgb.jpg")}
 
@@ -273,16 +296,17 @@ def test_a_killed_unpack_is_done_again(packed: Data, cub: Path, tmp_path: Path) 
 def test_no_room_to_unpack(packed: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(disk.shutil, "disk_usage", lambda _: SimpleNamespace(free=1000))
     with pytest.raises(UserError, match="1,000 bytes free, unpacking needs"):
-        prepare(packed, tmp_path / "data" / "dataset", "paper", tmp_path / "downloads")
+        prepare(packed, tmp_path / "data" / "dataset", downloads=tmp_path / "downloads")
     assert list((tmp_path / "data").iterdir()) == []
 
 
 def test_images_are_left_out_of_lists_and_folders(cub: Path, tmp_path: Path, packed: Data) -> None:
     (cub / "reflections.txt").write_text("\n".join(f"{key} 0" for key in range(1, 16)))
-    for key, source in enumerate((folder(cub), packed.model_copy(update={"expected": Expected(photos=15, classes=3)}))):
+    whole = packed.model_copy(update={"expected": Expected(photos=15, classes=3)})
+    for key, (source, given) in enumerate(((FOLDER, cub), (whole, None))):
         out = tmp_path / f"out-{key}"
         settings = source.model_copy(update={"exclude": [2], "train_per_class": 1})
-        facts = prepare(settings, out, "photos", tmp_path / "downloads")
+        facts = prepare(settings, out, given, tmp_path / "downloads")
         assert (facts.photos, facts.excluded) == (14, (2,))
         assert (facts.metrics()["excluded"], facts.metrics()["excluded_ids"]) == (1, [2])
         assert read_cub(out).frame.equals(read_cub(cub, [2]).frame)
@@ -296,10 +320,10 @@ def test_images_are_left_out_of_lists_and_folders(cub: Path, tmp_path: Path, pac
 def test_birdlets_are_left_out(tmp_path: Path) -> None:
     birdlets = {"species": 2, "train_per_species": 3, "test_per_species": 2, "clutter": 0.4, "seed": 0}
     data = Data.model_validate({"source": "birdlets", "birdlets": birdlets, **COMMON})
-    prepare(data, tmp_path / "all", "mini")
+    prepare(data, tmp_path / "all")
     gone = {row.image_id: row for row in read_cub(tmp_path / "all").frame.itertuples()}
     key = next(key for key, row in gone.items() if not row.is_train)
-    facts = prepare(data.model_copy(update={"exclude": [key]}), tmp_path / "some", "mini")
+    facts = prepare(data.model_copy(update={"exclude": [key]}), tmp_path / "some")
     assert (facts.photos, facts.excluded) == (9, (key,))
     assert read_cub(tmp_path / "some").frame.equals(read_cub(tmp_path / "all", [key]).frame)
     whole, some = tree(tmp_path / "all"), tree(tmp_path / "some")
@@ -316,11 +340,11 @@ def test_what_only_evaluation_needs_is_told_by_the_first_stage(cub: Path, tmp_pa
         taken = {int((step + 0.5) * len(mask) / 24) for step in range(24)}  # rows that are left at 24 x 24
         mask[next(row for row in range(10, 18) if row not in taken), 12] = 255
         Image.fromarray(mask).save(cub / f"segmentations/001.Wren/bird_{key:04d}.png")
-    data = folder(cub)
+    data = FOLDER
     with pytest.raises(UserError, match=r"bird_0002\.png .* raise data\.input_size \(2 such files\)"):
-        prepare(data, tmp_path / "out", "photos")
+        prepare(data, tmp_path / "out", cub)
     # val then keeps image 2, test 4 and 15
     few = data.model_copy(update={"at_most": AtMost(train=2, val=1, test=2)})
     with pytest.raises(UserError, match=r"bird_0002\.png .* or leave out: data\.exclude: \[2\]$"):
-        prepare(few, tmp_path / "out", "photos")
-    assert prepare(data.model_copy(update={"input_size": 300}), tmp_path / "out", "photos").photos == 15
+        prepare(few, tmp_path / "out", cub)
+    assert prepare(data.model_copy(update={"input_size": 300}), tmp_path / "out", cub).photos == 15

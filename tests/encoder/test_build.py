@@ -28,7 +28,9 @@ TRAINING = {"pairs": 2, "epochs": 1, "batch": 2, "lr": 1e-3, "weight_decay": 0.0
 
 
 def settings(**values) -> Encoder:
-    return Encoder.model_validate({"kind": "open_clip", "name": "birdlet-clip", "norm": "clip", **values})
+    return Encoder.model_validate(
+        {"kind": "open_clip", "name": "birdlet-clip", "options": [], "norm": "clip", **values}
+    )
 
 
 def trainer(config, preprocessing):
@@ -90,7 +92,7 @@ def test_another_size_comes_back_too(tmp_path):
 
 
 def test_a_clip_file_gives_prompts_and_its_hash(clip_file):
-    encoder = build_encoder(settings(name="ViT-B-16", checkpoint=str(clip_file)), 16, 2, NAMES)
+    encoder = build_encoder(settings(name="ViT-B-16"), 16, 2, NAMES, file=clip_file)
     assert encoder.source["texts"][0] == ["a photo of a Red Bird, a type of bird."]
     assert encoder.source["sha256"] == sha256(clip_file)
     model = open_clip.CLIP(**read_config("ViT-B-16"))
@@ -102,7 +104,7 @@ def test_a_clip_file_gives_prompts_and_its_hash(clip_file):
 
 
 def test_the_folder_holds_the_image_tower_and_class_texts_alone(clip_file, tmp_path):
-    save_encoder(build_encoder(settings(name="ViT-B-16", checkpoint=str(clip_file)), 16, 2, NAMES), tmp_path / "out")
+    save_encoder(build_encoder(settings(name="ViT-B-16"), 16, 2, NAMES, file=clip_file), tmp_path / "out")
     files = {path.name: path for path in (tmp_path / "out").iterdir()}
     assert sorted(files) == ["encoder.json", "encoder.safetensors", "text_features.safetensors"]
     whole, kept = load_file(clip_file), load_file(files["encoder.safetensors"])
@@ -139,10 +141,10 @@ def test_a_file_of_openais_form_is_read_and_gets_quick_gelu(clip_file, small_vit
     numbers = {"input_resolution": 224, "context_length": 77, "vocab_size": 49408}
     state = {name: value.half() for name, value in load_file(clip_file).items()}
     torch.save(state | {name: torch.tensor(value) for name, value in numbers.items()}, tmp_path / "openai.pt")
-    encoder = build_encoder(settings(name="ViT-B-16", checkpoint=str(tmp_path / "openai.pt")), 16, 2, NAMES)
+    encoder = build_encoder(settings(name="ViT-B-16"), 16, 2, NAMES, file=tmp_path / "openai.pt")
     assert {type(block.mlp.gelu).__name__ for block in encoder.blocks} == {"QuickGELU"}
     assert encoder.weights()["conv1.weight"].dtype == torch.float32
-    plain = build_encoder(settings(name="ViT-B-16", checkpoint=str(clip_file)), 16, 2, NAMES)
+    plain = build_encoder(settings(name="ViT-B-16"), 16, 2, NAMES, file=clip_file)
     assert {type(block.mlp.gelu).__name__ for block in plain.blocks} == {"GELU"}
 
 
@@ -162,7 +164,7 @@ def test_random_weights_are_always_the_same_and_say_so(small_vit_b_16, tmp_path)
 
 
 def test_trained_weights_have_no_mark(clip_file, tmp_path):
-    save_encoder(build_encoder(settings(name="ViT-B-16", checkpoint=str(clip_file)), 16, 2, NAMES), tmp_path)
+    save_encoder(build_encoder(settings(name="ViT-B-16"), 16, 2, NAMES, file=clip_file), tmp_path)
     assert mark(json.loads((tmp_path / "encoder.json").read_text())) is None
 
 
@@ -171,7 +173,7 @@ def test_without_network_the_remedy_is_a_file(monkeypatch):
         raise ConnectionError("no route to host\nmore lines")
 
     monkeypatch.setattr(open_clip, "download_pretrained", fail)
-    with pytest.raises(UserError, match=r"could not be downloaded \(no route to host\).*encoder\.checkpoint") as error:
+    with pytest.raises(UserError, match=r"could not be downloaded \(no route to host\).*inputs\.encoder") as error:
         build_encoder(settings(name="ViT-B-16", pretrained="openai"), 224, 14, NAMES)
     assert "\n" not in str(error.value)
 
@@ -186,12 +188,12 @@ def test_without_network_the_remedy_is_a_file(monkeypatch):
         ({"random_weights": True}, "birdlet-clip has no text tower and tokeniser of OpenAI's form"),
         ({"name": "ViT-B-16"}, "would keep random weights"),
         ({"name": "ViT-B-16", "pretrained": "nobody"}, "no weights 'nobody' for ViT-B-16; it has openai"),
-        ({"name": "ViT-B-16", "checkpoint": "none.safetensors"}, r"none\.safetensors does not exist"),
-        ({"name": "birdlet-clip", "checkpoint": "x.safetensors"}, "has no text tower and tokeniser of OpenAI's form"),
-        ({"name": "birdlet-clip", "options": {"a": 1}}, r"encoder\.options: .* for timm models"),
+        ({"name": "../configs/birdlet-clip"}, "is neither in ala/encoder/configs"),  # no file that DVC does not see
         ({"pretrain": TRAINING}, "needs captioned drawings"),
-        ({"kind": "timm", "name": "test_resnet"}, r"encoder\.checkpoint is null"),
-        ({"kind": "timm", "name": "test_resnet", "checkpoint": "none.pt"}, r"none\.pt does not exist"),
+        (
+            {"kind": "timm", "name": "test_resnet"},
+            "inputs.encoder is inputs/none, so test_resnet would keep random weights",
+        ),
     ],
 )
 def test_settings_that_give_no_encoder(small_vit_b_16, values, message):
@@ -200,19 +202,39 @@ def test_settings_that_give_no_encoder(small_vit_b_16, values, message):
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"name": "ViT-B-16"}, r"none\.pt does not exist"),
+        ({"name": "birdlet-clip"}, "has no text tower and tokeniser of OpenAI's form"),
+        ({"kind": "timm", "name": "test_resnet"}, r"none\.pt does not exist"),
+    ],
+)
+def test_files_that_give_no_encoder(small_vit_b_16, tmp_path, values, message):
+    with pytest.raises(UserError, match=message):
+        build_encoder(settings(**values), 80, 10, NAMES, file=tmp_path / "none.pt")
+
+
+def test_a_file_takes_the_place_of_a_download(clip_file, monkeypatch):
+    monkeypatch.setattr(open_clip, "download_pretrained", lambda offered: pytest.fail("downloaded"))
+    encoder = build_encoder(settings(name="ViT-B-16", pretrained="openai"), 16, 2, NAMES, file=clip_file)
+    assert (encoder.source["pretrained"], encoder.source["sha256"]) == (None, sha256(clip_file))
+    assert {type(block.mlp.gelu).__name__ for block in encoder.blocks} == {"GELU"}  # the file's form decides
+
+
 def test_a_clip_file_of_another_architecture(clip_file):
     weights = load_file(clip_file)
     weights["visual.conv1.weight"] = torch.zeros(16, 3, 4, 4)
     save_file(weights, clip_file)
     with pytest.raises(UserError, match=r"clip\.safetensors does not fit .* ViT-B-16: visual\.conv1\.weight has"):
-        build_encoder(settings(name="ViT-B-16", checkpoint=str(clip_file)), 16, 2, NAMES)
+        build_encoder(settings(name="ViT-B-16"), 16, 2, NAMES, file=clip_file)
 
 
 def test_a_convolutional_encoder_comes_back(tmp_path):
     torch.manual_seed(0)
     path = tmp_path / "cnn.safetensors"
     save_file(timm.create_model("test_resnet", num_classes=5).state_dict(), path)
-    built = build_encoder(settings(kind="timm", name="test_resnet", checkpoint=str(path), norm="half"), 64, 8, NAMES)
+    built = build_encoder(settings(kind="timm", name="test_resnet", norm="half"), 64, 8, NAMES, file=path)
     assert built.source == {"name": "test_resnet", "norm": "half", "file": "cnn.safetensors", "sha256": sha256(path)}
     save_encoder(built, tmp_path / "out")
     loaded = load_encoder(tmp_path / "out")

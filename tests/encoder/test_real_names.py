@@ -103,13 +103,13 @@ def checkpoint_of(name: str, path: Path) -> Path:
 )
 def test_weights_of_another_model_are_one_sentence(tmp_path, other, misfit):
     path = checkpoint_of(other, tmp_path / "weights.safetensors")
-    settings = Encoder(kind="open_clip", name=NAME, checkpoint=str(path), norm="imagenet")
+    settings = Encoder(kind="open_clip", name=NAME, options=[], norm="imagenet")
     expected = (
         rf"^{path} does not fit the open_clip model ViT-B-16: {misfit}; give weights of this architecture or"
         r" change encoder\.name$"
     )
     with torch.device("meta"), pytest.raises(UserError, match=expected):
-        load_clip(settings)
+        load_clip(settings, path)
 
 
 @pytest.mark.parametrize("name", ["RN50", "RN50x4"])
@@ -118,9 +118,9 @@ def test_a_resnet_tower_is_refused_in_words(tmp_path, name):
     with torch.device("meta"), pytest.raises(UserError, match=sentence):
         random_clip(name)
     path = checkpoint_of(name, tmp_path / "weights.safetensors")
-    settings = Encoder(kind="open_clip", name=name, checkpoint=str(path), norm="imagenet")
+    settings = Encoder(kind="open_clip", name=name, options=[], norm="imagenet")
     with torch.device("meta"), pytest.raises(UserError, match=sentence):
-        build_encoder(settings, 384, 24, ["001.Red_Bird"])
+        build_encoder(settings, 384, 24, ["001.Red_Bird"], file=path)
 
 
 def test_the_tower_alone_is_kept_under_open_clips_names():

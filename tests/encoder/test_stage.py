@@ -49,9 +49,10 @@ def change(tmp_path, monkeypatch):
     settings = yaml.safe_load((PROJECT / "params.yaml").read_text())
     monkeypatch.chdir(tmp_path)
 
-    def write(profile: str, **values) -> None:
+    def write(profile: str, file: str = "", **values) -> None:
         settings["profile"] = profile
         settings["profiles"][profile]["encoder"].update(values)
+        settings["inputs"]["encoder"] = str(tmp_path / file) if file else "inputs/none"
         Path("params.yaml").write_text(yaml.safe_dump(settings))
 
     return write
@@ -82,7 +83,7 @@ def test_the_miniature_pretrains_and_keeps_one_text_per_species(change):
 def test_a_convolutional_encoder_has_no_zero_shot_accuracy(change, tmp_path):
     torch.manual_seed(0)
     save_file(timm.create_model("test_resnet").state_dict(), tmp_path / "cnn.safetensors")
-    change("photos", name="test_resnet", checkpoint="cnn.safetensors", options={})
+    change("photos", "cnn.safetensors", name="test_resnet", options=[])
     write_store(Path("data/store/224"), 224, ["001.A", "002.B"], 2)
     result = run()
     assert result.exit_code == 0, result.output
@@ -91,15 +92,15 @@ def test_a_convolutional_encoder_has_no_zero_shot_accuracy(change, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("values", "message"),
+    ("file", "message"),
     [
-        ({"checkpoint": "none.safetensors"}, "none.safetensors does not exist"),
-        ({"checkpoint": "broken.safetensors"}, "broken.safetensors is no readable safetensors file"),
-        ({"checkpoint": None}, "encoder.checkpoint is null"),
+        ("none.safetensors", "none.safetensors does not exist"),
+        ("broken.safetensors", "broken.safetensors is no readable safetensors file"),
+        ("", "inputs.encoder is inputs/none"),
     ],
 )
-def test_bad_input_is_one_sentence_and_leaves_nothing(change, values, message):
-    change("photos", **values)
+def test_bad_input_is_one_sentence_and_leaves_nothing(change, file, message):
+    change("photos", file)
     Path("broken.safetensors").write_bytes(b"half a file")
     write_store(Path("data/store/224"), 224, ["001.A", "002.B"], 2)
     result = run()

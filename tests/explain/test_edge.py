@@ -5,8 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ala.config.schema import Edge
+from ala.config import load
 from ala.explain.edge import attended, edges, grey, regions, threshold
+from tests.imports import ROOT
+
+EDGE = load(ROOT / "params.yaml").profiles["mini"].edge
 
 SIDE = 24
 
@@ -64,7 +67,7 @@ def test_where_no_region_is_left_the_photo_is_one() -> None:
 @pytest.mark.parametrize("kappa", [0.5, 1.0, 1.5])
 @pytest.mark.parametrize("seed", range(4))
 def test_regions_stay_by_their_mean(kappa: float, seed: int) -> None:
-    settings = Edge(tiny=0.01)
+    settings = EDGE.model_copy(update={"tiny": 0.01})
     photo = square(noise=25, seed=seed)
     importance = np.random.default_rng(seed).random((SIDE, SIDE)).astype(np.float32) ** 2
     importance[9:15, 9:15] += 1
@@ -79,7 +82,7 @@ def test_regions_stay_by_their_mean(kappa: float, seed: int) -> None:
 
 
 def test_a_closed_contour_parts_object_and_ground() -> None:
-    found = edges(square(), Edge())
+    found = edges(square(), EDGE)
     owner = regions(~found, 0.001)
     assert owner.max() == 1
     inside, outside = owner[12, 12], owner[1, 1]
@@ -93,13 +96,16 @@ def test_a_closed_contour_parts_object_and_ground() -> None:
 
 def test_thresholds_follow_the_median() -> None:
     """The same contrast is an edge in a dark photo and none in a bright one: the median is 10 or 200 times 1.33."""
-    assert edges(square(10, 40), Edge()).any()
-    assert not edges(square(200, 230), Edge()).any()
-    assert edges(square(200, 230), Edge(low=0.1, high=0.2)).any()
+    assert edges(square(10, 40), EDGE).any()
+    assert not edges(square(200, 230), EDGE).any()
+    assert edges(square(200, 230), EDGE.model_copy(update={"low": 0.1, "high": 0.2})).any()
 
 
 def test_edges_grow_by_the_square() -> None:
-    thin, thick = edges(square(), Edge(dilate=1)), edges(square(), Edge(dilate=3))
+    thin, thick = (
+        edges(square(), EDGE.model_copy(update={"dilate": 1})),
+        edges(square(), EDGE.model_copy(update={"dilate": 3})),
+    )
     grown = np.zeros_like(thin)
     for y, x in np.argwhere(thin):
         grown[max(y - 1, 0) : y + 2, max(x - 1, 0) : x + 2] = True
@@ -110,7 +116,7 @@ def test_attention_on_the_ground_is_removed_and_nothing_is_added() -> None:
     importance = np.zeros((SIDE, SIDE), np.float32)
     importance[8:16, 8:16] = 1
     importance[0:4, 0:6] = 0.9  # over-attention in a corner
-    stays = attended(importance, square(), 1.0, Edge())
+    stays = attended(importance, square(), 1.0, EDGE)
     assert stays[9:15, 9:15].all()
     assert not stays[0:4, 0:6].any()
 
@@ -118,8 +124,8 @@ def test_attention_on_the_ground_is_removed_and_nothing_is_added() -> None:
 def test_a_photo_without_edges_is_one_region_below_its_own_threshold() -> None:
     importance = np.random.default_rng(0).random((SIDE, SIDE)).astype(np.float32)
     flat = np.full((SIDE, SIDE), 90.0)
-    assert not attended(importance, flat, 1.0, Edge()).any()
-    assert attended(importance, flat, 0.5, Edge()).all()
+    assert not attended(importance, flat, 1.0, EDGE).any()
+    assert attended(importance, flat, 0.5, EDGE).all()
 
 
 def test_grey_is_pillows() -> None:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ala.config.schema import Edge
+from ala.config import load
 from ala.explain.edge import threshold
 from ala.explain.refine import edge, guided, guided_filter, largest, original
+from tests.imports import ROOT
+
+EDGE = load(ROOT / "params.yaml").profiles["mini"].edge
 
 SIDE = 20
 
@@ -31,7 +34,7 @@ def maps() -> np.ndarray:
 
 
 def test_edge_cuts_at_the_threshold_of_the_original(maps, photos) -> None:
-    fixed = edge(maps, photos, 1.0, Edge())
+    fixed = edge(maps, photos, 1.0, EDGE)
     before = original(maps, photos)
     np.testing.assert_array_equal(before.importance, maps)
     assert not (fixed.foreground & ~before.foreground).any()  # it only removes
@@ -56,7 +59,7 @@ def test_constant_maps_predict_nothing_under_any_fix(photos) -> None:
     for level in (0.0, 0.25):
         constant = np.full((2, SIDE, SIDE), level, np.float32)
         np.testing.assert_array_equal(largest(constant, photos).importance, constant)
-        for fixed in (largest(constant, photos), edge(constant, photos, 1.0, Edge()), original(constant, photos)):
+        for fixed in (largest(constant, photos), edge(constant, photos, 1.0, EDGE), original(constant, photos)):
             assert not fixed.foreground.any()
             assert np.isfinite(fixed.importance).all()
 

@@ -23,7 +23,7 @@ def model_of(request):
 
     profile = load("params.yaml").active
     sbn = profile.ala.sbn.model_copy(
-        update={"width": 8, "heads": 2, "depth": 3, "queries": 5, "patch": 4, "fusion_map": {0: 0, 2: 1, 3: 3}}
+        update={"width": 8, "heads": 2, "depth": 3, "queries": 5, "patch": 4, "fusion_map": [(0, 0), (2, 1), (3, 3)]}
     )
 
     def make(variant="aea-true-sbn-true"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from safetensors.torch import save_file
 from typer import Typer
 from typer.testing import CliRunner, Result
 
+from ala.config.schema import NOTHING
 from tests.data.conftest import write_cub
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -35,9 +36,9 @@ COMMANDS = [
 
 #: The miniature, smaller still, on a folder of 15 photos and an encoder with random weights.
 CHANGES: dict[str, Any] = {
-    "data": {"source": "folder", "birdlets": None, "root": "photos", "train_per_class": 2, "input_size": SIDE},
-    "encoder": {"kind": "timm", "name": "test_resnet", "checkpoint": "weights.safetensors", "pretrain": None},
-    "ala.sbn": {"width": 8, "heads": 2, "depth": 2, "patch": 8, "fusion_map": {1: 0, 2: 1}},
+    "data": {"source": "folder", "birdlets": None, "train_per_class": 2, "input_size": SIDE},
+    "encoder": {"kind": "timm", "name": "test_resnet", "pretrain": None},
+    "ala.sbn": {"width": 8, "heads": 2, "depth": 2, "patch": 8, "fusion_map": [[1, 0], [2, 1]]},
     "ala.perception": {"feature_layer": 2, "channels": [8], "hidden": [8]},
     "abn.perception": {"feature_layer": 2, "channels": [8], "hidden": [8]},
     "ala": {"single_layer": 2}, "abn": {"layer": 2}, "layers": {"abn": [2]},
@@ -78,8 +79,12 @@ class World:
         (self / name).write_text(text.replace(old, new, 1))
 
     def set(self, place: str, value: Any) -> None:
-        """Change one setting of the profile, such as `data.root`."""
+        """Change one setting of the profile, such as `train.lr`."""
         change(self / "params.yaml", {place.rpartition(".")[0]: {place.rpartition(".")[2]: value}})
+
+    def give(self, **files: str | None) -> None:
+        """Name files of the user's own by `inputs`: paths within the project, or None for none."""
+        name_inputs(self.folder, **files)
 
     def files(self) -> dict[str, str]:
         """The sha256 of every file but the state of half-done work, by name."""
@@ -100,19 +105,27 @@ def change(params: Path, changes: dict[str, dict[str, Any]]) -> None:
     params.write_text(yaml.safe_dump(settings, sort_keys=False))
 
 
-def build(folder: Path) -> Path:
-    """The sound project, from which every case is copied."""
+def name_inputs(folder: Path, **files: str | None) -> None:
+    """Put absolute paths of files in `folder` into its settings; None for none."""
+    settings = yaml.safe_load((folder / "params.yaml").read_text())
+    settings["inputs"] |= {name: NOTHING if file is None else str(folder / file) for name, file in files.items()}
+    (folder / "params.yaml").write_text(yaml.safe_dump(settings, sort_keys=False))
+
+
+def build(folder: Path, commands: Sequence[str] = COMMANDS) -> Path:
+    """The sound project, from which every case is copied, after `commands`."""
     folder.mkdir(parents=True)
     settings = yaml.safe_load((ROOT / "params.yaml").read_text())
     settings |= {"profile": "mini", "seeds": [0], "profiles": {"mini": settings["profiles"]["mini"]}}
     (folder / "params.yaml").write_text(yaml.safe_dump(settings, sort_keys=False))
     change(folder / "params.yaml", CHANGES)
+    name_inputs(folder, data="photos", encoder="weights.safetensors")
     write_cub(folder / "photos")
     torch.manual_seed(0)
     save_file(timm.create_model("test_resnet", num_classes=0).state_dict(), folder / "weights.safetensors")
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("ALA_STATE", raising=False)
-        for command in COMMANDS:
+        for command in commands:
             done = World(folder, patch).run(command)
             assert done.exit_code == 0, f"{command}: {done.output}"
     return folder
@@ -131,6 +144,7 @@ def visit(
         what came of it, and whether every file is as it was before the command.
     """
     shutil.copytree(sound, folder, symlinks=True)
+    name_inputs(folder, data="photos", encoder="weights.safetensors")
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("ALA_STATE", raising=False)
         world = World(folder, patch)

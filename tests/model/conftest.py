@@ -39,7 +39,14 @@ def encoder() -> TinyEncoder:
 @pytest.fixture
 def side() -> SideBranchSettings:
     return SideBranchSettings(
-        width=8, heads=2, depth=3, queries=5, mlp_ratio=2.0, patch=4, decoder_width=7, fusion_map={0: 0, 2: 1, 3: 3}
+        width=8,
+        heads=2,
+        depth=3,
+        queries=5,
+        mlp_ratio=2.0,
+        patch=4,
+        decoder_width=7,
+        fusion_map=[(0, 0), (2, 1), (3, 3)],
     )
 
 
@@ -59,7 +66,8 @@ def ala(side: SideBranchSettings, perception: PerceptionSettings) -> Ala:
         single_layer=2,
         predict="pb",
         lambda_ab=1 / 15,
-        schedule=Schedule(),
+        schedule=Schedule(off_epochs=1, on_epochs=1, first="off"),
+        lora=None,
     )
 
 
@@ -69,6 +77,7 @@ def abn(perception: PerceptionSettings) -> Abn:
         layer=1,
         attention=AttentionSettings(kind="sigmoid", map_dropout=0.0, hidden=6),
         perception=perception.model_copy(update={"combine": "one_plus_alpha"}),
+        predict="pb",
         lambda_ab=1.0,
     )
 

@@ -38,7 +38,7 @@ def test_taps_read_by_each_variant(ala: Ala, abn: Abn, encoder: Any) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"sbn": {"fusion_map": {0: 0, 9: 1}}}, "ala.sbn.fusion_map names tap 9, .* taps 0, 1, 2, 3"),
+        ({"sbn": {"fusion_map": [(0, 0), (9, 1)]}}, "ala.sbn.fusion_map names tap 9, .* taps 0, 1, 2, 3"),
         ({"perception": {"feature_layer": 7}}, "ala.perception.feature_layer names tap 7"),
         ({"sbn": {"patch": 5}}, r"ala.sbn.patch \(5\) does not divide the input size 16"),
     ],
@@ -57,7 +57,7 @@ ALTERNATIVES = [
     {"sbn": {"fusion_map": fusion}, "attention": {"kind": kind, "map_dropout": dropout},
      "perception": {"combine": combine, "inputs": inputs, "norm": norm}}
     for fusion, (kind, dropout), combine, inputs, norm in product(
-        [{0: 0, 2: 1, 3: 3}, "all"], [("minmax", 0.75), ("sigmoid", 0.0)],
+        [[(0, 0), (2, 1), (3, 3)], "all"], [("minmax", 0.75), ("sigmoid", 0.0)],
         ["alpha", "one_plus_alpha"], ["clip", "clip+sbn"], ["batch", "group"],
     )
 ]  # fmt: skip

@@ -140,5 +140,5 @@ def test_another_encoder(tmp_path: Path, saved: Path, clip_vit: FrozenEncoder) -
 
 def test_description_is_plain_json(saved: Path) -> None:
     blueprint = json.loads((saved / "model.json").read_text())["blueprint"]
-    assert blueprint["side"]["fusion_map"] == {"0": 0, "2": 1, "3": 3}
+    assert blueprint["side"]["fusion_map"] == [[0, 0], [2, 1], [3, 3]]
     assert blueprint["channels"] == {"0": 6, "2": 6, "3": 6}

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from ala.config.schema import Edge
+from ala.config import load
 from ala.explain import edge
 from ala.metrics import iou, localisation
+from tests.imports import ROOT
 from tests.oracles.conftest import oracle
 
 pytestmark = pytest.mark.oracle
@@ -106,6 +107,6 @@ def test_edges_are_scikit_images_canny_after_opencvs_gaussian(seed: int) -> None
     smooth = cv2.GaussianBlur(photo, (5, 5), edge.SIGMA)
     median = np.median(smooth)
     expected = canny(smooth, 0, 0.66 * median, 1.33 * median, mode="nearest")
-    found = edge.edges(photo, Edge(kappas=[1.0], low=0.66, high=1.33, dilate=1, tiny=0.001))
+    found = edge.edges(photo, load(ROOT / "params.yaml").profiles["mini"].edge.model_copy(update={"dilate": 1}))
     assert expected[4:-4, 4:-4].any()
     np.testing.assert_array_equal(found[4:-4, 4:-4], expected[4:-4, 4:-4])

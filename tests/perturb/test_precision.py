@@ -45,7 +45,7 @@ IMAGES = torch.randn(6, 3, 4, 4, generator=torch.manual_seed(1))
 
 def test_float32_is_the_model_itself() -> None:
     model = Net()
-    assert running(model, Engine(), CPU) is model
+    assert running(model, Engine(precision="fp32", compile=False), CPU) is model
 
 
 def test_bfloat16_is_close_and_sums_to_one_in_float32() -> None:
@@ -88,7 +88,7 @@ def test_auto_takes_bfloat16_where_answers_barely_move(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], shift: float, taken: bool
 ) -> None:
     monkeypatch.setattr(precision, "has_fast_bf16", lambda device: True)
-    found: Any = running(Moved(shift), Engine(precision="auto"), CPU, Photos())
+    found: Any = running(Moved(shift), Engine(precision="auto", compile=False), CPU, Photos())
     assert isinstance(found, Running) is taken
     assert ("using bfloat16" if taken else "bfloat16 is not close enough") in capsys.readouterr().err
 
@@ -96,9 +96,9 @@ def test_auto_takes_bfloat16_where_answers_barely_move(
 def test_auto_is_float32_without_hardware_or_photos(monkeypatch: pytest.MonkeyPatch) -> None:
     model = Net()
     monkeypatch.setattr(precision, "has_fast_bf16", lambda device: False)
-    assert running(model, Engine(precision="auto"), CPU, Photos()) is model
+    assert running(model, Engine(precision="auto", compile=False), CPU, Photos()) is model
     monkeypatch.setattr(precision, "has_fast_bf16", lambda device: True)
-    assert running(model, Engine(precision="auto"), CPU) is model
+    assert running(model, Engine(precision="auto", compile=False), CPU) is model
 
 
 @pytest.mark.slow

@@ -12,7 +12,8 @@ from ala.plan.sizes import batch, disk, downloads, memory
 from ala.plan.work import Work
 from tests.imports import ROOT
 
-PROFILES = load(ROOT / "params.yaml").profiles
+SETTINGS = load(ROOT / "params.yaml")
+PROFILES, NONE = SETTINGS.profiles, SETTINGS.inputs
 PHOTOS = Photos(classes=200, train=5000, val=994, test=5794)
 
 
@@ -22,21 +23,21 @@ def paper() -> Models:
 
 
 def test_what_the_paper_downloads(paper):
-    found = downloads(PROFILES["paper"], paper)
+    found = downloads(PROFILES["paper"], paper, NONE)
     assert found["data"] == 1_150_585_339 + 39_272_883
     assert found["encoder"] == pytest.approx(598e6, rel=0.01)  # CLIP ViT-B/16 with its text tower, 149.6 M numbers
     assert found["fcam"] == pytest.approx(94e6, rel=0.01)  # ResNet-50 without its last layer
 
 
 def test_nothing_is_downloaded_where_it_is_there_already(paper):
-    data = PROFILES["paper"].data.model_copy(update={"archives": "downloads"})
-    there = PROFILES["paper"].model_copy(update={"data": data})
-    assert downloads(there, paper)["data"] == 0
-    assert set(downloads(PROFILES["mini"], Models(PROFILES["mini"], 10, META)).values()) == {0}
+    for name in ("data", "encoder", "fcam"):
+        found = downloads(PROFILES["paper"], paper, NONE.model_copy(update={name: "/there"}))
+        assert {stage for stage, size in found.items() if size} == {"data", "encoder", "fcam"} - {name}
+    assert set(downloads(PROFILES["mini"], Models(PROFILES["mini"], 10, META), NONE).values()) == {0}
 
 
 def test_stores_hold_four_bytes_a_pixel_of_every_split_and_side(paper):
-    found = disk(PROFILES["paper"], PHOTOS, paper, "side")
+    found = disk(PROFILES["paper"], PHOTOS, paper, "side", NONE)
     both = 994 + 5794
     assert found["store"] == 4 * (384**2 * both + 510**2 * 5000 + 224**2 * both + 256**2 * 5000)
     assert found["rise"] == 4 * 384**2 * 1200

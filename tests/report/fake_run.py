@@ -43,7 +43,7 @@ def write_params(folder: Path, **changes: object) -> Settings:
     """The project's params.yaml with a small data set; `changes` go to the top level."""
     params = load(ROOT / "params.yaml").model_dump()
     mini = params["profiles"]["mini"]
-    mini["data"] |= {"source": "folder", "root": "somewhere", "input_size": SIZE, "train_per_class": 2}
+    mini["data"] |= {"source": "folder", "input_size": SIZE, "train_per_class": 2}
     mini["metrics"] |= {"images_per_class": 2, "step": 300}  # the last of six steps is a short one
     mini["errors"] |= {"at_least": 5}
     mini["fcam"]["input_size"] = SIZE

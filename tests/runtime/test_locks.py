@@ -11,13 +11,12 @@ import time
 from pathlib import Path
 
 import pytest
-import yaml
 
 from ala.runtime.errors import UserError
 from ala.runtime.locks import held
+from tests.imports import ROOT, dvc_stages
 
-ROOT = Path(__file__).resolve().parents[2]
-STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+STAGES = dvc_stages()
 
 #: A stage in small: notes when it began to work and when it ended, and works as long as it is told.
 STAGE = """

@@ -56,7 +56,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     write_photos(tmp_path / "photos")
     shutil.copy(PROJECT / "params.yaml", tmp_path)
     monkeypatch.chdir(tmp_path)
-    change("photos", root="photos", train_per_class=2)
+    change("photos", train_per_class=2)
     return tmp_path
 
 
@@ -64,8 +64,15 @@ def change(profile: str, **settings: Any) -> None:
     """Choose a profile and set values of its `data`, as `dvc exp run -S` would; evaluate what its classes have."""
     params = load("params.yaml").model_dump()
     params["profile"] = profile
+    params["inputs"]["data"] = str(Path("photos").absolute())
     params["profiles"][profile]["data"] |= settings
     params["profiles"][profile]["metrics"] |= {"images_per_class": 1, "val_images_per_class": 1}
+    Path("params.yaml").write_text(yaml.safe_dump(params))
+
+
+def set_input(name: str, value: str) -> None:
+    params = yaml.safe_load(Path("params.yaml").read_text())
+    params["inputs"][name] = value
     Path("params.yaml").write_text(yaml.safe_dump(params))
 
 
@@ -104,7 +111,7 @@ def test_draws_the_miniature(here: Path) -> None:
 
 
 BAD: dict[str, tuple[Callable[[Path], object], str]] = {
-    "no root": (shutil.rmtree, "profiles.photos.data.root"),
+    "no root": (shutil.rmtree, "inputs.data"),
     "half-copied": (lambda root: shutil.rmtree(root / "images/002.Bird"), "photo_6.jpg is missing"),
     "no mask": (lambda root: (root / "segmentations/001.Bird/photo_2.png").unlink(), "photo_2.png is missing"),
     "other size": (
@@ -140,7 +147,8 @@ def test_offline_download(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         {"name": name, "urls": ["http://127.0.0.1:9/"], "bytes": 1000, "sha256": "0" * 64}
         for name in ("a.tgz", "b.tgz")
     ]
-    change("photos", source="download", root=None, downloads=archives)
+    change("photos", source="download", downloads=archives)
+    set_input("data", "inputs/none")
     result = run(data)
     assert result.exit_code == 2
     for part in ("a.tgz (1,000 bytes, sha256 0000", "b.tgz (1,000 bytes, sha256 0000", "into downloads/"):

@@ -36,7 +36,7 @@ def project(tmp_path: Path) -> Path:
     mini["data"]["input_size"] = SIDE
     mini["metrics"]["step"] = 32
     mini["train"] |= {"epochs": 4, "batch": 8}
-    mini["ala"]["sbn"] |= {"width": 8, "heads": 2, "depth": 2, "patch": 4, "fusion_map": {0: 0, 2: 1}}
+    mini["ala"]["sbn"] |= {"width": 8, "heads": 2, "depth": 2, "patch": 4, "fusion_map": [[0, 0], [2, 1]]}
     for block in (mini["ala"], mini["abn"]):
         block["perception"] |= {"feature_layer": 2, "channels": [8], "hidden": [8]}
     mini["ala"]["single_layer"] = mini["abn"]["layer"] = 2

@@ -77,15 +77,16 @@ def profile() -> Profile:
     raw = mini.model_dump()
     raw["ala"]["sbn"] = {
         "width": 16, "heads": 2, "depth": 2, "queries": 4, "mlp_ratio": 2.0, "patch": 4, "decoder_width": 16,
-        "fusion_map": {0: 0, 1: 1, 3: 2},
+        "fusion_map": [[0, 0], [1, 1], [3, 2]],
     }  # fmt: skip
     raw["ala"] |= {"perception": perception, "single_layer": 2, "lora": None}
     raw["ala"]["attention"] = {"kind": "minmax", "map_dropout": 0.1, "hidden": 8}
-    raw["ala"]["schedule"] = {"first": "off"}
+    raw["ala"]["schedule"] = {"off_epochs": 1, "on_epochs": 1, "first": "off"}
     raw["abn"] |= {"layer": 2, "perception": perception | {"combine": "one_plus_alpha"}}
     raw["train"] = {
         "epochs": 4, "batch": 16, "lr": 3e-3, "weight_decay": 0.05, "clip_norm": 1.0, "poly_power": 0.9,
-        "patience": None, "criterion": "val_loss", "augment": {"resize": None, "hflip": 0.5},
+        "patience": None, "criterion": "val_loss", "precision": "fp32",
+        "augment": {"resize": None, "hflip": 0.5, "blur": 0.0, "sharpen": 0.0},
     }  # fmt: skip
     raw["data"]["input_size"] = 16
     raw["metrics"]["step"] = 16

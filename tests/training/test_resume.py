@@ -59,7 +59,7 @@ def test_it_goes_on_bit_by_bit(variant, epoch, profile, encoder, clip_vit, train
     if variant == "lora":
         encoder, variant = clip_vit, FULL
         ala = profile.ala.model_copy(update={"lora": Lora(block=1, rank=2, alpha=4.0)})
-        sbn = ala.sbn.model_copy(update={"fusion_map": {0: 0, 1: 1}})
+        sbn = ala.sbn.model_copy(update={"fusion_map": [(0, 0), (1, 1)]})
         perception = ala.perception.model_copy(update={"feature_layer": 2})
         profile = profile.model_copy(update={"ala": ala.model_copy(update={"sbn": sbn, "perception": perception})})
     if variant == "bf16":

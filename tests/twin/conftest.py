@@ -32,8 +32,10 @@ class Bench:
     server: Server
     expected: dict[str, int]
 
-    def settings(self, birds: tuple[str, ...] = ("good",), masks: tuple[str, ...] = ("good",), **data: Any) -> None:
-        """Write params.yaml: the paper profile with these servers' behaviours as addresses, and further changes."""
+    def settings(
+        self, birds: tuple[str, ...] = ("good",), masks: tuple[str, ...] = ("good",), given: Path | None = None
+    ) -> None:
+        """Write params.yaml: the paper profile, these servers' behaviours as addresses, a folder for inputs.data."""
         params = yaml.safe_load((PROJECT / "params.yaml").read_text(encoding="utf-8"))
         params["profile"] = "paper"
         downloads = [
@@ -45,7 +47,9 @@ class Bench:
             }
             for file, behaviours in zip(self.archives, (birds, masks), strict=True)
         ]
-        params["profiles"]["paper"]["data"] |= {"downloads": downloads, "expected": self.expected} | data
+        params["profiles"]["paper"]["data"] |= {"downloads": downloads, "expected": self.expected}
+        if given is not None:
+            params["inputs"]["data"] = str(given)
         (self.folder / "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
 
     def command(self, stage: str) -> tuple[list[str], dict[str, str]]:

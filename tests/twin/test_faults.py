@@ -97,7 +97,7 @@ def test_full_disk_while_downloading(here: Bench) -> None:
 
 
 def test_full_disk_while_unpacking(here: Bench) -> None:
-    here.settings(archives=str(here.archives[0].parent))
+    here.settings(given=here.archives[0].parent)
     here.refused("does not unpack into", largest_file=1000)
     assert here.server.asked == []
     assert here.run("data").returncode == 0  # the archives are still good
@@ -149,9 +149,9 @@ BAD = {
 def test_another_data_set(here: Bench, small: Drawn, tmp_path: Path, case: str, by: str) -> None:
     change, message = BAD[case]
     _repacked(here, small, change, tmp_path)
-    here.settings(root=str(tmp_path / "changed") if by == "root" else None)
+    here.settings(given=tmp_path / "changed" if by == "root" else None)
     if case == "another data set" and by == "root":
-        message = "holds no images.txt"
+        message = "holds no images.txt, CUB_200_2011.tgz or segmentations.tgz"
     sentence = here.refused(message)
     assert ".unpacked-" not in sentence
     assert (here.server.asked == []) == (by == "root")
@@ -159,7 +159,7 @@ def test_another_data_set(here: Bench, small: Drawn, tmp_path: Path, case: str, 
 
 def test_killed_while_unpacking(here: Bench, small: Drawn) -> None:
     """SIGKILL at the first sign of an unpacked file; the next run begins anew and clears the rest away."""
-    here.settings(archives=str(here.archives[0].parent))
+    here.settings(given=here.archives[0].parent)
     command, environment = here.command("data")
     data = here.folder / "data"
     process = subprocess.Popen(command, env=environment, cwd=here.folder, stderr=subprocess.DEVNULL)

@@ -15,7 +15,7 @@ from ala.runtime.undrawn import Undrawn
 NORMS = (nn.modules.batchnorm._BatchNorm,)
 
 
-def build_backbone(settings: Settings, weights: bool = True) -> nn.Module:
+def build_backbone(settings: Settings, weights: bool = True, file: Path | None = None) -> nn.Module:
     """The network `settings.backbone` without its classification layer, at `settings.output_stride`.
 
     ResNets get stride 1 in their last stages and keep their kernels as they are, without dilation (METHODS 4.1);
@@ -23,8 +23,9 @@ def build_backbone(settings: Settings, weights: bool = True) -> nn.Module:
 
     Args:
         settings: the `fcam` block.
-        weights: False builds the same network without looking for `pretrained` or `checkpoint` weights, for a
-            caller who loads its own.
+        weights: False builds the same network without looking for pre-trained weights, for a caller who loads its
+            own.
+        file: a timm state dict in place of timm's own source.
 
     Raises:
         UserError: timm does not know the network or one of its options; it cannot give a pyramid of feature maps or
@@ -41,33 +42,29 @@ def build_backbone(settings: Settings, weights: bool = True) -> nn.Module:
         raise UserError(
             f"fcam.backbone: timm has no model {name!r}; choose one of its models{f', e.g. {near}' * bool(near)}"
         )
-    if settings.pretrained and settings.checkpoint is not None:
-        raise UserError(
-            f"fcam: weights come from one place, not from pretrained: true and checkpoint: {settings.checkpoint};"
-            " set one of them to false or null"
-        )
     is_resnet = issubclass(_class_of(timm, name, settings), ResNet)
     options: dict[str, Any] = dict(settings.options)
+    fetched = weights and settings.pretrained and file is None
     if not is_resnet:
         options["output_stride"] = settings.output_stride
     try:
-        network = timm.create_model(name, pretrained=weights and settings.pretrained, num_classes=0, **options)
+        network = timm.create_model(name, pretrained=fetched, num_classes=0, **options)
     except (TypeError, AssertionError, ValueError) as error:
         raise UserError(
             f"fcam.backbone {name}: timm refuses output_stride {settings.output_stride} or one of fcam.options"
-            f" {settings.options} ({_short(error)}); choose another backbone, stride or options"
+            f" {dict(settings.options)} ({_short(error)}); choose another backbone, stride or options"
         ) from None
     except (OSError, RuntimeError) as error:
         raise UserError(
             f"fcam.backbone {name}: its pretrained weights could not be had ({_short(error)}); connect to the network,"
-            " name a local file in fcam.checkpoint, or set fcam.pretrained to false"
+            " name a local file by inputs.fcam, or set fcam.pretrained to false"
         ) from None
     if not hasattr(network, "forward_intermediates"):
         raise UserError(f"fcam.backbone {name} gives no feature maps in timm; choose a convolutional network")
     if is_resnet:
         drop_strides(network, settings.output_stride)
-    if weights and settings.checkpoint is not None:
-        load_checkpoint(network, Path(settings.checkpoint), settings)
+    if weights and file is not None:
+        load_checkpoint(network, file, settings)
     return network
 
 
@@ -113,24 +110,24 @@ def load_checkpoint(network: nn.Module, path: Path, settings: Settings) -> None:
     heads = getattr(network, "pretrained_cfg", {}).get("classifier") or ()
     heads = (heads,) if isinstance(heads, str) else tuple(heads)
     state = {key: value for key, value in state.items() if not any(key.startswith(f"{head}.") for head in heads)}
-    remedy = f"it belongs to another network than {settings.backbone}; make fcam.backbone and fcam.checkpoint a pair"
+    remedy = f"it belongs to another network than {settings.backbone}; make fcam.backbone and inputs.fcam a pair"
     for key, value in own.items():
         if key not in state:
             if key.endswith("num_batches_tracked"):
                 state[key] = value  # a counter, which many files leave out
                 continue
-            raise UserError(f"fcam.checkpoint {path} lacks {key}: {remedy}")
+            raise UserError(f"inputs.fcam {path} lacks {key}: {remedy}")
         if state[key].shape != value.shape:
             raise UserError(
-                f"fcam.checkpoint {path}: {key} is {tuple(state[key].shape)}, not {tuple(value.shape)}: {remedy}"
+                f"inputs.fcam {path}: {key} is {tuple(state[key].shape)}, not {tuple(value.shape)}: {remedy}"
             )
     extra = sorted(set(state) - set(own))
     if extra:
-        raise UserError(f"fcam.checkpoint {path} holds {extra[0]} ({len(extra)} such keys), unknown here: {remedy}")
+        raise UserError(f"inputs.fcam {path} holds {extra[0]} ({len(extra)} such keys), unknown here: {remedy}")
     means = [value for key, value in state.items() if key.endswith("running_mean")]
     if means and not settings.freeze_norms and not any(bool(mean.any()) for mean in means):
         raise UserError(
-            f"fcam.checkpoint {path}: its BatchNorms carry no statistics (every running_mean is 0), so training them on"
+            f"inputs.fcam {path}: its BatchNorms carry no statistics (every running_mean is 0), so training them on"
             " batches would destroy the network; set fcam.freeze_norms to true"
         )
     network.load_state_dict(state, strict=True)

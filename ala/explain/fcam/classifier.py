@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import NamedTuple
 
 import torch
@@ -34,6 +35,7 @@ class CamClassifier(nn.Module):
         settings: the `fcam` block.
         classes: K.
         weights: False for a caller who loads its own weights (see :func:`build_backbone`).
+        file: the backbone's weights, in place of timm's own source.
 
     Attributes:
         preprocessing: what a normalised image is.
@@ -44,9 +46,9 @@ class CamClassifier(nn.Module):
         UserError: see :func:`build_backbone`, and if the network does not reach `output_stride`.
     """
 
-    def __init__(self, settings: Settings, classes: int, weights: bool = True) -> None:
+    def __init__(self, settings: Settings, classes: int, weights: bool = True, file: Path | None = None) -> None:
         super().__init__()
-        self.backbone = build_backbone(settings, weights)
+        self.backbone = build_backbone(settings, weights, file)
         self.freeze_norms = settings.freeze_norms
         self.preprocessing = Preprocessing.named(settings.input_size, settings.norm)
         size = settings.input_size

@@ -18,12 +18,14 @@ from ala.runtime.finite import named
 from ala.runtime.fitting import Draws, Fitting
 
 
-def sgd(settings: FcamStage, slow: Sequence[nn.Parameter], fast: Iterable[nn.Parameter] = ()) -> torch.optim.SGD:
-    """SGD with Nesterov momentum; the parameters `fast` learn `head_lr_factor` times faster than `slow`."""
+def sgd(
+    settings: FcamStage, slow: Sequence[nn.Parameter], fast: Iterable[nn.Parameter] = (), factor: float = 1.0
+) -> torch.optim.SGD:
+    """SGD with Nesterov momentum; the parameters `fast` learn `factor` times faster than `slow`."""
     groups: list[dict[str, Any]] = [{"params": list(slow), "factor": 1.0}]
     fast = list(fast)
     if fast:
-        groups.append({"params": fast, "factor": settings.head_lr_factor})
+        groups.append({"params": fast, "factor": factor})
     return torch.optim.SGD(
         groups, lr=settings.lr, momentum=settings.momentum, nesterov=settings.momentum > 0,
         weight_decay=settings.weight_decay,

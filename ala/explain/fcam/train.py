@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import torch
 
 from ala.config.schema import Fcam as Settings
@@ -18,7 +20,7 @@ from ala.runtime.seeds import seed_everything
 
 def train_fcam(
     train: Store, val: Store, settings: Settings, seed: int, device: torch.device | str = "cpu",
-    work: Resumable | None = None,
+    work: Resumable | None = None, file: Path | None = None,
 ) -> Trained:  # fmt: skip
     """Train both stages. No mask is read; the validation photos choose the classifier's epoch and nothing else.
 
@@ -28,6 +30,7 @@ def train_fcam(
         settings: the `fcam` block.
         seed: of weights, order, augmentation and seeds.
         device: where to train.
+        file: the backbone's pre-trained weights, in place of timm's own source.
         work: keeps the state of both stages between epochs; what it holds is not done again.
 
     Raises:
@@ -44,7 +47,8 @@ def train_fcam(
         raise UserError("F-CAM's training and validation photos have different classes; run `dvc repro store` again")
     # channels_last: the same numbers, a third less time for convolutions on CPUs.
     seed_everything(seed, "fcam", "classifier")
-    classifier = CamClassifier(settings, len(train.names)).to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    classifier = CamClassifier(settings, len(train.names), file=file)
+    classifier = classifier.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     classifier_curve, chosen = train_classifier(classifier, train, val, settings, seed, work)
     seed_everything(seed, "fcam", "decoder")
     decoder = Decoder(classifier.channels, classifier.strides, settings.decoder_channels)

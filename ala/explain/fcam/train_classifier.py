@@ -49,7 +49,7 @@ def train_classifier(
     device = next(classifier.parameters()).device
     late = classifier.late_parameters() if stage.head_lr_factor != 1 else []
     taken = {id(parameter) for parameter in late}
-    optimiser = sgd(stage, [p for p in classifier.parameters() if id(p) not in taken], late)
+    optimiser = sgd(stage, [p for p in classifier.parameters() if id(p) not in taken], late, stage.head_lr_factor)
     best, curve = _Best(settings.select), Rows()
     parts: dict[str, Part] = {"network": classifier, "optimiser": optimiser, "best": best, "curve": curve}
     epochs = Epochs(work, "classifier", stage.epochs, parts)

@@ -50,17 +50,20 @@ def settings() -> Callable[..., Settings]:
     """The `fcam` block for the toy, with changes by name; `a__b` reaches into block a."""
 
     def make(**changes: Any) -> Settings:
+        sgd = {"step_epochs": None, "momentum": 0.9, "weight_decay": 1e-4, "batch": 8}
         raw: dict[str, Any] = {
             "backbone": "test_resnet",
             "pretrained": False,
+            "options": [],
+            "freeze_norms": False,
             "output_stride": 8,
             "norm": "half",
             "resize": None,
             "input_size": 48,
             "decoder_channels": [32, 24, 16, 16, 8],
             "select": "val_accuracy",
-            "classifier": {"epochs": 2, "lr": 0.05, "batch": 8},
-            "decoder": {"epochs": 2, "lr": 0.02, "batch": 8},
+            "classifier": {"epochs": 2, "lr": 0.05, "head_lr_factor": 1, **sgd},
+            "decoder": {"epochs": 2, "lr": 0.02, **sgd},
             "seeds": {"foreground": 1, "background": 1, "background_share": 0.1, "dilate": 3, "erode": 3},
             "size_weight": 0.1,
             "barrier_t": 1.0,

@@ -74,15 +74,15 @@ def test_crops_cannot_be_cached(toy: Toy, settings: Callable[..., Settings]) -> 
 
 
 def test_the_rate_falls_by_steps_and_the_head_learns_faster() -> None:
-    stage = FcamStage(epochs=5, lr=0.1, head_lr_factor=10, step_epochs=2, batch=2)
+    stage = FcamStage(epochs=5, lr=0.1, step_epochs=2, momentum=0.9, weight_decay=1e-4, batch=2)
     assert [learning_rate(stage, epoch) for epoch in range(5)] == pytest.approx([0.1, 0.1, 0.01, 0.01, 0.001])
     slow, fast = torch.nn.Parameter(torch.zeros(1)), torch.nn.Parameter(torch.zeros(1))
-    optimiser = sgd(stage, [slow], [fast])
+    optimiser = sgd(stage, [slow], [fast], factor=10)
     set_rate(optimiser, 0.02)
     assert [group["lr"] for group in optimiser.param_groups] == pytest.approx([0.02, 0.2])
     assert all(group["nesterov"] and group["momentum"] == 0.9 for group in optimiser.param_groups)
 
 
 def test_no_step_means_a_constant_rate() -> None:
-    stage = FcamStage(epochs=100, lr=0.1, batch=2)
+    stage = FcamStage(epochs=100, lr=0.1, step_epochs=None, momentum=0.9, weight_decay=1e-4, batch=2)
     assert learning_rate(stage, 99) == 0.1

@@ -52,16 +52,28 @@ def test_other_networks_use_timms_output_stride(settings: Make) -> None:
     [
         ({"backbone": "test_resnett"}, "timm has no model 'test_resnett'"),
         ({"backbone": "vit_tiny_patch16_224"}, "choose another backbone"),
-        ({"options": {"nonsense": 3}}, r"one of fcam.options \{'nonsense': 3\}"),
+        ({"options": [("nonsense", 3)]}, r"one of fcam.options \{'nonsense': 3\}"),
         ({"backbone": "convnext_atto", "output_stride": 4}, "refuses output_stride 4"),
         ({"backbone": "mobilenetv3_small_050"}, "refuses output_stride"),
-        ({"pretrained": True, "checkpoint": "x.safetensors"}, "weights come from one place"),
-        ({"checkpoint": "absent.safetensors"}, "does not exist"),
     ],
 )
 def test_impossible_networks_are_refused_in_a_sentence(settings: Make, changes: dict, message: str) -> None:
     with pytest.raises(UserError, match=message):
         CamClassifier(settings(**changes), 3)
+
+
+def test_a_file_that_is_missing_is_refused_in_a_sentence(settings: Make, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"absent\.safetensors does not exist"):
+        CamClassifier(settings(), 3, file=tmp_path / "absent.safetensors")
+
+
+def test_a_file_takes_the_place_of_timms_source(settings: Make, tmp_path: Path) -> None:
+    """No download is tried, which would fail here: timm has no weights of this network."""
+    file = tmp_path / "weights.safetensors"
+    state = weights_of(settings())
+    save_file(state, file)
+    classifier = CamClassifier(settings(pretrained=True), 3, file=file)
+    assert torch.equal(classifier.backbone.state_dict()["conv1.0.weight"], state["conv1.0.weight"])
 
 
 def test_a_stride_that_the_network_does_not_reach_is_refused(settings: Make, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -86,7 +98,7 @@ def test_a_checkpoint_is_loaded_without_its_own_head(settings: Make, tmp_path: P
     file = tmp_path / "weights.safetensors"
     half = {key: value.half() if "conv" in key else value for key, value in state.items()}
     save_file(half | {"fc.weight": torch.zeros(7, 96), "fc.bias": torch.zeros(7)}, file)
-    classifier = CamClassifier(settings(checkpoint=str(file)), 3)
+    classifier = CamClassifier(settings(), 3, file=file)
     for key, value in classifier.backbone.state_dict().items():
         assert value.dtype == state[key].dtype
         assert torch.equal(value, half[key].to(value.dtype)), key
@@ -110,7 +122,7 @@ def test_an_unfit_checkpoint_is_named_with_its_key(settings: Make, tmp_path: Pat
     else:
         save_file(state, file)
     with pytest.raises(UserError) as caught:
-        CamClassifier(settings(checkpoint=str(file)), 3)
+        CamClassifier(settings(), 3, file=file)
     assert str(file) in str(caught.value)
     key = {"missing": "layer3.0.conv2.weight", "shape": "layer3.0.conv2.weight", "extra": "layer9.weight"}.get(kind, "")
     assert key in str(caught.value)
@@ -121,8 +133,8 @@ def test_norms_without_statistics_must_be_frozen(settings: Make, tmp_path: Path)
     file = tmp_path / "folded.safetensors"
     save_file({key: value * 0 if key.endswith("running_mean") else value for key, value in state.items()}, file)
     with pytest.raises(UserError, match="freeze_norms to true"):
-        CamClassifier(settings(checkpoint=str(file)), 3)
-    classifier = CamClassifier(settings(checkpoint=str(file), freeze_norms=True), 3)
+        CamClassifier(settings(), 3, file=file)
+    classifier = CamClassifier(settings(freeze_norms=True), 3, file=file)
     classifier.train()
     classifier(torch.randn(4, 3, 48, 48)).sum().backward()
     norms = [m for m in classifier.modules() if isinstance(m, nn.BatchNorm2d)]

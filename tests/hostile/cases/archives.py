@@ -43,8 +43,7 @@ def _offer(content: Callable[[World], bytes], known: bytes | None = None, **othe
         (world / "archives" / NAME).write_bytes(packed)
         right = known if known is not None else packed
         world.set("data.source", "download")
-        world.set("data.root", None)
-        world.set("data.archives", "archives")
+        world.give(data="archives")
         world.set("data.downloads", [{"name": NAME, "urls": ["https://example.org/birds.tar"], "bytes": len(right),
                                       "sha256": hashlib.sha256(right).hexdigest()} | other])  # fmt: skip
 
@@ -86,7 +85,7 @@ def _photo_cut(world: World) -> None:
 
 def _plain(world: World) -> None:
     _offer(_sound, urls=["http://example.org/birds.tar"])(world)
-    world.set("data.archives", None)
+    world.give(data=None)
 
 
 FILE = f"archives/{NAME}"

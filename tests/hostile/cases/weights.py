@@ -31,19 +31,19 @@ def _checkpoint(content: object) -> Callable[[World], None]:
 
     def damage(world: World) -> None:
         torch.save(content, world / "given.pt")
-        world.set("encoder.checkpoint", "given.pt")
+        world.give(encoder="given.pt")
 
     return damage
 
 
 def _pickle(world: World) -> None:
     (world / "given.pt").write_bytes(pickle.dumps(_Evil()))
-    world.set("encoder.checkpoint", "given.pt")
+    world.give(encoder="given.pt")
 
 
 def _pickle_cut(world: World) -> None:
     (world / "given.pt").write_bytes(b"M")  # a number of two bytes follows
-    world.set("encoder.checkpoint", "given.pt")
+    world.give(encoder="given.pt")
 
 
 def _change(name: str, change: Callable[[dict[str, Tensor]], object]) -> Callable[[World], None]:
@@ -91,7 +91,7 @@ EXPLAIN = "explain --method abn --seed 0"
 CASES = [
     Case("a weight file is missing", "encoder", lambda w: (w / GIVEN).unlink(), GIVEN, "does not exist",
          "give the path of a weight file"),
-    Case("no weight file is named", "encoder", lambda w: w.set("encoder.checkpoint", None), "encoder.checkpoint",
+    Case("no weight file is named", "encoder", lambda w: w.give(encoder=None), "inputs.encoder",
          "is null", "give the path of a timm state dict (.safetensors)"),
     Case("a pickle that would run code", "encoder", _pickle, "given.pt", "no readable weight file",
          "files that hold more than tensors are not opened"),

@@ -1,0 +1,101 @@
+"""What the user's own files, named by `inputs`, are taken for; looked at without opening an image or a tensor."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from ala.config.schema import NOTHING, Data, Encoder, Fcam, Settings
+from ala.runtime.errors import UserError
+
+#: Where images come from: drawn; a data set in a folder; archives in a folder; archives to be downloaded.
+Source = Literal["birdlets", "folder", "archives", "download"]
+
+
+def data_source(data: Data, given: Path | None) -> Source:
+    """Where the images of a profile come from, by its block `data` and the user's folder, if there is one.
+
+    A data set that lies there unpacked counts before archives beside it.
+
+    Raises:
+        UserError: the profile needs a folder and none is named, it does not exist, or it holds nothing of use.
+    """
+    if data.source == "birdlets":
+        return "birdlets"
+    if given is None:
+        if data.source == "download":
+            return "download"
+        raise UserError(f"inputs.data is {NOTHING}, but data.source folder reads a data set; {_name('data', 'DIR')}")
+    if not given.is_dir():
+        raise UserError(f"inputs.data {given} is no folder; {_name('data', 'DIR')}")
+    if any((given / place / "images.txt").exists() for place in ("", "CUB_200_2011")):
+        return "folder"
+    archives = [archive.name for archive in data.downloads or []] if data.source == "download" else []
+    if any((given / name).exists() for name in archives):
+        return "archives"
+    sought = "images.txt" if not archives else f"images.txt, {' or '.join(archives)}"
+    raise UserError(
+        f"inputs.data {given} holds no {sought}, so it is no data set in CUB-200-2011 layout; {_name('data', 'DIR')}"
+    )
+
+
+def encoder_file(encoder: Encoder, given: Path | None) -> Path | None:
+    """The user's weight file for the encoder; None where its weights are fetched, trained or drawn.
+
+    Raises:
+        UserError: the file does not exist or is empty, or the weights come from nowhere.
+    """
+    if not encoder.reads_file:
+        return None
+    if given is None and (encoder.kind == "timm" or encoder.pretrained is None):
+        raise UserError(no_weights(encoder))
+    return _file("encoder", given)
+
+
+def no_weights(encoder: Encoder) -> str:
+    """What to say where nothing gives an encoder its weights."""
+    others = "" if encoder.kind == "timm" else ", or set one of encoder.pretrained and encoder.pretrain"
+    return (
+        f"inputs.encoder is {NOTHING}, so {encoder.name} would keep random weights; {_name('encoder', 'FILE')}{others}"
+    )
+
+
+def fcam_file(fcam: Fcam, given: Path | None) -> Path | None:
+    """The user's weight file for F-CAM's backbone; None where its weights are fetched or drawn.
+
+    Raises:
+        UserError: the file does not exist or is empty.
+    """
+    return _file("fcam", given) if fcam.pretrained else None
+
+
+def check(settings: Settings) -> None:
+    """Look at every file that the active profile reads.
+
+    Raises:
+        UserError: one of them is missing, empty, unreadable, or no data set.
+    """
+    data_source(settings.active.data, settings.inputs.path("data"))
+    encoder_file(settings.active.encoder, settings.inputs.path("encoder"))
+    fcam_file(settings.active.fcam, settings.inputs.path("fcam"))
+
+
+def _file(name: Literal["encoder", "fcam"], given: Path | None) -> Path | None:
+    if given is None:
+        return None
+    if given.is_dir():
+        raise UserError(f"inputs.{name} {given} is a folder; {_name(name, 'FILE')}")
+    try:
+        with given.open("rb") as file:
+            empty = not file.read(1)
+    except FileNotFoundError:
+        raise UserError(f"inputs.{name} {given} does not exist; {_name(name, 'FILE')}") from None
+    except OSError as error:
+        raise UserError(f"inputs.{name} {given} cannot be read ({error.strerror}); check its permissions") from None
+    if empty:
+        raise UserError(f"inputs.{name} {given} is empty; fetch it again")
+    return given
+
+
+def _name(name: str, what: str) -> str:
+    return f"name it by its absolute path, -S 'inputs.{name}=\"/.../{what}\"'"

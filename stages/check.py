@@ -1,0 +1,38 @@
+"""Stage `check`: settings, files of the user's own and Git, looked at before any work begins."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ala.config import load
+from ala.runtime.errors import reported
+from ala.runtime.files import write_text
+
+Params = Annotated[Path, typer.Option(help="The settings.")]
+Out = Annotated[Path, typer.Option(help="A line that is always the same; the stage `data` waits for it.")]
+
+
+def main(params: Params = Path("params.yaml"), out: Out = Path("data/checked")) -> None:
+    """Find out in a second what the run would find out late, or DVC would say in other words.
+
+    Reads all settings; looks at the files that inputs.data, inputs.encoder and inputs.fcam name, as far as the active
+    profile reads them; asks Git whether it may be used here, which DVC needs at the end of a run.
+
+    Writes OUT, or, if anything is wrong, one sentence and nothing else (exit code 2).
+
+    Example: python -m stages.check
+    """
+    with reported(out):
+        from ala.config import inputs
+        from ala.runtime import repository
+
+        repository.check(Path())
+        inputs.check(load(params))
+        write_text(out, "checked\n")
+
+
+if __name__ == "__main__":
+    typer.run(main)
