@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ala.report import rows, slides, style
+from ala.report import ends, rows, slides, style, tables
 from ala.report.run import Run, share
 
 TITLES = {"miou": "mean IoU ↑", "insertion": "Insertion ↑", "deletion": "Deletion ↓", "id": "ID ↑"}
@@ -44,6 +44,8 @@ def curves(run: Run, path: Path) -> bool:
         )  # fmt: skip
         panel.set(title=TITLES[kind], xlabel=f"share of pixels {'inserted' if kind == 'insertion' else 'deleted'}")
         panel.set(xlim=(0, 1), ylim=(0, None))
+        if (level := ends.chance(run)) is not None:
+            panel.axhline(level, color=style.INK, linestyle=":", linewidth=1, zorder=1)
     panels[0].set_ylabel("probability of the predicted class")
     handles, names = panels[1].get_legend_handles_labels()
     panels[1].get_legend().remove()
@@ -53,26 +55,29 @@ def curves(run: Run, path: Path) -> bool:
 
 
 def ablation(run: Run, table: pd.DataFrame, path: Path) -> bool:
-    """Draw the rows of the ablation: each seed, mean ± spread, the slides' value as an open marker."""
+    """Draw the rows of the ablation: each seed, mean ± spread, the slides' value as an open marker.
+
+    All over the images that the rows share.
+    """
     import matplotlib.pyplot as plt
 
     if not any(run.of(row) for row in table["row"]):
         return False
     paper = slides.printed("ablation")
     shown = list(table["row"])
+    common = tables.common_images(run, shown)
     figure, panels = plt.subplots(1, len(TITLES), figsize=(9.2, 3.0), layout="constrained")
     for panel, (metric, title) in zip(panels, TITLES.items(), strict=True):
         for place, row in enumerate(shown):
             line = table[table["row"] == row].iloc[0]
             colour = style.COLOURS[row]
             if run.of(row):
-                source = {"miou": "iou_mean_std"}.get(metric, metric)
-                seeds = [cell.scores[source].mean() for cell in run.of(row)]
+                seeds = [tables.cell_means(cell, common)[metric] for cell in run.of(row)]
                 panel.scatter(np.full(len(seeds), place - 0.12), seeds, s=9, color=colour, alpha=0.55, linewidth=0)
-                deviation = line[f"{metric}_std"]
+                deviation = line[f"{metric}_common_std"]
                 bar = None if pd.isna(deviation) else deviation
                 panel.errorbar(
-                    place - 0.12, line[f"{metric}_mean"], bar, fmt="o", ms=6, color=colour, capsize=3, lw=1.4
+                    place - 0.12, line[f"{metric}_common_mean"], bar, fmt="o", ms=6, color=colour, capsize=3, lw=1.4
                 )
             else:
                 panel.annotate("not run", (place, 0.03), xycoords=("data", "axes fraction"), ha="center", fontsize=7)

@@ -51,7 +51,7 @@ def render(
     content: dict[str, Any] = {
         "run": run,
         "what": standing.what_was_run(run),
-        "protocol": standing.protocol(run),
+        "protocol": standing.protocol_and_ends(run),
         "data_and_encoder": standing.data_and_encoder(run),
         "claims_caption": captions.get("claims", standing.CLAIMS),
         "claims": summary.claims(folder / "claims.csv"),
@@ -60,7 +60,8 @@ def render(
         "twins": {path.stem for path in folder.glob("*.md")},
         "charts": drawn,
         "curve_files": sorted(f"curves/{path.name}" for path in (out_folder / "curves").glob("*.csv")),
-        "figures": assets.figures(out_folder / "figures"),
+        "figures": assets.figures(out_folder / "figures", {"curves": standing.curves(run)}),
+        "curves_caption": standing.curves(run),
         "facts": facts(provenance) if provenance is not None else None,
         "most_rows": tables.MOST_ROWS,
         "datatables": assets.script(assets.datatables()),
