@@ -94,16 +94,13 @@ def protocol_and_ends(run: Run) -> str:
     return f"{protocol(run)} {ends.sentence(run)}".strip()
 
 
-def curves(run: Run) -> str:
-    """The caption of the insertion and deletion curves: what line and band are, on how many images, between which ends.
+def curves(run: Run, drawn: str) -> str:
+    """The caption of insertion and deletion curves: on how many images, what is `drawn`, between which ends.
 
     The number of images is a span where methods were measured on different ones; then the lines are not comparable.
     """
     counts = sorted({len(cell.perturbed) for row in rows.MAIN for cell in run.of(row) if cell.curves}) or [0]
-    said = (
-        f"Mean over {_span(counts)} images, line: mean over seeds, band: ± sample standard deviation over seeds,"
-        f" dotted: chance. {ends.sentence(run, rows.MAIN)}"
-    ).strip()
+    said = f"Mean over {_span(counts)} images, {drawn}. {ends.sentence(run, rows.MAIN)}".strip()
     if len(counts) > 1:
         said += " The curves are over different images (see what is odd), so they are not comparable."
     return said

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from textwrap import fill
 
 import numpy as np
 import pandas as pd
@@ -10,6 +11,8 @@ import pandas as pd
 from ala.report import ends, rows, slides, style, tables
 from ala.report.run import Run, share
 
+#: What :func:`curves` draws.
+CURVES = "line: mean over seeds, band: ± sample standard deviation over seeds, dotted: chance"
 TITLES = {"miou": "mean IoU ↑", "insertion": "Insertion ↑", "deletion": "Deletion ↓", "id": "ID ↑"}
 
 
@@ -87,12 +90,12 @@ def ablation(run: Run, table: pd.DataFrame, path: Path) -> bool:
                     place + 0.16, value.mean, value.spread, fmt="D", ms=5, mfc="white", color="#8c8c8c", capsize=2, lw=1
                 )  # fmt: skip
         if metric == "miou" and (center := run.of("center")):
-            level = np.mean([cell.scores["iou_mean_std"].mean() for cell in center])
+            level = np.mean([tables.cell_means(cell, common)["miou"] for cell in center])
             panel.axhline(level, color=style.COLOURS["center"], ls=(0, (4, 2)), lw=1, zorder=0)
             panel.annotate("centred Gaussian", (1, level), xycoords=("axes fraction", "data"), ha="right", va="bottom",
                            fontsize=7, color="#6b6b6b")  # fmt: skip
         panel.set_title(title)
-        panel.set_xticks(range(len(shown)), [rows.LABELS[row] for row in shown])
+        panel.set_xticks(range(len(shown)), [fill(rows.LABELS[row], 9) for row in shown])
         panel.set_xlim(-0.6, len(shown) - 0.4)
         panel.grid(axis="x", visible=False)
         low, high = panel.get_ylim()

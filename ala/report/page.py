@@ -215,7 +215,7 @@ def page(
         "## Gallery",
         _gallery(run, drawn, chosen),
         "## Insertion and deletion",
-        _picture("curves", drawn, captions.curves(run)),
+        _picture("curves", drawn, captions.curves(run, figures.CURVES)),
         "CSV: [insertion.csv](curves/insertion.csv), [deletion.csv](curves/deletion.csv); both ends by"
         " evaluated model: [curve_ends.md](tables/curve_ends.md).",
         "## Training",

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from ala.report import captions, ends
+from ala.report import captions, ends, figures
 from ala.report.gather import gather
 from ala.report.run import Run
 
@@ -89,7 +89,7 @@ def test_every_table_of_curves_states_them(built):
         text = path.read_text()
         assert "chance is 1/K = 0.333" in text, path.name
     report = (built.out / "report.md").read_text()
-    assert captions.curves(built.run) in report
+    assert captions.curves(built.run, figures.CURVES) in report
     for title in ("## Main table", "## Ablation", "### The edge fix", "## Insertion and deletion"):
         part = report.partition(f"\n{title}\n")[2].partition("\n## ")[0]
         assert "chance is 1/K = 0.333" in part, title

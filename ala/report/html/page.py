@@ -10,6 +10,7 @@ from jinja2 import DictLoader, Environment, StrictUndefined
 
 from ala.data.store import Store
 from ala.report import captions as standing
+from ala.report import figures
 from ala.report.html import assets, catalogue, charts, photos, prose, summary, tables
 from ala.report.html.facts import facts
 from ala.report.run import Run
@@ -60,8 +61,8 @@ def render(
         "twins": {path.stem for path in folder.glob("*.md")},
         "charts": drawn,
         "curve_files": sorted(f"curves/{path.name}" for path in (out_folder / "curves").glob("*.csv")),
-        "figures": assets.figures(out_folder / "figures", {"curves": standing.curves(run)}),
-        "curves_caption": standing.curves(run),
+        "figures": assets.figures(out_folder / "figures", {"curves": standing.curves(run, figures.CURVES)}),
+        "curves_caption": standing.curves(run, "mean over seeds"),
         "facts": facts(provenance) if provenance is not None else None,
         "most_rows": tables.MOST_ROWS,
         "datatables": assets.script(assets.datatables()),
