@@ -1,4 +1,4 @@
-"""What stands above and below the tables: what was run, by which protocol, and what the numbers stand for."""
+"""Captions and notes around the tables: what was run, by which protocol, on which images, and what a number means."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ CLAIMS = (
 
 
 def what_was_run(run: Run) -> str:
-    """The opening paragraph: profile, data, photos, seeds, and what the numbers stand for."""
+    """The opening paragraph: profile, data, images, seeds, and whether the numbers may be compared with the slides'."""
     settings, data = run.settings, run.settings.active.data
     source = {
         "birdlets": "drawn birds (`birdlets`)",
@@ -158,7 +158,7 @@ def chosen_on_masks(run: Run) -> str:
 
 
 def confounds(run: Run) -> str:
-    """What else than AEA tells row (iii) from row (ii); empty where one of them is not asked for."""
+    """What differs between rows (iii) and (ii) beside AEA; empty where the settings leave out one of them."""
     settings, train = run.settings, run.settings.active.train
     if not {"ii", "iii"} <= set(settings.ablations):
         return ""

@@ -47,8 +47,8 @@ def extras(
     counted = f"# Errors of the worst photos\n\n{errors.errors_markdown(counts, scores, settings)}\n"
     fixed = f"# The edge fix and its rivals\n\n{edge_fix.edge_markdown(fixes, scores, settings)}\n"
     on_main = ends.sentence(run, ["ala"])
-    told, how = errors.caption(counts, settings), sensitivity_page.caption(run)
-    listed = f"# The worst photos\n\nOne line per photo, worst first: [error_top.csv](error_top.csv). {told}\n"
+    of_errors, how = errors.caption(counts, settings), sensitivity_page.caption(run)
+    listed = f"# The worst photos\n\nOne line per photo, worst first: [error_top.csv](error_top.csv). {of_errors}\n"
     found = sensitivity.gather(run, scores)
     run.notes.extend(found.notes)
     seeds = sensitivity.per_seed(run, found)
@@ -62,7 +62,7 @@ def extras(
         "paired": Extra(pairs, paired.markdown(pairs), paired.CAPTION),
         "paper": Extra(printed, paper.markdown(printed), paper.CAPTION),
         "layers": Extra(by_layer, layers.markdown(by_layer, by_layer_how), by_layer_how),
-        "errors": Extra(counts, counted, told),
+        "errors": Extra(counts, counted, of_errors),
         "error_top": Extra(top, listed),
         "edge": Extra(fixes, f"{fixed}\n{on_main}\n", f"{edge_fix.caption(settings)} {on_main}"),
     }

@@ -26,7 +26,7 @@ CAPTION = (
     "`abn` on one encoder layer at a time, all else as in the main table (mean + std rule, official insertion and"
     " deletion, its own model probed); `ala` reads all of the layers below. `share`: the layer's part of what the"
     " taps add to the SBN's image tokens, shares of a photo sum to 1. `without`: ALA's mean IoU on test photos with"
-    " that tap silenced, not trained anew. Nothing was chosen by this table: ABN's layer in the main table comes from"
+    " that tap silenced and no new training. Nothing was chosen by this table: ABN's layer in the main table comes from"
     " validation photos."
 )
 

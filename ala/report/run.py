@@ -48,7 +48,7 @@ class Run:
     """All that the report is made of.
 
     Attributes:
-        settings: what was asked for.
+        settings: those of the run.
         cells: by (method, seed); a pair that was not run is absent.
         training: training curves by (model, seed), one row per epoch.
         kept: the epoch whose state was kept as the model, by (model, seed), where the model says it.

@@ -235,10 +235,10 @@ def survival(seeds: pd.DataFrame) -> pd.DataFrame:
 
 def _both(row: str, cells: list[Cell], run: Run) -> str:
     """The files behind a row of the common model: its own scores, and those on the common one where they differ."""
-    folder = rows.folder(rows.scored_as(row, run.settings))
-    own = [f"scores/{folder}/seed-{cell.seed}/scores.csv" for cell in cells]
-    asked_anyway = folder in ("rise", "trivial", run.settings.main_variant)
-    return " ".join(own + ([] if asked_anyway else [f"scores/protocols/seed-{cell.seed}/common.csv" for cell in cells]))
+    method = rows.scored_as(row, run.settings)
+    own = [f"scores/{rows.folder(method)}/seed-{cell.seed}/scores.csv" for cell in cells]
+    common = [f"scores/protocols/seed-{cell.seed}/common.csv" for cell in cells]
+    return " ".join(own if rows.evaluated_model(method, run.settings) == run.settings.main_variant else own + common)
 
 
 def common_model(run: Run, found: Protocols) -> pd.DataFrame:
@@ -252,8 +252,8 @@ def common_model(run: Run, found: Protocols) -> pd.DataFrame:
         for cell in cells:
             on_main = _of(found.common, cell.method, cell.seed)
             own = cell.perturbed
-            asked_anyway = cell.method in ("rise", run.settings.main_variant, *rows.TRIVIAL)
-            common = own if asked_anyway else on_main
+            evaluated = rows.evaluated_model(cell.method, run.settings)
+            common = own if evaluated == run.settings.main_variant else on_main
             if not len(common):
                 continue
             own = own[own["image_id"].isin(common["image_id"])]

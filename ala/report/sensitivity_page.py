@@ -18,7 +18,7 @@ TITLES = {
 
 
 def caption(run: Run) -> str:
-    """What the names of the protocols stand for."""
+    """What each name of a protocol means, on which images all are measured, and between which ends curves run."""
     profile = run.settings.active
     metrics = profile.metrics
     per_class = metrics.images_per_class
@@ -80,7 +80,7 @@ def _verdict(agree: int, reverse: int, protocols: int) -> str:
     if reverse == protocols:
         return "reversed under every protocol"
     if agree and reverse:
-        return "hangs on the protocol"
+        return "depends on the protocol"
     return "never reversed" if agree else "never confirmed"
 
 

@@ -37,7 +37,7 @@ def render(
         maps, scores: folders of the run, for the gallery's maps and curves.
         store: the test photos at the side of the evaluation.
         provenance: what `provenance.json` holds; None where it was not written.
-        captions: Markdown by name of a table; it stands for the catalogue's caption.
+        captions: Markdown by name of a table, in place of the catalogue's caption.
 
     Raises:
         UserError: a table, curve or map is broken.

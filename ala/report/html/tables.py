@@ -74,7 +74,7 @@ def read(path: Path) -> list[dict[str, str]]:
 
 
 def table(run: Run, path: Path, caption: str | None = None) -> Table:
-    """The CSV file `path` as a table; `caption` (Markdown) stands for the catalogue's."""
+    """The CSV file `path` as a table; `caption` (Markdown) replaces that of the catalogue."""
     content = read(path)
     known = catalogue.TABLES.get(path.stem) or catalogue.Known(path.stem.replace("_", " ").capitalize(), "")
     columns = _columns(content, run.comparable, known)
