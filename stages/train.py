@@ -8,11 +8,14 @@ from typing import Annotated, Any
 import typer
 
 from ala.config import load
+from ala.config.schema import EXTENSIONS
 from ala.runtime.errors import reported
 
 Variants = Annotated[
     list[str],
-    typer.Option("--variant", help="aea-{true,false}-sbn-{true,false}, abn, or lora and all-taps; may be repeated."),
+    typer.Option(
+        "--variant", help=f"aea-{{true,false}}-sbn-{{true,false}}, abn, {', '.join(EXTENSIONS)}; may be repeated."
+    ),
 ]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of initial weights, order of photos, augmentation and dropout.")]
 Params = Annotated[Path, typer.Option(help="The settings; the profile they name is used.")]

@@ -16,9 +16,10 @@ ROWS = {
     "iv": {"aea": False, "sbn": False},
 }
 
-#: Rows that are not the paper's: row (iii) with LoRA in one encoder block, and with every encoder tap in its SBN
-#: (METHODS 8). Off unless the top-level `extensions` names them.
-EXTENSIONS = ("lora", "all-taps")
+#: Rows that are not the paper's (METHODS 2.8): row (iii) with LoRA in one encoder block, row (iii) with every
+#: intermediate feature in its SBN, and row (ii) with as many epochs as (iii) has on epochs. Off unless the top-level
+#: `extensions` names them.
+EXTENSIONS = ("lora", "all-taps", "half-epochs")
 
 
 def _number(value: Any) -> Any:
@@ -121,7 +122,7 @@ class Inputs(Section):
 
 
 class Birdlets(Section):
-    """The drawn miniature (ARCHITECTURE, "Birdlets")."""
+    """The drawn data set of the miniature (METHODS 1.2)."""
 
     species: Annotated[int, Field(strict=True, ge=2, le=240)]  # 240 birds differ in colours or crest
     train_per_species: Count  # official-train photos of each species, later split into train and val
@@ -288,6 +289,11 @@ class Schedule(Section):
     off_epochs: Count  # in which SBN and AB rest and alpha is 1
     on_epochs: Count  # in which everything trains
     first: Literal["off", "on"]
+
+    def on(self, epoch: int) -> bool:
+        """Whether `epoch` (from 0) is an on epoch."""
+        place = epoch % (self.off_epochs + self.on_epochs)
+        return place < self.on_epochs if self.first == "on" else place >= self.off_epochs
 
 
 class Ala(Section):
@@ -503,6 +509,14 @@ class Extensions(Section):
     lora: Lora | None  # null: the row lora cannot be asked for
 
 
+class Chosen(Section):
+    """Settings whose values were chosen by mean IoU with masks of validation images; the report names them."""
+
+    methods: Annotated[list[str], Field(min_length=1)]  # rows of the tables, or `ala+edge`
+    settings: Annotated[list[str], Field(min_length=1)]  # of this profile, with points: fcam.crf.weight
+    how: str  # what was compared, on how many seeds
+
+
 class Profile(Section):
     """One complete experiment."""
 
@@ -519,6 +533,15 @@ class Profile(Section):
     engine: Engine
     errors: ErrorSettings
     edge: Edge
+    chosen_on_masks: list[Chosen]
+
+    @model_validator(mode="after")
+    def _chosen_exist(self) -> Profile:
+        named = [path for chosen in self.chosen_on_masks for path in chosen.settings]
+        unknown = [path for path in named if not _has(self, path)]
+        if unknown:
+            raise ValueError(f"chosen_on_masks names {', '.join(unknown)}, no setting of this profile; correct it")
+        return self
 
     @model_validator(mode="after")
     def _parts_fit(self) -> Profile:
@@ -555,6 +578,15 @@ def _names(value: Any) -> Any:
     return value
 
 
+def _has(section: Section, path: str) -> bool:
+    """Whether the dotted `path` names a setting below `section`."""
+    name, _, rest = path.partition(".")
+    if name not in type(section).model_fields:
+        return False
+    inner = getattr(section, name)
+    return not rest or (isinstance(inner, Section) and _has(inner, rest))
+
+
 def unknown_profile(name: object, profiles: Iterable[object]) -> list[str]:
     """What to say of a profile that does not exist; nothing if it does."""
     names = [str(profile) for profile in profiles]
@@ -569,7 +601,7 @@ class Settings(Section):
     sbn: StrictBool
     seeds: Annotated[list[Natural], Field(min_length=1)]
     ablations: Annotated[list[Literal["i", "ii", "iii", "iv"]], BeforeValidator(_names)]  # see :data:`ROWS`
-    extensions: list[Literal["lora", "all-taps"]]  # rows beyond the paper's, see :data:`EXTENSIONS`
+    extensions: list[Literal["lora", "all-taps", "half-epochs"]]  # rows beyond the paper's, see :data:`EXTENSIONS`
     inputs: Inputs
     profiles: dict[str, Profile]
 
@@ -604,11 +636,19 @@ class Settings(Section):
         if name not in EXTENSIONS:
             return name, self.active
         ala = self.active.ala
+        if name == "half-epochs":
+            train = self.active.train.model_copy(update={"epochs": self.on_epochs})
+            return variant_name(**ROWS["ii"]), self.active.model_copy(update={"train": train})
         if name == "lora":
             ala = ala.model_copy(update={"lora": self.active.extensions.lora})
         else:
             ala = ala.model_copy(update={"sbn": ala.sbn.model_copy(update={"fusion_map": "all"})})
         return variant_name(**ROWS["iii"]), self.active.model_copy(update={"ala": ala})
+
+    @property
+    def on_epochs(self) -> int:
+        """The number of epochs in which a variant with AEA trains its SBN and AB: half of all, with one off per on."""
+        return sum(self.active.ala.schedule.on(epoch) for epoch in range(self.active.train.epochs))
 
     def deciding(self) -> dict[str, Any]:
         """What decides about the results of one cell: the profile and the main model's switches, as JSON has them."""

@@ -1,10 +1,12 @@
-"""What stands above and below the tables: what was run, by which protocol, and what the numbers stand for."""
+"""Captions and notes around the tables: what was run, by which protocol, on which images, and what a number means."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ala.report import claims
+import pandas as pd
+
+from ala.report import claims, ends, rows
 from ala.report.run import Run
 
 CLAIMS = (
@@ -18,7 +20,7 @@ CLAIMS = (
 
 
 def what_was_run(run: Run) -> str:
-    """The opening paragraph: profile, data, photos, seeds, and what the numbers stand for."""
+    """The opening paragraph: profile, data, images, seeds, and whether the numbers may be compared with the slides'."""
     settings, data = run.settings, run.settings.active.data
     source = {
         "birdlets": "drawn birds (`birdlets`)",
@@ -69,7 +71,7 @@ def data_and_encoder(run: Run) -> str:
 
 
 def protocol(run: Run) -> str:
-    """How the numbers were made, in one paragraph: it is the caption of every table."""
+    """How the numbers were made, in one paragraph: part of the caption of every table."""
     settings, profile = run.settings, run.settings.active
     metrics, rise, size = profile.metrics, profile.rise, profile.data.input_size
     photos = sorted({len(cell.mapped) for cell in run.cells.values()}) or [0]
@@ -85,7 +87,100 @@ def protocol(run: Run) -> str:
         f" colour, insertion from a {metrics.blur_kernel}×{metrics.blur_kernel} blur with σ {metrics.blur_sigma:g},"
         " predicted class, each map probed on the model that it explains, model-free maps on the main model, on"
         f" {_span(perturbed)} photos ({subset}). RISE: N = {rise.n_masks}, s = {rise.grid}, p = {rise.p1:g}, on"
-        f" {rise.output}. Bold: best of the methods that explain a model. `box` is the ground-truth box, an oracle."
+        f" {rise.output}. Bold: best of the methods that explain a model, among means over the images that all rows of"
+        " the table share. `box` is the ground-truth box, an oracle."
+    )
+
+
+def protocol_and_ends(run: Run) -> str:
+    """:func:`protocol`, and between which ends the curves of all evaluated models run."""
+    return f"{protocol(run)} {ends.sentence(run)}".strip()
+
+
+def curves(run: Run, drawn: str) -> str:
+    """The caption of insertion and deletion curves: on how many images, what is `drawn`, between which ends.
+
+    The number of images is a span where methods were measured on different ones; then the lines are not comparable.
+    """
+    counts = sorted({len(cell.perturbed) for row in rows.MAIN for cell in run.of(row) if cell.curves}) or [0]
+    said = f"Mean over {_span(counts)} images, {drawn}. {ends.sentence(run, rows.MAIN)}".strip()
+    if len(counts) > 1:
+        said += " The curves are over different images (see what is odd), so they are not comparable."
+    return said
+
+
+def below(run: Run, table: pd.DataFrame, which: str) -> list[str]:
+    """The paragraphs below table `which` (`main` or `ablation`): on which images it compares, between which ends its
+    curves run, and what else tells its rows apart."""
+    shown = [str(row) for row in table["method" if which == "main" else "row"]]
+    own = chosen_on_masks(run) if which == "main" else confounds(run)
+    return [part for part in (same_images(table), ends.sentence(run, shown), own) if part]
+
+
+def same_images(table: pd.DataFrame) -> str:
+    """How many images the rows of `table` are compared on, and which rows were scored on more of them."""
+    said = []
+    for metric, own, common in (("Mean IoU", "n_images", "n_common"),
+                                ("Insertion, Deletion and ID", "n_perturbed", "n_perturbed_common")):  # fmt: skip
+        counts = table[[own, common]].apply(pd.to_numeric, errors="coerce").dropna().astype(int)
+        if counts.empty:
+            continue
+        shared, most = int(counts[common].min()), int(counts[own].max())
+        if most == shared:
+            said.append(f"{metric}: every row on the same {shared} images.")
+        else:
+            said.append(
+                f"{metric}: compared on the {shared} images that all rows share; beside it, where a row was scored on"
+                f" more, the mean over all of them (up to {most}), which must not be compared between rows."
+            )
+    return " ".join(said)
+
+
+def chosen_on_masks(run: Run) -> str:
+    """Which settings of the profile were chosen by mean IoU with masks of validation images, from `chosen_on_masks`."""
+    found = run.settings.active.chosen_on_masks
+    by_methods: dict[str, list[str]] = {}
+    for chosen in found:
+        names = " and ".join(rows.LABELS.get(method, f"`{method}`") for method in chosen.methods)
+        said = f"{', '.join(f'`{path}`' for path in chosen.settings)} ({chosen.how})"
+        by_methods.setdefault(names, []).append(said)
+    parts = [f"{names}: {', '.join(said)}" for names, said in by_methods.items()]
+    methods = {method for chosen in found for method in chosen.methods}
+    none = [rows.LABELS[row] for row in rows.EXPLAINERS if row not in methods]
+    profile = f"profile `{run.settings.profile}`"
+    if parts:
+        said = f"these settings of {profile} were chosen, though: {'; '.join(parts)}"
+        said += f"; for {', '.join(none)} none." if none else "."
+    else:
+        said = f"no setting of {profile} was chosen, either."
+    return (
+        "**Chosen with masks.** No method is trained on a mask, which is why all are called weakly supervised. By mean"
+        f" IoU with masks of validation images {said} The column `best on validation` takes its threshold from the same"
+        " masks, for every method and seed."
+    )
+
+
+def confounds(run: Run) -> str:
+    """What differs between rows (iii) and (ii) beside AEA; empty where the settings leave out one of them."""
+    settings, train = run.settings, run.settings.active.train
+    if not {"ii", "iii"} <= set(settings.ablations):
+        return ""
+    epochs, updated = train.epochs, settings.on_epochs
+    patience = (
+        "neither stops early"
+        if train.patience is None
+        else f"patience of {train.patience} counts evaluations, so (iii) may go on for {epochs / updated:.2g} times as"
+        " many epochs as (ii) without getting better"
+    )
+    row = "Row `half-epochs` trains" if "half-epochs" in settings.extensions else "A row `half-epochs` would train"
+    return (
+        f'**What "(iii) better than (ii)" mixes with AEA.** Both are planned for {epochs} epochs and update PB in all'
+        f" of them; SBN and AB are updated in {updated} epochs of (iii), in all {epochs} of (ii). (iii) is validated"
+        f" after on epochs alone, so the best of {updated} states is kept, of (ii) the best of {epochs}; {patience}."
+        f" The learning rate falls by the epoch, not by the update of a branch. {row} (ii) for {updated} epochs: SBN"
+        " and AB are then updated and evaluated as often as in (iii), and the learning rate falls as far over these"
+        " updates; PB is updated less often than in (iii) instead. No row matches both."
+        + ("" if row.startswith("Row") else " It is run by `dvc exp run -S 'extensions=[half-epochs]'`.")
     )
 
 

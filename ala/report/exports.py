@@ -13,19 +13,32 @@ from ala.report import rows
 from ala.report.figures import perturbation_curves, training_table
 from ala.report.run import Run
 
-KEYS = ("miou", "insertion", "deletion", "id", "accuracy")
+#: What is exported of ALA, all over the images that all methods share, and of accuracy: name to column of `main.csv`.
+KEYS = {
+    "miou_common": "miou_common_mean",
+    "insertion": "insertion_common_mean",
+    "deletion": "deletion_common_mean",
+    "id": "id_common_mean",
+    "accuracy": "accuracy_mean",
+}
 #: Of the other explainers: a table of experiments with every metric of every method has more columns than a screen.
-FEW = ("miou", "id")
+FEW = ("miou_common", "id")
 
 
 def metrics(run: Run, main: pd.DataFrame, ablation: pd.DataFrame) -> dict[str, Any]:
-    """The means that `dvc metrics show` and `dvc exp show` print, by row; what was not run is left out."""
+    """The means that `dvc metrics show` and `dvc exp show` print, by row; what was not run is left out.
+
+    `miou_common` of the methods is over the images that they all share, `miou` of the ablation over those that its own
+    rows share, which are more: RISE is not among them.
+    """
     found: dict[str, Any] = {}
     for _, line in main[main["method"].isin(rows.EXPLAINERS)].iterrows():
         keys = KEYS if line["method"] == "ala" else FEW
-        found[line["method"]] = {key: line[f"{key}_mean"] for key in keys if _number(line[f"{key}_mean"])}
+        found[line["method"]] = {key: line[KEYS[key]] for key in keys if _number(line[KEYS[key]])}
     found["ablation"] = {
-        line["row"]: {"miou": line["miou_mean"]} for _, line in ablation.iterrows() if _number(line["miou_mean"])
+        line["row"]: {"miou": line["miou_common_mean"]}
+        for _, line in ablation.iterrows()
+        if _number(line["miou_common_mean"])
     }
     if run.encoder.get("zero_shot_accuracy") is not None:
         found["encoder"] = {"zero_shot_accuracy": run.encoder["zero_shot_accuracy"]}

@@ -7,7 +7,18 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from ala.report import captions, edge_fix, edge_scores, errors, layers, paired, paper, sensitivity, sensitivity_page
+from ala.report import (
+    captions,
+    edge_fix,
+    edge_scores,
+    ends,
+    errors,
+    layers,
+    paired,
+    paper,
+    sensitivity,
+    sensitivity_page,
+)
 from ala.report.run import Run
 from ala.runtime.files import write_text
 
@@ -35,22 +46,25 @@ def extras(
     run.notes.extend(edge_scores.gather(scores, settings).notes)
     counted = f"# Errors of the worst photos\n\n{errors.errors_markdown(counts, scores, settings)}\n"
     fixed = f"# The edge fix and its rivals\n\n{edge_fix.edge_markdown(fixes, scores, settings)}\n"
-    told, how = errors.caption(counts, settings), sensitivity_page.caption(run)
-    listed = f"# The worst photos\n\nOne line per photo, worst first: [error_top.csv](error_top.csv). {told}\n"
+    on_main = ends.sentence(run, ["ala"])
+    of_errors, how = errors.caption(counts, settings), sensitivity_page.caption(run)
+    listed = f"# The worst photos\n\nOne line per photo, worst first: [error_top.csv](error_top.csv). {of_errors}\n"
     found = sensitivity.gather(run, scores)
     run.notes.extend(found.notes)
     seeds = sensitivity.per_seed(run, found)
     by_protocol, survived = sensitivity.table(run, seeds), sensitivity.survival(seeds)
-    common = sensitivity.common_model(run, found)
+    common, curve_ends = sensitivity.common_model(run, found), ends.table(run)
+    by_layer_how = f"{layers.CAPTION} {ends.sentence(run, ['ala', 'abn'])} Curves of ABN on other layers are not kept."
     return {
         "sensitivity": Extra(by_protocol, sensitivity_page.sensitivity(run, by_protocol, survived), how),
-        "common_model": Extra(common, sensitivity_page.common_model(run, common)),
+        "common_model": Extra(common, sensitivity_page.common_model(run, common), sensitivity_page.on_one_model(run)),
+        "curve_ends": Extra(curve_ends, ends.markdown(curve_ends), ends.CAPTION),
         "paired": Extra(pairs, paired.markdown(pairs), paired.CAPTION),
         "paper": Extra(printed, paper.markdown(printed), paper.CAPTION),
-        "layers": Extra(by_layer, layers.markdown(by_layer), layers.CAPTION),
-        "errors": Extra(counts, counted, told),
+        "layers": Extra(by_layer, layers.markdown(by_layer, by_layer_how), by_layer_how),
+        "errors": Extra(counts, counted, of_errors),
         "error_top": Extra(top, listed),
-        "edge": Extra(fixes, fixed),
+        "edge": Extra(fixes, f"{fixed}\n{on_main}\n", f"{edge_fix.caption(settings)} {on_main}"),
     }
 
 
@@ -58,4 +72,4 @@ def write(made: dict[str, Extra], run: Run, folder: Path) -> None:
     """Every table as `NAME.csv` and `NAME.md` in `folder`; each page ends with how its numbers were made."""
     for name, extra in made.items():
         extra.frame.to_csv(folder / f"{name}.csv", index=False, lineterminator="\n")
-        write_text(folder / f"{name}.md", f"{extra.text}\n{captions.protocol(run)}\n")
+        write_text(folder / f"{name}.md", f"{extra.text}\n{captions.protocol_and_ends(run)}\n")

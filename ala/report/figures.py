@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from textwrap import fill
 
 import numpy as np
 import pandas as pd
 
 from ala.config.schema import ROWS
-from ala.report import rows, slides, style
+from ala.report import ends, rows, slides, style, tables
 from ala.report.run import Run, share
 
+#: What :func:`curves` draws.
+CURVES = "line: mean over seeds, band: ± sample standard deviation over seeds, dotted: chance"
 TITLES = {"miou": "mean IoU ↑", "insertion": "Insertion ↑", "deletion": "Deletion ↓", "id": "ID ↑"}
 
 
@@ -45,6 +48,8 @@ def curves(run: Run, path: Path) -> bool:
         )  # fmt: skip
         panel.set(title=TITLES[kind], xlabel=f"share of pixels {'inserted' if kind == 'insertion' else 'deleted'}")
         panel.set(xlim=(0, 1), ylim=(0, None))
+        if (level := ends.chance(run)) is not None:
+            panel.axhline(level, color=style.INK, linestyle=":", linewidth=1, zorder=1)
     panels[0].set_ylabel("probability of the predicted class")
     handles, names = panels[1].get_legend_handles_labels()
     panels[1].get_legend().remove()
@@ -54,26 +59,29 @@ def curves(run: Run, path: Path) -> bool:
 
 
 def ablation(run: Run, table: pd.DataFrame, path: Path) -> bool:
-    """Draw the rows of the ablation: each seed, mean ± spread, the slides' value as an open marker."""
+    """Draw the rows of the ablation: each seed, mean ± spread, the slides' value as an open marker.
+
+    All over the images that the rows share.
+    """
     import matplotlib.pyplot as plt
 
     if not any(run.of(row) for row in table["row"]):
         return False
     paper = slides.printed("ablation")
     shown = list(table["row"])
+    common = tables.common_images(run, shown)
     figure, panels = plt.subplots(1, len(TITLES), figsize=(9.2, 3.0), layout="constrained")
     for panel, (metric, title) in zip(panels, TITLES.items(), strict=True):
         for place, row in enumerate(shown):
             line = table[table["row"] == row].iloc[0]
             colour = style.COLOURS[row]
             if run.of(row):
-                source = {"miou": "iou_mean_std"}.get(metric, metric)
-                seeds = [cell.scores[source].mean() for cell in run.of(row)]
+                seeds = [tables.cell_means(cell, common)[metric] for cell in run.of(row)]
                 panel.scatter(np.full(len(seeds), place - 0.12), seeds, s=9, color=colour, alpha=0.55, linewidth=0)
-                deviation = line[f"{metric}_std"]
+                deviation = line[f"{metric}_common_std"]
                 bar = None if pd.isna(deviation) else deviation
                 panel.errorbar(
-                    place - 0.12, line[f"{metric}_mean"], bar, fmt="o", ms=6, color=colour, capsize=3, lw=1.4
+                    place - 0.12, line[f"{metric}_common_mean"], bar, fmt="o", ms=6, color=colour, capsize=3, lw=1.4
                 )
             else:
                 panel.annotate("not run", (place, 0.03), xycoords=("data", "axes fraction"), ha="center", fontsize=7)
@@ -83,12 +91,12 @@ def ablation(run: Run, table: pd.DataFrame, path: Path) -> bool:
                     place + 0.16, value.mean, value.spread, fmt="D", ms=5, mfc="white", color="#8c8c8c", capsize=2, lw=1
                 )  # fmt: skip
         if metric == "miou" and (center := run.of("center")):
-            level = np.mean([cell.scores["iou_mean_std"].mean() for cell in center])
+            level = np.mean([tables.cell_means(cell, common)["miou"] for cell in center])
             panel.axhline(level, color=style.COLOURS["center"], ls=(0, (4, 2)), lw=1, zorder=0)
             panel.annotate("centred Gaussian", (1, level), xycoords=("axes fraction", "data"), ha="right", va="bottom",
                            fontsize=7, color="#6b6b6b")  # fmt: skip
         panel.set_title(title)
-        panel.set_xticks(range(len(shown)), [rows.LABELS[row] for row in shown])
+        panel.set_xticks(range(len(shown)), [fill(rows.LABELS[row], 9) for row in shown])
         panel.set_xlim(-0.6, len(shown) - 0.4)
         panel.grid(axis="x", visible=False)
         low, high = panel.get_ylim()

@@ -10,14 +10,14 @@ import pandas as pd
 from ala.contracts import scores as contract
 from ala.contracts import seal
 from ala.report import rows, style
-from ala.report.markdown import grid, spread
+from ala.report.markdown import grid, number, spread
 from ala.report.run import Run
 from ala.runtime.errors import UserError
 
 COLUMNS = [
-    "model", "layer", "n_seeds", "n_images", "accuracy_mean", "accuracy_std", "miou_mean", "miou_std", "miou_val_mean",
-    "insertion_mean", "deletion_mean", "id_mean", "id_std", "share_mean", "share_std", "miou_without_mean",
-    "miou_without_std", "command", "scores",
+    "model", "layer", "n_seeds", "n_images", "n_perturbed", "accuracy_mean", "accuracy_std", "miou_mean", "miou_std",
+    "miou_val_mean", "insertion_mean", "deletion_mean", "id_mean", "id_std", "share_mean", "share_std",
+    "miou_without_mean", "miou_without_std", "command", "scores",
 ]  # fmt: skip
 _SCORES = {"accuracy": "correct", "miou": "iou_mean_std", "miou_val": "iou_val", "insertion": "insertion",
            "deletion": "deletion", "id": "id"}  # fmt: skip
@@ -26,7 +26,7 @@ CAPTION = (
     "`abn` on one encoder layer at a time, all else as in the main table (mean + std rule, official insertion and"
     " deletion, its own model probed); `ala` reads all of the layers below. `share`: the layer's part of what the"
     " taps add to the SBN's image tokens, shares of a photo sum to 1. `without`: ALA's mean IoU on test photos with"
-    " that tap silenced, not trained anew. Nothing was chosen by this table: ABN's layer in the main table comes from"
+    " that tap silenced and no new training. Nothing was chosen by this table: ABN's layer in the main table comes from"
     " validation photos."
 )
 
@@ -85,23 +85,26 @@ def _means(frame: pd.DataFrame) -> dict[str, object]:
     seeds = frame.groupby("seed")
     means = pd.DataFrame({name: seeds[source].apply(lambda column: column.astype(float).mean())
                           for name, source in _SCORES.items()})  # fmt: skip
-    found: dict[str, object] = {"n_seeds": len(means), "n_images": int(seeds["iou_mean_std"].count().min())}
+    found: dict[str, object] = {"n_seeds": len(means), "n_images": int(seeds["iou_mean_std"].count().min()),
+                                "n_perturbed": int(seeds["insertion"].count().min())}  # fmt: skip
     for name in means:
         found |= {f"{name}_mean": means[name].mean(), f"{name}_std": means[name].std(ddof=1)}
     return found
 
 
-def markdown(frame: pd.DataFrame) -> str:
+def markdown(frame: pd.DataFrame, caption: str = CAPTION) -> str:
     """The table, rounded, with its caption."""
-    head = ["model", "layer", "seeds", "photos", "accuracy", "mean IoU", "ID", "share", "mean IoU without"]
+    head = ["model", "layer", "seeds", "images (IoU)", "images (ID)", "accuracy", "mean IoU", "ID", "share",
+            "mean IoU without"]  # fmt: skip
     lines = []
     for line in frame.to_dict("records"):
         cells = [rows.LABELS[line["model"]], *(str(line[name]) for name in ("layer", "n_seeds", "n_images"))]
+        cells += [number(line["n_perturbed"], 0)]
         cells += [spread(line[f"{name}_mean"], line[f"{name}_std"]) for name in ("accuracy", "miou", "id")]
         cells += [spread(line[f"{name}_mean"], line[f"{name}_std"]) for name in ("share", "miou_without")]
         lines.append(cells)
     body = grid(head, lines, left=2) if lines else "not run"
-    return "\n\n".join(["# Which layer?", CAPTION, body, "Full precision: [layers.csv](layers.csv)."]) + "\n"
+    return "\n\n".join(["# Which layer?", caption, body, "Full precision: [layers.csv](layers.csv)."]) + "\n"
 
 
 def draw(frame: pd.DataFrame, path: Path) -> bool:

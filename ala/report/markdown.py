@@ -1,4 +1,8 @@
-"""Rounded Markdown twins of the tables: mean ± spread, the slides' value beside ours, the best explainer bold."""
+"""Rounded Markdown twins of the tables: mean ± spread, the slides' value beside ours, the best explainer bold.
+
+What is compared, and may be bold, is always a mean over the images that all rows of the table share. Where a row was
+scored on more images than these, one more column has the means over all of them, with their number in each cell.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +10,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from ala.report import captions, rows, slides, tables
-from ala.report.run import Run
+from ala.report import rows, slides, tables
 
 HEADS = {"miou": "mean IoU ↑", "insertion": "Insertion ↑", "deletion": "Deletion ↓", "id": "ID ↑"}
 ABSENT = "–"
@@ -50,19 +53,26 @@ def _best(table: pd.DataFrame, key: str, column: str, largest: bool) -> set[str]
     return {names[index] for index in values.index if number(values[index]) == best}
 
 
+def on_other_images(table: pd.DataFrame, metric: str) -> bool:
+    """Whether a row's mean of `metric` over all of its images differs from that over the images that all rows share."""
+    pairs = zip(table[f"{metric}_mean"], table[f"{metric}_common_mean"], strict=True)
+    return any(isinstance(own, float) and own == own and own != common for own, common in pairs)
+
+
 def results(table: pd.DataFrame, key: str, which: str, comparable: bool, brief: bool = False) -> str:
     """Our values beside the slides' for table `which` (`main` or `ablation`), whose rows `key` names.
 
     The slides' values stand in brackets and small where the run is not `comparable` with them
-    (:attr:`ala.report.run.Run.comparable`). `brief` leaves out accuracy and the numbers of seeds and photos.
+    (:attr:`ala.report.run.Run.comparable`). `brief` leaves out accuracy and the numbers of seeds and images.
     """
     paper = slides.printed(which)
-    best = {name: _best(table, key, f"{name}_mean", name != "deletion") for name in HEADS}
-    best["accuracy"] = set()  # it belongs to the probed model, not to the map
+    best = {name: _best(table, key, f"{name}_common_mean", name != "deletion") for name in HEADS}
     switches = ["aea", "sbn"] if which == "ablation" else []
-    head = [key, *(name.upper() for name in switches), *([] if brief else ["seeds", "photos", "accuracy"])]
+    head = [key, *(name.upper() for name in switches), *([] if brief else ["seeds", "images", "accuracy"])]
     beside = "slides" if comparable else "<sub>slides (not comparable)</sub>"
-    head += [part for title in HEADS.values() for part in (title, beside)]
+    wider = {name for name in HEADS if on_other_images(table, name)}
+    for name, title in HEADS.items():
+        head += [title, beside, *([f"{title[:-2]}, all images (number)"] if name in wider else [])]
     lines = []
     for _, line in table.iterrows():
         name = str(line[key])
@@ -71,23 +81,34 @@ def results(table: pd.DataFrame, key: str, which: str, comparable: bool, brief: 
         cells = [_label(line, key), *("✓" if line[switch] == "true" else ABSENT for switch in switches)]
         if not brief:
             seeds = ABSENT if line["n_seeds"] is None else str(line["n_seeds"])
-            cells += [seeds, str(line["n_images"]), spread(line["accuracy_mean"], line["accuracy_std"])]
+            cells += [seeds, _images(line), spread(line["accuracy_mean"], line["accuracy_std"])]
         for metric in HEADS:
-            ours = spread(line[f"{metric}_mean"], line[f"{metric}_std"])
+            ours = spread(line[f"{metric}_common_mean"], line[f"{metric}_common_std"])
             cells += [f"**{ours}**" if name in best[metric] else ours]
             printed = str(paper[name][metric]) if name in paper else "not reported"
             cells += [printed if comparable else f"<sub>({printed})</sub>"]
+            if metric in wider:
+                own = spread(line[f"{metric}_mean"], line[f"{metric}_std"])
+                number_of = line["n_images" if metric == "miou" else "n_perturbed"]
+                cells += [own if own in (ABSENT, tables.NOT_RUN) else f"{own} ({number_of})"]
         lines.append(cells)
     return grid(head, lines, left=1 + len(switches))
 
 
+def _images(line: pd.Series) -> str:
+    """How many images the mean IoU of a row is over: those that all rows share, and in brackets all of its own."""
+    if line["n_common"] is None or line["n_common"] == line["n_images"]:
+        return str(line["n_images"])
+    return f"{line['n_common']} ({line['n_images']})"
+
+
 def threshold_rules(table: pd.DataFrame, key: str) -> str:
-    """Mean IoU of every row under the four threshold rules (METHODS 5.4)."""
+    """Mean IoU of every row under the four threshold rules (METHODS 5.4), over the images that all rows share."""
     columns = {
-        "miou_mean": "mean + std (main)",
-        "miou_fixed_mean": "fixed 0.5",
-        "miou_otsu_mean": "Otsu",
-        "miou_val_mean": "best on validation",
+        "miou_common_mean": "mean + std (main)",
+        "miou_fixed_common_mean": "fixed 0.5",
+        "miou_otsu_common_mean": "Otsu",
+        "miou_val_common_mean": "best on validation",
     }
     best = {column: _best(table, key, column, True) for column in columns}
     lines = []
@@ -126,19 +147,3 @@ def verdicts(table: pd.DataFrame) -> str:
         )
     head = ["claim", "slide", "verdict", "difference", "spread", "95 % interval", "slides", "seeds", "photos", "why"]
     return grid(head, lines, left=3)
-
-
-def document(title: str, run: Run, table: pd.DataFrame, key: str) -> str:
-    """`main.md` or `ablation.md`: results, the other threshold rules, commands, caption."""
-    which = "main" if key == "method" else "ablation"
-    parts = [
-        f"# {title}",
-        results(table, key, which, run.comparable),
-        captions.protocol(run),
-        "## Mean IoU by threshold rule",
-        threshold_rules(table, key),
-        "## Make a row again",
-        commands(table, key),
-        f"Full precision: [{which}.csv]({which}.csv); each seed: [per_seed.csv](per_seed.csv).",
-    ]
-    return "\n\n".join(parts) + "\n"

@@ -31,9 +31,9 @@ def oddities(run: Run) -> Iterator[str]:
 
 
 def _other_photos(run: Run) -> Iterator[str]:
-    """Methods whose photos are not those that most methods were scored on, seed by seed.
+    """Methods that were scored on other images than most methods, seed by seed.
 
-    Means of such rows are not over the same photos; claims and paired differences use the common ones only.
+    Their means over all of their images must not be compared; tables, claims and paired differences use common images.
     """
     for what, column in (("insertion and deletion", "insertion"), ("IoU", "iou_mean_std")):
         for seed in run.settings.seeds:
@@ -48,8 +48,8 @@ def _other_photos(run: Run) -> Iterator[str]:
                 if mine != usual:
                     odd = len(mine ^ usual)
                     yield (
-                        f"`{method}`, seed {seed}: {what} on other photos than the rest ({odd} differ); means are not"
-                        " comparable, paired differences and claims are over the common photos"
+                        f"`{method}`, seed {seed}: {what} on other photos than the rest ({odd} differ); means over all"
+                        " of them are not comparable, tables, paired differences and claims compare on common photos"
                     )
 
 

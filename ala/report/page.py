@@ -73,9 +73,9 @@ def _make(run: Run, folders: Folders, out: Path) -> None:
             (tables.per_seed(run), "per_seed"),
         ):
             _csv(frame, out / "tables" / f"{name}.csv")
-        write_text(out / "tables" / "main.md", markdown.document("Main table", run, main, "method"))
-        write_text(out / "tables" / "ablation.md", markdown.document("Ablation", run, ablation, "row"))
-        text = f"# Claims\n\n{markdown.verdicts(tested)}\n\n{captions.CLAIMS}\n\n{captions.protocol(run)}\n"
+        write_text(out / "tables" / "main.md", document("Main table", run, main, "method"))
+        write_text(out / "tables" / "ablation.md", document("Ablation", run, ablation, "row"))
+        text = f"# Claims\n\n{markdown.verdicts(tested)}\n\n{captions.CLAIMS}\n\n{captions.protocol_and_ends(run)}\n"
         write_text(out / "tables" / "claims.md", text)
         extras.write(more, run, out / "tables")
         for kind in ("insertion", "deletion"):
@@ -119,10 +119,30 @@ def _make(run: Run, folders: Folders, out: Path) -> None:
     footer = provenance.footer(run, found)
     write_text(out / "report.md", page(run, main, ablation, tested, more, drawn, chosen, footer))
     page_captions = {name: extra.caption for name, extra in more.items() if extra.caption}
+    for name, frame in (("main", main), ("ablation", ablation)):
+        page_captions[name] = "\n\n".join([html.catalogue.TABLES[name].caption, *captions.below(run, frame, name)])
     mark.stamp(out, run.mark)
     write_text(
         out / "index.html", html.render(run, out, folders.maps, folders.scores, store, found["results"], page_captions)
     )
+
+
+def document(title: str, run: Run, table: pd.DataFrame, key: str) -> str:
+    """`main.md` or `ablation.md`: results, the other threshold rules, commands, captions."""
+    which = "main" if key == "method" else "ablation"
+    parts = [
+        f"# {title}",
+        markdown.results(table, key, which, run.comparable),
+        *captions.below(run, table, which),
+        captions.protocol(run),
+        "## Mean IoU by threshold rule",
+        markdown.threshold_rules(table, key),
+        captions.same_images(table),
+        "## Make a row again",
+        markdown.commands(table, key),
+        f"Full precision: [{which}.csv]({which}.csv); each seed: [per_seed.csv](per_seed.csv).",
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
 
 
 def _csv(frame: pd.DataFrame, path: Path) -> None:
@@ -149,11 +169,13 @@ def page(
         captions.what_was_run(run),
         "## Main table",
         markdown.results(main, "method", "main", run.comparable),
+        *captions.below(run, main, "main"),
         captions.protocol(run),
         "### Mean IoU by threshold rule",
         markdown.threshold_rules(main, "method"),
+        captions.same_images(main),
         "The rule decides some comparisons: mean + std selects about the same share of any smooth map, and nothing of a"
-        " two-valued map that covers half the photo or more. Photos without any predicted pixel are counted in"
+        " two-valued map that covers half the image or more. Images without any predicted pixel are counted in"
         " [per_seed.csv](tables/per_seed.csv).",
         _links("main"),
         "## Claims",
@@ -162,6 +184,7 @@ def page(
         "CSV: [claims.csv](tables/claims.csv).",
         "## Ablation",
         markdown.results(ablation, "row", "ablation", run.comparable),
+        *captions.below(run, ablation, "ablation"),
         '(i) to (iii) as on slide 31; (iv) is added. The slides print (iii) again as "Ours", with other spreads.',
         _picture("ablation", drawn, "Each seed as a dot, mean ± spread beside the slides' value as an open marker."),
         _links("ablation"),
@@ -192,10 +215,9 @@ def page(
         "## Gallery",
         _gallery(run, drawn, chosen),
         "## Insertion and deletion",
-        _picture(
-            "curves", drawn, "Mean over photos, line: mean over seeds, band: ± sample standard deviation over seeds."
-        ),
-        "CSV: [insertion.csv](curves/insertion.csv), [deletion.csv](curves/deletion.csv).",
+        _picture("curves", drawn, captions.curves(run, figures.CURVES)),
+        "CSV: [insertion.csv](curves/insertion.csv), [deletion.csv](curves/deletion.csv); both ends by"
+        " evaluated model: [curve_ends.md](tables/curve_ends.md).",
         "## Training",
         _picture(
             "training",

@@ -7,11 +7,11 @@ import math
 import pandas as pd
 
 from ala.report import rows, slides
-from ala.report.markdown import grid, number, spread
+from ala.report.markdown import ABSENT, grid, number, spread
 from ala.report.run import Run
 
 COLUMNS = [
-    "table", "row", "metric", "printed", "printed_spread", "ours", "ours_std", "n_seeds", "difference",
+    "table", "row", "metric", "printed", "printed_spread", "ours", "ours_std", "n_seeds", "n_images", "difference",
     "combined_spread", "verdict", "mark", "command",
 ]  # fmt: skip
 WITHIN, OUTSIDE, NOT_COMPARABLE, NOT_RUN = "within", "outside", "not comparable", "not run"
@@ -19,9 +19,10 @@ WITHIN, OUTSIDE, NOT_COMPARABLE, NOT_RUN = "within", "outside", "not comparable"
 _ROUNDING = 0.0015  # three values printed to three digits, each off by at most 0.0005
 
 CAPTION = (
-    "Printed: slides 26 and 31. `within`: |ours − printed| is at most √(spread² + sd²); how many runs stand behind a"
-    " printed spread, and which kind it is, the slides do not say. Only the profile `paper` is judged: other photos and"
-    " another encoder are not comparable."
+    "Printed: slides 26 and 31. Ours: over all images of the row, whose number stands beside; rows of other numbers"
+    " must not be compared with each other. `within`: |ours − printed| is at most √(spread² + sd²); how many runs stand"
+    " behind a printed spread, and which kind it is, the slides do not say. Only the profile `paper` is judged: other"
+    " photos and another encoder are not comparable."
 )
 
 
@@ -64,6 +65,7 @@ def table(run: Run, main: pd.DataFrame, ablation: pd.DataFrame) -> pd.DataFrame:
 def _beside(run: Run, value: slides.Printed, line: pd.Series, metric: str) -> dict[str, object]:
     mean, deviation = line[f"{metric}_mean"], line[f"{metric}_std"]
     found: dict[str, object] = {"n_seeds": line["n_seeds"], "command": line["command"]}
+    found["n_images"] = line["n_images" if metric == "miou" else "n_perturbed"]
     if not isinstance(mean, float) or math.isnan(mean):
         return found
     known = isinstance(deviation, float) and not math.isnan(deviation)
@@ -79,7 +81,8 @@ def _beside(run: Run, value: slides.Printed, line: pd.Series, metric: str) -> di
 
 def markdown(frame: pd.DataFrame) -> str:
     """The table, rounded, with its caption."""
-    head = ["table", "row", "metric", "printed", "ours", "difference", "combined spread", "verdict", "on the slides"]
+    head = ["table", "row", "metric", "printed", "ours", "images", "difference", "combined spread", "verdict",
+            "on the slides"]  # fmt: skip
     lines = []
     for line in frame.to_dict("records"):
         cells = [
@@ -88,7 +91,9 @@ def markdown(frame: pd.DataFrame) -> str:
             line["metric"],
             spread(line["printed"], line["printed_spread"]),
         ]
-        cells += [spread(line["ours"], line["ours_std"]), number(line["difference"]), number(line["combined_spread"])]
+        images = ABSENT if line["n_images"] is None else str(line["n_images"])
+        cells += [spread(line["ours"], line["ours_std"]), images]
+        cells += [number(line["difference"]), number(line["combined_spread"])]
         lines.append([*cells, line["verdict"], line["mark"] or "–"])
     return (
         "\n\n".join(

@@ -35,11 +35,13 @@ def update(page: Path, text: str, part: str = "main table") -> bool:
 
 
 def main_table(run: Run) -> str:
-    """The main table beside the slides', with what it stands for and a link to the rest."""
+    """The main table beside the slides', with what was run and what its numbers mean."""
+    table = tables.main(run)
     return "\n\n".join(
         [
-            markdown.results(tables.main(run), "method", "main", run.comparable, brief=True),
+            markdown.results(table, "method", "main", run.comparable, brief=True),
             captions.what_was_run(run),
+            *captions.below(run, table, "main"),
             "Mean ± sample standard deviation over seeds; bold: best of the methods that explain a model; `box` is the"
             " ground-truth box, an oracle.",
         ]

@@ -34,6 +34,7 @@ LABELS = {
     "iv": "(iv)",
     "lora": "(iii) + LoRA",
     "all-taps": "(iii), all taps",
+    "half-epochs": "(ii), half the epochs",
 }
 
 
@@ -44,6 +45,11 @@ def scored_as(row: str, settings: Settings) -> str:
     if row in settings.ablations:
         return variant_name(**ROWS[row])
     return row
+
+
+def evaluated_model(method: str, settings: Settings) -> str:
+    """The model on which insertion and deletion of `method` are measured: the one that its maps explain."""
+    return settings.main_variant if method in (*TRIVIAL, "rise") else method
 
 
 def shown(settings: Settings) -> list[str]:

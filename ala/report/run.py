@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -47,7 +48,7 @@ class Run:
     """All that the report is made of.
 
     Attributes:
-        settings: what was asked for.
+        settings: those of the run.
         cells: by (method, seed); a pair that was not run is absent.
         training: training curves by (model, seed), one row per epoch.
         kept: the epoch whose state was kept as the model, by (model, seed), where the model says it.
@@ -77,6 +78,19 @@ class Run:
         """The cells behind row `row` of a table (`ala`, `iii`, `fcam` ...), in the order of the seeds."""
         method = rows.scored_as(row, self.settings)
         return [self.cells[method, seed] for seed in self.settings.seeds if (method, seed) in self.cells]
+
+    def common(self, shown: Iterable[str], column: str) -> dict[int, frozenset[int]]:
+        """Ids of the images on which all rows `shown` have a score in `column`, by seed.
+
+        Means of two rows may be compared on these alone. A row without any such score at a seed takes no part in it.
+        """
+        scored: dict[int, list[frozenset[int]]] = {}
+        for row in shown:
+            for cell in self.of(row):
+                images = frozenset(cell.scores.loc[cell.scores[column].notna(), "image_id"].tolist())
+                if images:
+                    scored.setdefault(cell.seed, []).append(images)
+        return {seed: frozenset.intersection(*sets) for seed, sets in scored.items()}
 
 
 def share(settings: Settings) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""`sensitivity.csv` and `common_model.csv`: what hangs on the protocol, and what on the model that is asked."""
+"""`sensitivity.csv` and `common_model.csv`: what depends on the protocol, and what on the evaluated model."""
 
 from __future__ import annotations
 
@@ -115,43 +115,53 @@ def _true_class(run: Run, scores: Path) -> dict[tuple[str, int], pd.DataFrame]:
 
 
 def per_seed(run: Run, found: Protocols) -> pd.DataFrame:
-    """`protocol, metric, method, seed, value, n_images`: means over photos of every score under every protocol.
+    """`protocol, metric, method, seed, value, n_images`: means over images of every score under every protocol.
 
-    All over the photos of the perturbation subset, which all methods share: a difference between two protocols, or
-    between two methods under one, is not one between photos. The main table has IoU on every photo with a map.
+    Each over the images on which all methods have that score at that seed, so that no difference between two methods is
+    one between images. MaxBoxAcc, MaxBoxAccV2 and PxAP are no means over images; they keep their own number of images.
     """
+    scores: dict[tuple[str, str, int], dict[str, pd.Series]] = {}
     lines: list[dict[str, Any]] = []
 
     def add(protocol: str, metric: str, row: str, seed: int, values: pd.Series) -> None:
+        """Keep `values`, by image id; their mean is taken when all methods are known."""
         known = values.astype(float).dropna()
         if len(known):
-            line = {"protocol": protocol, "metric": metric, "method": row, "seed": seed}
-            lines.append({**line, "value": float(known.mean()), "n_images": len(known)})
+            scores.setdefault((protocol, metric, seed), {})[row] = known
+            lines.append({"protocol": protocol, "metric": metric, "method": row, "seed": seed})
 
     for row in SHOWN:
         if row not in rows.MAIN and row not in run.settings.ablations:
             continue
         for cell in run.of(row):
             key = cell.method, cell.seed
+            own = cell.perturbed.set_index("image_id")
             for rule in RULES:
-                add(f"majority-{rule}", "miou", row, cell.seed, cell.perturbed[f"iou_{rule}"])
+                add(f"majority-{rule}", "miou", row, cell.seed, own[f"iou_{rule}"])
             for metric in ("insertion", "deletion", "id"):
-                add("official-predicted", metric, row, cell.seed, cell.scores[metric])
+                add("official-predicted", metric, row, cell.seed, own[metric])
                 if key in found.true_class:
                     add("official-true", metric, row, cell.seed, found.true_class[key][metric])
-            lab = _of(found.lab, *key)
+            lab = _of(found.lab, *key).set_index("image_id") if len(found.lab) else found.lab
             for protocol, part in lab.groupby("protocol", sort=False) if len(lab) else ():
                 for metric in ("insertion", "deletion", "id"):
                     add(str(protocol), metric, row, cell.seed, part[metric])
             places = _of(found.localisation, *key)
             if len(places):
+                places = places.set_index("image_id")
                 for rule in RULES:
                     add(f"anyone-{rule}", "miou", row, cell.seed, places[f"iou_any_{rule}"])
                 for metric in ("pointing", "energy"):
                     add("localisation", metric, row, cell.seed, places[metric])
             for metric in WHOLE if key in found.whole else ():
-                line = {"protocol": "localisation", "metric": metric, "method": row, "seed": cell.seed}
-                lines.append({**line, "value": found.whole[key][metric], "n_images": found.whole[key]["n_images"]})
+                lines.append({"protocol": "localisation", "metric": metric, "method": row, "seed": cell.seed,
+                              "value": found.whole[key][metric], "n_images": found.whole[key]["n_images"]})  # fmt: skip
+    for line in lines:
+        if "value" not in line:
+            by_row = scores[line["protocol"], line["metric"], line["seed"]]
+            shared = set.intersection(*(set(values.index) for values in by_row.values()))
+            mine = by_row[line["method"]]
+            line |= {"value": mine[mine.index.isin(shared)].mean(), "n_images": len(shared)}
     return pd.DataFrame(lines, columns=["protocol", "metric", "method", "seed", "value", "n_images"])
 
 
@@ -161,7 +171,9 @@ def _of(frame: pd.DataFrame, method: str, seed: int) -> pd.DataFrame:
 
 def table(run: Run, seeds: pd.DataFrame) -> pd.DataFrame:
     """`sensitivity.csv` from :func:`per_seed`: mean and sample standard deviation over seeds, and the rank among the
-    methods that explain a model (1 is best; less Deletion is better)."""
+    methods that explain a model (1 is best; less Deletion is better). Methods that were scored on different numbers of
+    images have no rank.
+    """
     lines = []
     for (protocol, metric, method), part in seeds.groupby(["protocol", "metric", "method"], sort=False):
         official = str(protocol).startswith(("official", "majority"))
@@ -178,7 +190,8 @@ def table(run: Run, seeds: pd.DataFrame) -> pd.DataFrame:
     rivals = frame[frame["method"].isin(rows.EXPLAINERS)]
     signed = rivals["mean"].where(rivals["metric"] != "deletion", -rivals["mean"])
     ranks = signed.groupby([rivals["protocol"], rivals["metric"]]).rank(ascending=False, method="min")
-    frame["rank"] = ranks.astype("Int64")
+    alike = rivals.groupby(["protocol", "metric"])["n_images"].transform("nunique") == 1
+    frame["rank"] = ranks.where(alike).astype("Int64")
     return frame[COLUMNS]
 
 
@@ -196,7 +209,7 @@ def survival(seeds: pd.DataFrame) -> pd.DataFrame:
     """How often an order of the slides is seen: one line per order and metric, over all protocols of that metric.
 
     `agree`: the difference of the means over seeds is above √(sd² + sd²); `reverse`: below minus that; `open`: neither,
-    or a single seed.
+    or a single seed. A protocol in which the two have other numbers of images is left out.
     """
     lines = []
     kinds = {"miou": ["miou"], "insertion": ["insertion"], "deletion": ["deletion"], "id": ["id"],
@@ -205,8 +218,11 @@ def survival(seeds: pd.DataFrame) -> pd.DataFrame:
         for kind, metrics in kinds.items():
             counts = {"agree": 0, "reverse": 0, "open": 0}
             for (_, metric), part in seeds[seeds["metric"].isin(metrics)].groupby(["protocol", "metric"], sort=False):
-                sides = [part.loc[part["method"] == row, "value"].to_numpy() for row in (better, worse)]
-                if min(len(side) for side in sides) == 0:
+                both = [part[part["method"] == row] for row in (better, worse)]
+                sides = [side["value"].to_numpy() for side in both]
+                images = [dict(zip(side["seed"], side["n_images"], strict=True)) for side in both]
+                unlike = any(images[0][seed] != images[1][seed] for seed in images[0].keys() & images[1].keys())
+                if min(map(len, sides)) == 0 or unlike:
                     continue
                 gap = float(sides[0].mean() - sides[1].mean()) * (-1 if metric == "deletion" else 1)
                 known = min(len(side) for side in sides) > 1
@@ -219,10 +235,10 @@ def survival(seeds: pd.DataFrame) -> pd.DataFrame:
 
 def _both(row: str, cells: list[Cell], run: Run) -> str:
     """The files behind a row of the common model: its own scores, and those on the common one where they differ."""
-    folder = rows.folder(rows.scored_as(row, run.settings))
-    own = [f"scores/{folder}/seed-{cell.seed}/scores.csv" for cell in cells]
-    asked_anyway = folder in ("rise", "trivial", run.settings.main_variant)
-    return " ".join(own + ([] if asked_anyway else [f"scores/protocols/seed-{cell.seed}/common.csv" for cell in cells]))
+    method = rows.scored_as(row, run.settings)
+    own = [f"scores/{rows.folder(method)}/seed-{cell.seed}/scores.csv" for cell in cells]
+    common = [f"scores/protocols/seed-{cell.seed}/common.csv" for cell in cells]
+    return " ".join(own if rows.evaluated_model(method, run.settings) == run.settings.main_variant else own + common)
 
 
 def common_model(run: Run, found: Protocols) -> pd.DataFrame:
@@ -236,8 +252,8 @@ def common_model(run: Run, found: Protocols) -> pd.DataFrame:
         for cell in cells:
             on_main = _of(found.common, cell.method, cell.seed)
             own = cell.perturbed
-            asked_anyway = cell.method in ("rise", run.settings.main_variant, *rows.TRIVIAL)
-            common = own if asked_anyway else on_main
+            evaluated = rows.evaluated_model(cell.method, run.settings)
+            common = own if evaluated == run.settings.main_variant else on_main
             if not len(common):
                 continue
             own = own[own["image_id"].isin(common["image_id"])]

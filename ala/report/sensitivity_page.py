@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from ala.report import rows
+from ala.report import ends, rows
 from ala.report.markdown import grid, spread
 from ala.report.run import Run
 
@@ -18,7 +18,7 @@ TITLES = {
 
 
 def caption(run: Run) -> str:
-    """What the names of the protocols stand for."""
+    """What each name of a protocol means, on which images all are measured, and between which ends curves run."""
     profile = run.settings.active
     metrics = profile.metrics
     per_class = metrics.images_per_class
@@ -29,8 +29,9 @@ def caption(run: Run) -> str:
         f" predicted or the true class. `lab-GROUND-QUANTISATION-CLASS`: {metrics.lab_points} points, equal values"
         " enter together, on a black image (`zero`) or on the blurred photo (`blur`), maps as they are (`none`) or in"
         f" three levels (`q3`). Thresholds of the boxes in steps of {metrics.box_step:g}. Each map is probed on the"
-        f" model that it explains. All on {photos}, IoU too (the main table has it on all photos). docs/protocols.md"
-        " has formulas and sources."
+        f" model that it explains. All on {photos}, IoU too, and every comparison on the images that all methods share."
+        f" Official, predicted class: {ends.sentence(run)} The curves of the other protocols are not kept."
+        " docs/protocols.md has formulas and sources."
     )
 
 
@@ -44,19 +45,21 @@ def sensitivity(run: Run, frame: pd.DataFrame, survived: pd.DataFrame) -> str:
         mine = frame[frame["metric"] == kind] if kind != "localisation" else frame[frame["protocol"] == kind]
         lines = []
         for (protocol, metric), part in mine.groupby(["protocol", "metric"], sort=False):
-            cells = part.set_index("method")
-            lines.append([str(metric if kind == "localisation" else protocol), *(_cell(cells, row) for row in shown)])
+            cells, mixed = part.set_index("method"), len(set(part["n_images"])) > 1
+            name = str(metric if kind == "localisation" else protocol)
+            lines.append([name, *(_cell(cells, row, mixed) for row in shown)])
         if lines:
             head = ["metric" if kind == "localisation" else "protocol", *(rows.LABELS[row] for row in shown)]
             parts += [f"## {title}", grid(head, lines)]
     return "\n\n".join([*parts, "Full precision, with ranks: [sensitivity.csv](sensitivity.csv)."]) + "\n"
 
 
-def _cell(cells: pd.DataFrame, row: str) -> str:
+def _cell(cells: pd.DataFrame, row: str, mixed: bool) -> str:
+    """Mean and spread, bold for the best; the number of images behind, where rows differ in it (`mixed`)."""
     if row not in cells.index:
         return "not run"
     line = cells.loc[row]
-    text = spread(line["mean"], line["std"])
+    text = spread(line["mean"], line["std"]) + (f" ({line['n_images']} images)" if mixed else "")
     return f"**{text}**" if not pd.isna(line["rank"]) and line["rank"] == 1 else text
 
 
@@ -77,8 +80,19 @@ def _verdict(agree: int, reverse: int, protocols: int) -> str:
     if reverse == protocols:
         return "reversed under every protocol"
     if agree and reverse:
-        return "hangs on the protocol"
+        return "depends on the protocol"
     return "never reversed" if agree else "never confirmed"
+
+
+def on_one_model(run: Run) -> str:
+    """What the columns `own` and `common` are."""
+    return (
+        "Official insertion and deletion of every map on the model that it explains (own), and on"
+        f" `{run.settings.main_variant}` (common), on the images that both have. RISE and the model-free maps are"
+        " evaluated on the latter anyway, and so is ALA. A map made for another model shows what *that* model looks at:"
+        f" a loss here is no fault of the map. On the own models: {ends.sentence(run)} On the common one:"
+        f" {ends.sentence(run, ['ala'])}"
+    )
 
 
 def common_model(run: Run, frame: pd.DataFrame) -> str:
@@ -93,9 +107,7 @@ def common_model(run: Run, frame: pd.DataFrame) -> str:
         lines.append(cells)
     parts = [
         "# One common model",
-        "Official insertion and deletion of every map on the model that it explains (own), and on"
-        f" `{run.settings.main_variant}` (common). RISE and the model-free maps are probed on the latter anyway, and so"
-        " is ALA. A map made for another model shows what *that* model looks at: a loss here is no fault of the map.",
+        on_one_model(run),
         grid(head, lines),
         "Full precision: [common_model.csv](common_model.csv).",
     ]

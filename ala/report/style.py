@@ -36,8 +36,9 @@ COLOURS = {
     "iv": "#7a7a7a",
     "lora": "#CC79A7",
     "all-taps": "#009E73",
+    "half-epochs": "#D55E00",
 }
-#: Trivial maps are told apart by their dashes.
+#: Dashes of the maps made without a model, which share their greys.
 DASHES: dict[str, Any] = {"full": (1, 1), "center": (4, 2), "noise": (1, 3), "box": (6, 2, 1, 2)}
 
 

@@ -133,8 +133,8 @@ def test_scores_on_other_photos_than_the_rest_are_a_note(copy):
     contract.save(table, path)
     seal(path.parent)
     assert (
-        "`abn`, seed 1: insertion and deletion on other photos than the rest (1 differ); means are not comparable,"
-        " paired differences and claims are over the common photos"
+        "`abn`, seed 1: insertion and deletion on other photos than the rest (1 differ); means over all of them are"
+        " not comparable, tables, paired differences and claims compare on common photos"
     ) in read().notes
 
 

@@ -9,7 +9,9 @@ from html.parser import HTMLParser
 
 import pytest
 
+from ala.report import rows, style
 from ala.report.html import LIMIT
+from ala.report.html.assets import template
 from tests.report.fake_run import ROOT
 
 NASTY = '<b>&"x</b></script><script>alert(1)</script>'
@@ -138,6 +140,13 @@ def test_a_page_that_would_be_too_large_takes_fewer_photos(built, page, monkeypa
     shown = len(Reader(text).data()["gallery"]["photos"])
     assert 0 < shown < 12
     assert f"{shown} of 12 test photos" in text
+
+
+def test_every_row_has_a_colour_in_figures_and_on_the_page():
+    sheet = template("style.css")
+    for row in rows.LABELS:
+        assert row == rows.ZERO_SHOT or row in style.COLOURS
+        assert row == rows.ZERO_SHOT or re.search(rf"\.s-{row}\b", sheet), row
 
 
 def test_captions_of_the_caller_stand_for_the_catalogues(built):

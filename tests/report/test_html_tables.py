@@ -69,6 +69,20 @@ def test_best_is_bold_among_rivals_only_and_shared_by_ties(run_of, tmp_path):
     assert bold == [("ALA", 1), ("F-CAM", 1), ("F-CAM", 2)]
 
 
+def test_bold_is_compared_on_the_images_that_all_rows_share(run_of, tmp_path):
+    """ALA's mean over all of its images is above RISE's, that on RISE's images below it."""
+    head = "method,n_images,n_common,miou_common_mean,miou_mean,miou_fixed_common_mean,miou_fixed_mean,id_common_mean,"
+    lines = "ala,290,30,0.384,0.402,0.1,0.2,0.5,0.5\nrise,30,30,0.389,0.389,0.2,0.2,0.6,0.6\n"
+    path = write(tmp_path, "main", f"{head}id_mean\n{lines}")
+    table = tables.table(run_of(), path)
+    assert [column.label for column in table.columns] == [
+        "method", "images", "common images", "mean IoU ↑, common images", "mean IoU ↑, all images",
+        "IoU, fixed 0.5 ↑, common images", "ID ↑",
+    ]  # fmt: skip
+    bold = [(cells[0].text, k) for cells, _ in table.lines for k, cell in enumerate(cells) if cell.best]
+    assert bold == [("RISE", 3), ("RISE", 5), ("RISE", 6)]
+
+
 def test_verdicts_have_a_kind(run_of, tmp_path):
     path = write(tmp_path, "claims", "claim,verdict\na,holds\nb,does not hold\nc,cannot be told\nd,not run\ne,odd\n")
     kinds = [cells[1].kind for cells, _ in tables.table(run_of(), path).lines]

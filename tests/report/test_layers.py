@@ -29,7 +29,8 @@ def test_means_over_photos_then_seeds(run, fake):
     assert frame["layer"].tolist() == [0, 1, 2, 3, "all", 0, 1, 2, 3]
     taps = frame[(frame["model"] == "ala") & (frame["layer"] != "all")]
     assert taps["share_mean"].tolist() == pytest.approx([0.25] * 4)
-    assert "| ABN | 1 | 3 |" in layers.markdown(frame)
+    assert (line["n_images"], line["n_perturbed"]) == (12, 6)
+    assert "| ABN | 1 | 3 | 12 | 6 |" in layers.markdown(frame)
 
 
 def test_what_was_not_run_is_a_note(run, tmp_path):

@@ -6,7 +6,8 @@ import math
 
 import pytest
 
-from ala.report import markdown, tables
+from ala.report import captions, markdown, tables
+from ala.report.page import document
 
 MAIN = "aea-true-sbn-true"
 
@@ -40,6 +41,46 @@ def test_best_explainer_is_bold_ties_too_oracle_never(run):
     assert "**0.95" not in table
 
 
+@pytest.fixture
+def uneven(run_of, cell_of):
+    """RISE has a map of one image, on which ALA is worse than on its other one."""
+    return run_of(
+        *(cell_of(MAIN, seed, [0.3, 0.9], [0.6, math.nan]) for seed in (0, 1)),
+        *(cell_of("rise", seed, [0.4, math.nan], [0.7, math.nan]) for seed in (0, 1)),
+    )
+
+
+@pytest.mark.parametrize("brief", [False, True])
+def test_bold_is_the_best_on_the_same_images_and_other_images_say_how_many(uneven, brief):
+    table = markdown.results(tables.main(uneven), "method", "main", True, brief=brief)
+    head, ala, rise = (cells_of(table, label) for label in ("method", "ALA", "RISE"))
+    own, all_images = head.index("mean IoU ↑"), head.index("mean IoU, all images (number)")
+    assert (ala[own], rise[own]) == ("0.300 ± 0.000", "**0.400 ± 0.000**")
+    assert (ala[all_images], rise[all_images]) == ("0.600 ± 0.000 (2)", "0.400 ± 0.000 (1)")
+    assert not any("Insertion, all" in title for title in head)  # measured on the same image
+    if not brief:
+        assert (ala[head.index("images")], rise[head.index("images")]) == ("1 (2)", "1")
+
+
+def test_threshold_rules_are_compared_on_the_same_images(uneven):
+    table = markdown.threshold_rules(tables.main(uneven), "method")
+    assert cells_of(table, "ALA")[1:] == ["0.300"] * 4
+    assert cells_of(table, "RISE")[1:] == ["**0.400**"] * 4
+
+
+def test_one_column_where_all_rows_have_the_same_images(run):
+    assert "all images" not in markdown.results(tables.main(run), "method", "main", True)
+
+
+def test_captions_name_the_images_of_each_column(run, uneven):
+    assert captions.same_images(tables.main(run)) == (
+        "Mean IoU: every row on the same 1 images. Insertion, Deletion and ID: every row on the same 1 images."
+    )
+    said = captions.same_images(tables.main(uneven))
+    assert said.startswith("Mean IoU: compared on the 1 images that all rows share;")
+    assert "(up to 2)" in said
+
+
 def test_brief_leaves_out_counts_and_accuracy(run):
     table = markdown.results(tables.main(run), "method", "main", True, brief=True)
     assert cells_of(table, "ALA")[:3] == ["ALA", "**0.600 ± 0.100**", "0.693 ± 0.002"]
@@ -63,7 +104,7 @@ def test_numbers():
 
 
 def test_document_carries_protocol_and_commands(run):
-    text = markdown.document("Main table", run, tables.main(run), "method")
+    text = document("Main table", run, tables.main(run), "method")
     rise, metrics = run.settings.active.rise, run.settings.active.metrics
     for said in (f"N = {rise.n_masks}, s = {rise.grid}, p = {rise.p1:g}", f"{metrics.step} pixels per step",
                  "mean + standard deviation", f"seeds {run.settings.seeds}", f"{metrics.images_per_class} test photos",

@@ -76,6 +76,41 @@ def test_iou_is_compared_on_the_photos_that_all_methods_share(frame, run):
     assert counts.min() == counts.max()
 
 
+def test_methods_of_a_protocol_stay_on_common_images_when_one_lacks_some(run, found):
+    """A method that lost half of its curves must not be compared with others on all of theirs."""
+    broken = run.of("abn")[1]
+    lost = broken.perturbed["image_id"].iloc[::2]
+    scores = broken.scores.copy()
+    scores.loc[scores["image_id"].isin(lost), ["insertion", "deletion", "id"]] = np.nan
+    cells = run.cells | {(broken.method, broken.seed): replace(broken, scores=scores)}
+    seeds = sensitivity.per_seed(replace(run, cells=cells), found)
+    at = seeds[(seeds["protocol"] == "official-predicted") & (seeds["metric"] == "insertion")]
+    assert set(at[at["seed"] == broken.seed]["n_images"]) == {3}
+    assert set(at[at["seed"] != broken.seed]["n_images"]) == {6}
+    fcam = run.of("fcam")[1].perturbed
+    left = fcam[~fcam["image_id"].isin(lost)]["insertion"].mean()
+    mine = at[(at["method"] == "fcam") & (at["seed"] == broken.seed)]["value"].item()
+    assert mine == pytest.approx(left) != pytest.approx(fcam["insertion"].mean())
+
+
+def test_no_rank_and_no_order_between_other_numbers_of_images(run, found):
+    """MaxBoxAcc is no mean over images, so it cannot be restricted to common ones."""
+    whole = {key: dict(values) for key, values in found.whole.items()}
+    whole["fcam", 0]["n_images"] -= 1
+    seeds = sensitivity.per_seed(run, replace(found, whole=whole))
+    frame = sensitivity.table(run, seeds)
+    ranks = frame[frame["metric"] == "maxboxacc"].set_index("method")["rank"]
+    assert ranks.isna().all()
+    assert frame[frame["metric"] == "pointing"]["rank"].notna().any()
+    survived = sensitivity.survival(seeds).set_index(["better", "worse", "metric"])
+    assert survived.loc["ala", "fcam", "localisation"]["n_protocols"] == 2  # pointing game and energy
+    assert survived.loc["ala", "i", "localisation"]["n_protocols"] == 5
+    page = sensitivity_page.sensitivity(run, frame, sensitivity.survival(seeds))
+    line = next(line for line in page.splitlines() if line.startswith("| maxboxacc |"))
+    assert "(5 images)" in line
+    assert "**" not in line
+
+
 def test_the_true_class_has_its_own_curves(frame, fake):
     areas = [area(Curves.load(fake.folder / f"scores/fcam/seed-{seed}/true_class.npz").insertion).mean()
              for seed in (0, 1, 2)]  # fmt: skip

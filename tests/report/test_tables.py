@@ -45,6 +45,43 @@ def test_spread_is_of_seed_means_not_of_pooled_images(run_of, cell_of):
     assert ala["n_images"] == 1  # the smaller one; the note says that seeds differ
 
 
+def test_rows_are_compared_on_the_images_that_all_of_them_have(run_of, cell_of):
+    """ALA is above RISE over all of its own images, and below it on the two that RISE explains."""
+    run = run_of(
+        *(cell_of(MAIN, seed, [0.2, 0.3, 0.9, 0.9], [0.5, 0.7, math.nan, math.nan]) for seed in (0, 1, 2)),
+        *(cell_of("rise", seed, [0.4, 0.4, math.nan, math.nan], [0.5, 0.6, math.nan, math.nan]) for seed in (0, 1, 2)),
+    )
+    main = tables.main(run).set_index("method")
+    ala, rise = main.loc["ala"], main.loc["rise"]
+    assert (ala["miou_mean"], rise["miou_mean"]) == (pytest.approx(0.575), pytest.approx(0.4))
+    assert (ala["miou_common_mean"], rise["miou_common_mean"]) == (pytest.approx(0.25), pytest.approx(0.4))
+    for rule in ("fixed", "otsu", "val"):
+        assert ala[f"miou_{rule}_common_mean"] == pytest.approx(0.25)
+    assert (ala["n_images"], ala["n_common"], rise["n_images"], rise["n_common"]) == (4, 2, 2, 2)
+    assert (ala["n_perturbed"], ala["n_perturbed_common"]) == (2, 2)
+    assert ala["insertion_common_mean"] == ala["insertion_mean"] == pytest.approx(0.6)
+    assert ala["accuracy_mean"] == 0.25  # over all images: it belongs to the model
+    ablation = tables.ablation(run).set_index("row").loc["iii"]
+    assert (ablation["n_common"], ablation["miou_common_mean"]) == (4, pytest.approx(0.575))  # RISE is no row of it
+
+
+def test_insertion_too_is_compared_on_common_images_only(run_of, cell_of):
+    run = run_of(cell_of(MAIN, 0, [0.5, 0.5], [0.4, 0.8]), cell_of("fcam", 0, [0.5, 0.5], [0.5, math.nan]))
+    ala = tables.main(run).set_index("method").loc["ala"]
+    assert (ala["insertion_mean"], ala["insertion_common_mean"]) == (pytest.approx(0.6), 0.4)
+    assert (ala["id_common_mean"], ala["n_perturbed"], ala["n_perturbed_common"]) == (0.2, 2, 1)
+
+
+def test_common_images_are_of_the_rows_that_have_the_seed(run_of, cell_of):
+    """A row that lacks a seed, or has no score at all there, takes no image from the others."""
+    run = run_of(cell_of(MAIN, 0, [0.1, 0.5]), cell_of(MAIN, 1, [0.3, 0.7]), cell_of("rise", 0, [0.2, math.nan]),
+                 cell_of("fcam", 1, [math.nan, math.nan]))  # fmt: skip
+    assert run.common(["ala", "rise", "fcam"], "iou_mean_std") == {0: {1}, 1: {1, 2}}
+    ala = tables.main(run).set_index("method").loc["ala"]
+    assert ala["miou_common_mean"] == pytest.approx((0.1 + 0.5) / 2)
+    assert math.isnan(tables.main(run).set_index("method").loc["fcam", "miou_common_mean"])
+
+
 def test_one_seed_has_no_spread_and_says_so_by_n_seeds(run):
     fcam = tables.main(run).set_index("method").loc["fcam"]
     assert fcam["n_seeds"] == 1
@@ -78,6 +115,9 @@ def test_extensions_that_were_asked_for_are_rows_below_the_slides(run, run_of, c
     assert lora["command"] == "dvc repro extend@0-lora extend@1-lora extend@2-lora"
     assert taps["miou_mean"] == "not run"
     assert "lora" in set(tables.per_seed(asked)["method"])
+    half = tables.ablation(replace(asked, settings=asked.settings.model_copy(update={"extensions": ["half-epochs"]})))
+    assert half.iloc[-1][["row", "aea", "sbn"]].tolist() == ["half-epochs", "false", "true"]
+    assert "| (ii), half the epochs | – | ✓ | 0 |" in markdown.results(half, "row", "ablation", comparable=False)
     assert "| (iii) + LoRA | ✓ | ✓ | 1 |" in markdown.results(table, "row", "ablation", comparable=False)
     assert any("`all-taps` was not run; run `dvc repro extend@0-all-taps" in note for note in notes.oddities(asked))
 
@@ -85,7 +125,8 @@ def test_extensions_that_were_asked_for_are_rows_below_the_slides(run, run_of, c
 def test_what_was_not_run_says_so(run):
     rise = tables.main(run).set_index("method").loc["rise"]
     assert rise["n_seeds"] == 0
-    assert set(rise[tables.COLUMNS[1:15]]) == {"not run"}
+    assert set(rise[[name for name in tables.COLUMNS if name.startswith("n_")][1:]]) == {"not run"}
+    assert set(rise[tables.MEASURED]) == {"not run"}
     assert rise["paper_miou"] == 0.39
     assert rise["command"] == "dvc repro evaluate_main@0 evaluate_main@1 evaluate_main@2"
 
@@ -101,7 +142,8 @@ def test_rows_columns_and_commands_are_the_contract(run):
     command = main.set_index("method")["command"]
     assert command["ala"] == " ".join(["dvc repro", *(f"evaluate@{seed}" for seed in (0, 1, 2))])
     assert command["box"] == "dvc repro evaluate_main@0 evaluate_main@1 evaluate_main@2"
-    assert ablation.loc[2, tables.COLUMNS[:15]].tolist() == main.loc[0, tables.COLUMNS[:15]].tolist()
+    own = ["n_seeds", "n_images", "n_perturbed", *(name for name in tables.MEASURED if "_common_" not in name)]
+    assert ablation.loc[2, own].tolist() == main.loc[0, own].tolist()  # the shared images are those of each table
 
 
 def test_a_seed_without_insertion_is_not_averaged_away(run_of, cell_of):

@@ -17,7 +17,7 @@ from stages.report import main
 from tests.report.fake_run import write_params, write_run
 
 TABLES = ("main", "ablation", "claims", "layers", "paired", "paper", "errors", "error_top", "edge",
-          "sensitivity", "common_model")  # fmt: skip
+          "sensitivity", "common_model", "curve_ends")  # fmt: skip
 
 
 def report(folder: Path, **changes: object) -> None:
@@ -88,8 +88,16 @@ def test_claims_of_missing_methods_are_not_run(done):
 def test_metrics_and_curves_are_plain(done):
     metrics = json.loads((done / "reports/metrics.json").read_text())
     assert set(metrics) == {"ala", "fcam", "rise", "ablation", "encoder"}
-    assert set(metrics["ala"]) == {"miou", "insertion", "deletion", "id", "accuracy"}
+    assert set(metrics["ala"]) == {"miou_common", "insertion", "deletion", "id", "accuracy"}
     assert set(metrics["ablation"]) == {"i", "ii", "iii", "iv"}
+    assert set(metrics["ablation"]["iii"]) == {"miou"}
+    ids = set(pd.read_csv(done / "scores/rise/seed-0/scores.csv").dropna(subset=["iou_mean_std"])["image_id"])
+    means = []
+    for seed in (0, 1, 2):
+        ala = pd.read_csv(done / f"scores/aea-true-sbn-true/seed-{seed}/scores.csv")
+        means.append(ala.loc[ala["image_id"].isin(ids), "iou_mean_std"].mean())
+    assert len(ids) == 6
+    assert metrics["ala"]["miou_common"] == pytest.approx(np.mean(means))
     insertion = pd.read_csv(done / "reports/curves/insertion.csv")
     assert list(insertion.columns) == ["share", "ala", "fcam", "rise", "abn", "full", "center", "noise", "box"]
     assert insertion["abn"].isna().all()

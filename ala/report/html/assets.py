@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
 
@@ -30,8 +31,11 @@ def data_uri(content: bytes, kind: str) -> str:
     return f"data:{kind};base64,{base64.b64encode(content).decode()}"
 
 
-def figures(folder: Path) -> list[dict[str, str]]:
-    """The PNG files of `folder` with `name, heading, alt, source`: known ones first, the others by name."""
+def figures(folder: Path, captions: Mapping[str, str]) -> list[dict[str, str]]:
+    """The PNG files of `folder` with `name, heading, caption, alt, source`: known ones first, the others by name.
+
+    `captions` (Markdown, by name) replace those of the catalogue; `alt` is the caption without its marks.
+    """
     stems = sorted(path.stem for path in folder.glob("*.png"))
     found = []
     for stem in [name for name in catalogue.FIGURES if name in stems] + [
@@ -39,6 +43,8 @@ def figures(folder: Path) -> list[dict[str, str]]:
     ]:
         heading = stem.replace("_", " ").capitalize()
         shown, alt = catalogue.FIGURES.get(stem, (heading, f"Figure: {heading}."))
+        caption = captions.get(stem, alt)
         source = data_uri((folder / f"{stem}.png").read_bytes(), "image/png")
-        found.append({"name": stem, "heading": shown, "alt": alt, "source": source})
+        found.append({"name": stem, "heading": shown, "caption": caption, "alt": caption.replace("*", ""),
+                      "source": source})  # fmt: skip
     return found

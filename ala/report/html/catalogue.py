@@ -12,14 +12,16 @@ class Known:
     """How a table is headed and explained (Markdown), and where its best values are set bold.
 
     Attributes:
-        best: column: whether larger is better.
+        best: column: whether larger is better. Its twin over the images that all rows share is compared instead.
         rivals: rows that compete for it, by the table's first column; empty where all do.
+        csv_only: columns over all images of a row that the page leaves out where the common images are fewer.
     """
 
     heading: str
     caption: str
     best: dict[str, bool] = field(default_factory=dict)
     rivals: tuple[str, ...] = ()
+    csv_only: tuple[str, ...] = ()
 
 
 _BEST = {
@@ -27,26 +29,31 @@ _BEST = {
     "insertion_mean": True, "deletion_mean": False, "id_mean": True,
 }  # fmt: skip
 
+_CSV_ONLY = ("miou_fixed_mean", "miou_otsu_mean", "miou_val_mean")
+
 #: Tables by the name of their CSV, in the order of the page.
 TABLES = {
     "main": Known(
         "Methods",
         "Every method on the model that it explains, mean over photos, then mean ± sample standard deviation over"
-        " seeds. Bold: best of the methods that explain a model.",
+        " seeds. Bold: best of the methods that explain a model, on the images that all rows share.",
         _BEST,
         rows.EXPLAINERS,
+        _CSV_ONLY,
     ),
     "ablation": Known(
         "Ablation",
         "The main model with and without its two parts: AEA, the alternating epochs, and SBN, the side branch network.",
         _BEST,
+        csv_only=_CSV_ONLY,
     ),
     "paper": Known("Paper beside this run", "The slides' printed value beside ours, cell by cell."),
     "claims": Known("Claims", "Each claim as a difference between two rows, with its interval and verdict."),
     "sensitivity": Known(
         "Sensitivity to the protocol", "All methods under all protocols: which conclusions survive, which do not."
     ),
-    "common_model": Known("One common model", "All maps probed on one and the same model."),
+    "common_model": Known("One common model", "All maps evaluated on one and the same model."),
+    "curve_ends": Known("Start and end of the curves", "Probability of the target class at both ends, by model."),
     "paired": Known(
         "Paired differences", "Differences between methods on the same photos, with effect size and corrected test."
     ),
@@ -54,12 +61,20 @@ TABLES = {
     "errors": Known("Kinds of error", "How many of the worst photos attend too much, too little, or elsewhere."),
     "error_top": Known("The worst photos", "The photos of the lowest IoU with their kind of error."),
     "edge": Known("Edge fix", "Maps cut along the photo's edges, beside simpler ways to clean them."),
-    "per_seed": Known("Every seed", "The means of every method and seed, before they are averaged over seeds."),
+    "per_seed": Known(
+        "Every seed",
+        "The means of every method and seed, before they are averaged over seeds: IoU over all images that have a map,"
+        " insertion, deletion and ID over the images perturbed. Rows with other numbers of images are not"
+        " comparable.",
+    ),
 }
 
 #: Columns by name; any other is shown with spaces for underscores.
 COLUMNS = {
-    "n_seeds": "seeds", "n_images": "photos", "n_perturbed": "photos perturbed", "image_id": "photo",
+    "n_seeds": "seeds", "n_images": "images", "n_common": "common images", "n_perturbed": "images perturbed",
+    "n_perturbed_common": "common images perturbed", "image_id": "image",
+    "insertion_start": "Insertion: blurred image", "insertion_end": "Insertion: whole image",
+    "deletion_start": "Deletion: whole image", "deletion_end": "Deletion: empty image",
     "aea": "AEA", "sbn": "SBN", "miou": "mean IoU ↑", "miou_fixed": "IoU, fixed 0.5 ↑", "miou_otsu": "IoU, Otsu ↑",
     "miou_val": "IoU, best on validation ↑", "insertion": "Insertion ↑", "deletion": "Deletion ↓", "id": "ID ↑",
     "iou": "IoU", "paper_miou": "slides: mean IoU", "paper_insertion": "slides: Insertion",

@@ -10,6 +10,7 @@ from jinja2 import DictLoader, Environment, StrictUndefined
 
 from ala.data.store import Store
 from ala.report import captions as standing
+from ala.report import figures
 from ala.report.html import assets, catalogue, charts, photos, prose, summary, tables
 from ala.report.html.facts import facts
 from ala.report.run import Run
@@ -36,7 +37,7 @@ def render(
         maps, scores: folders of the run, for the gallery's maps and curves.
         store: the test photos at the side of the evaluation.
         provenance: what `provenance.json` holds; None where it was not written.
-        captions: Markdown by name of a table; it stands for the catalogue's caption.
+        captions: Markdown by name of a table, in place of the catalogue's caption.
 
     Raises:
         UserError: a table, curve or map is broken.
@@ -51,7 +52,7 @@ def render(
     content: dict[str, Any] = {
         "run": run,
         "what": standing.what_was_run(run),
-        "protocol": standing.protocol(run),
+        "protocol": standing.protocol_and_ends(run),
         "data_and_encoder": standing.data_and_encoder(run),
         "claims_caption": captions.get("claims", standing.CLAIMS),
         "claims": summary.claims(folder / "claims.csv"),
@@ -60,7 +61,8 @@ def render(
         "twins": {path.stem for path in folder.glob("*.md")},
         "charts": drawn,
         "curve_files": sorted(f"curves/{path.name}" for path in (out_folder / "curves").glob("*.csv")),
-        "figures": assets.figures(out_folder / "figures"),
+        "figures": assets.figures(out_folder / "figures", {"curves": standing.curves(run, figures.CURVES)}),
+        "curves_caption": standing.curves(run, "mean over seeds"),
         "facts": facts(provenance) if provenance is not None else None,
         "most_rows": tables.MOST_ROWS,
         "datatables": assets.script(assets.datatables()),

@@ -64,14 +64,14 @@ def _signed(text: str) -> str:
 
 
 def headline(path: Path) -> list[dict[str, str]]:
-    """Mean IoU and ID of the methods that explain a model, as the main table has them; empty where it has none."""
+    """Mean IoU and ID of the methods that explain a model, over the images that they share; empty without a table."""
     content = tables.read(path) if path.exists() else []
     return [
         {
             "row": row["method"],
             "label": rows.LABELS.get(row["method"], row["method"]),
-            "miou": _spread(row, "miou"),
-            "id": _spread(row, "id"),
+            "miou": _spread(row, "miou_common"),
+            "id": _spread(row, "id_common"),
         }
         for row in content
         if row.get("method") in rows.EXPLAINERS

@@ -74,11 +74,11 @@ def read(path: Path) -> list[dict[str, str]]:
 
 
 def table(run: Run, path: Path, caption: str | None = None) -> Table:
-    """The CSV file `path` as a table; `caption` (Markdown) stands for the catalogue's."""
+    """The CSV file `path` as a table; `caption` (Markdown) replaces that of the catalogue."""
     content = read(path)
     known = catalogue.TABLES.get(path.stem) or catalogue.Known(path.stem.replace("_", " ").capitalize(), "")
-    columns = _columns(content, run.comparable)
-    best = _best(content, known)
+    columns = _columns(content, run.comparable, known)
+    best = _best(content, known, {column.sources[0] for column in columns})
     lines = [
         (
             [_cell(column, row, (number, column.sources[0]) in best) for column in columns],
@@ -92,11 +92,23 @@ def table(run: Run, path: Path, caption: str | None = None) -> Table:
     )  # fmt: skip
 
 
-def _columns(content: list[dict[str, str]], comparable: bool) -> list[Column]:
-    """Spreads join their means and interval ends each other; what the last column of the page tells is left out."""
+def _over_all(name: str) -> str:
+    """The column over all images of a row that stands beside column `name` over the images that all rows share."""
+    return {"n_common": "n_images"}.get(name, name.replace("_common", ""))
+
+
+def _columns(content: list[dict[str, str]], comparable: bool, known: catalogue.Known) -> list[Column]:
+    """Spreads join their means and interval ends each other; what the last column of the page tells is left out.
+
+    Of a score over the images that all rows share and the same over all images of a row, one is shown where they are
+    equal in every row.
+    """
     names = list(content[0]) if content else []
+    pairs = {name: _over_all(name) for name in names if "_common" in name and _over_all(name) in names}
+    equal = {name for name, own in pairs.items() if all(row[name] == row[own] for row in content)}
+    twice = {name: own for name, own in pairs.items() if name not in equal}
     merged: list[Column] = []
-    taken = {"command", "scores"}
+    taken = {"command", "scores", *equal, *(own for own in twice.values() if own in known.csv_only)}
     for name in names:
         if name in taken:
             continue
@@ -104,8 +116,12 @@ def _columns(content: list[dict[str, str]], comparable: bool) -> list[Column]:
         partner = {"mean": f"{base}_std", "low": f"{base}_high"}.get(tail)
         sources = (name, partner) if partner in names else (name,)
         taken |= set(sources)
-        shown = base if len(sources) == 2 or (tail == "mean" and base in catalogue.COLUMNS) else name
-        label = catalogue.column_label(shown)
+        plain = base.removesuffix("_common")
+        shown = base if len(sources) == 2 or (tail == "mean" and plain in catalogue.COLUMNS) else name
+        paired = name in (*twice, *twice.values()) and name not in catalogue.COLUMNS
+        label = catalogue.column_label(shown.replace("_common", "") if paired else shown)
+        if paired:
+            label += ", common images" if name in twice else ", all images"
         if len(sources) == 2 and tail == "low" and base in names:  # beside the value that it is the interval of
             label += ", interval"
         foreign = not comparable and name.startswith(("paper_", "printed"))
@@ -157,10 +173,15 @@ def _cell(column: Column, row: Mapping[str, str], best: bool) -> Cell:
     return Cell(text, title, order, best, photo=value if name == "image_id" else "")
 
 
-def _best(content: list[dict[str, str]], known: catalogue.Known) -> set[tuple[int, str]]:
-    """(line, column) of the cells that show the best value of their column; ties at three digits share it."""
+def _best(content: list[dict[str, str]], known: catalogue.Known, shown: set[str]) -> set[tuple[int, str]]:
+    """(line, column) of the cells that show the best value of their column; ties at three digits share it.
+
+    Of a score that is `shown` twice, the one over the images that all rows share is compared.
+    """
     found = set()
-    for name, larger in known.best.items():
+    for compared, larger in known.best.items():
+        common = f"{compared.removesuffix('_mean')}_common_mean"
+        name = common if common in shown else compared
         rivals = {
             number: row[name]
             for number, row in enumerate(content, 2)
