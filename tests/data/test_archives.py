@@ -16,8 +16,9 @@ import pytest
 
 from ala.config.schema import Archive
 from ala.data import archives as module
-from ala.data import disk, download
+from ala.data import download
 from ala.data.archives import at_hand, fetch, unpack
+from ala.runtime import disk
 from ala.runtime.errors import UserError
 
 CONTENT = bytes(range(256)) * 5000  # 1.28 MB: two pieces

@@ -11,11 +11,12 @@ import torch
 from PIL import Image
 
 from ala.config import load
-from ala.data import disk, parallel, store_build
+from ala.data import parallel, store_build
 from ala.data.cub import CubIndex, read_cub
 from ala.data.split import split
 from ala.data.store import Store, subset_rows
 from ala.data.store_build import build_store, fill_store, required
+from ala.runtime import disk
 from ala.runtime.errors import UserError
 from ala.runtime.resume import Resumable
 
