@@ -44,7 +44,7 @@ def main(
 
     Example: python -m stages.encoder --out models/encoder
     """
-    with reported(out):
+    with reported():
         from ala.data.store import Store
         from ala.encoder import build_encoder, save_encoder
         from ala.encoder.drawn import captions_and_trainer
