@@ -62,12 +62,15 @@ def temporary_file(size: int, what: str) -> IO[bytes]:
             f"{what} needs a folder for temporary files, and none can be written to; {_ELSEWHERE}"
         ) from None
     need_room(Path(folder), size, what, _ELSEWHERE)
-    file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - the caller's
     try:
-        file.truncate(size)
-        _claim(file.fileno(), size)
+        file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - the caller's
+        try:
+            file.truncate(size)
+            _claim(file.fileno(), size)
+        except OSError:
+            file.close()
+            raise
     except OSError as error:
-        file.close()
         raise UserError(
             f"{folder} refuses the {size:,} bytes that {what} needs ({error.strerror}); {_ELSEWHERE}"
         ) from None
