@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help env plan oracles bench repro rehearsal experiments report test fuzz soak audit audit-env lint types lock clean clean-state unlock
+.PHONY: help env plan oracles bench repro rehearsal experiments report test fuzz soak audit audit-env lint types lock clean clean-state
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -69,9 +69,6 @@ lock: env ## resolve the requirements anew
 
 clean: ## remove what the pipeline wrote, but not its cache
 	rm -rf data models maps scores state
-
-unlock: ## remove DVC's locks of runs that no longer live, mend a dvc.lock that a kill cut short
-	python -m ala.runtime.dvc_locks
 
 clean-state: ## forget the half-done work of interrupted runs
 	rm -rf $${ALA_STATE:-state}/resume

@@ -18,6 +18,8 @@ from typing import Annotated, Any
 
 import typer
 
+from ala.runtime.memory import keep_freed_memory
+
 BOUNDS = (0.8, 0.9, 0.95)
 TOLERANCE = 0.01
 METHODS = ("main", "abn", "fcam", "center")  # maps that are ordered by both patch metrics
@@ -190,4 +192,5 @@ def main(
 
 
 if __name__ == "__main__":
+    keep_freed_memory()  # as stages do
     typer.run(main)

@@ -16,6 +16,7 @@ import pandas as pd
 import typer
 
 from ala.config import load
+from ala.runtime.memory import keep_freed_memory
 
 #: Side of the erosion of the CAM's foreground, and the share of its lowest pixels that are background.
 OFFICIAL = (11, 0.1)
@@ -94,4 +95,5 @@ def main(
 
 
 if __name__ == "__main__":
+    keep_freed_memory()  # as stages do
     typer.run(main)

@@ -17,6 +17,8 @@ from typing import Annotated
 
 import typer
 
+from ala.runtime.memory import keep_freed_memory
+
 TURNS = 5
 BATCH = 64
 
@@ -88,4 +90,5 @@ def main(
 
 
 if __name__ == "__main__":
+    keep_freed_memory()  # as stages do
     typer.run(main)

@@ -23,6 +23,8 @@ from typing import Annotated, Any
 import pandas as pd
 import typer
 
+from ala.runtime.memory import keep_freed_memory
+
 TURNS = 30
 ROUNDS, CALLS = 9, 5  # of the profiler
 
@@ -205,4 +207,5 @@ def main(
 
 
 if __name__ == "__main__":
+    keep_freed_memory()  # as stages do
     typer.run(main)

@@ -33,6 +33,8 @@ from typing import Annotated, Any
 
 import typer
 
+from ala.runtime.memory import keep_freed_memory
+
 IMAGES = (1, 16, 64)
 
 
@@ -191,4 +193,5 @@ def left_of(end: float) -> str:
 
 
 if __name__ == "__main__":
+    keep_freed_memory()  # as stages do
     typer.run(main)

@@ -18,6 +18,8 @@ from typing import Annotated, Any
 
 import typer
 
+from ala.runtime.memory import keep_freed_memory
+
 
 def compared(model: Any, other: Any, photos: Any, rows: Any, settings: Any, device: Any, seed: int) -> dict[str, Any]:
     """One line: `other` beside `model`."""
@@ -100,4 +102,5 @@ def main(
 
 
 if __name__ == "__main__":
+    keep_freed_memory()  # as stages do
     typer.run(main)

@@ -19,6 +19,8 @@ from typing import Annotated, Any
 import pandas as pd
 import typer
 
+from ala.runtime.memory import keep_freed_memory
+
 #: Columns that are compared between the two precisions.
 METRICS = ["val_accuracy", "miou_mean_std", "insertion", "deletion", "id"]
 
@@ -97,4 +99,5 @@ def main(
 
 
 if __name__ == "__main__":
+    keep_freed_memory()  # as stages do
     typer.run(main)

@@ -16,6 +16,7 @@ import pandas as pd
 import typer
 
 from ala.config import load
+from ala.runtime.memory import keep_freed_memory
 
 #: What every trial starts from, beside the active profile: PB's BatchNorm, as the paper has it.
 BASE: dict[str, Any] = {"ala.perception.norm": "batch", "ala.single_layer": 3}
@@ -152,4 +153,5 @@ def main(
 
 
 if __name__ == "__main__":
+    keep_freed_memory()  # as stages do
     typer.run(main)

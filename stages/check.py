@@ -25,7 +25,7 @@ def main(params: Params = Path("params.yaml"), out: Out = Path("data/checked")) 
 
     Example: python -m stages.check
     """
-    with reported(out):
+    with reported():
         from ala.config import inputs
         from ala.runtime import repository
 

@@ -33,7 +33,7 @@ def main(
 
     Example: python -m stages.data --out data/dataset
     """
-    with reported(out):
+    with reported():
         from ala.data.prepare import prepare
 
         settings = load(params)

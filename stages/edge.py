@@ -40,7 +40,7 @@ def main(
 
     Example: python -m stages.edge --seed 0
     """
-    with reported(scores / "edge" / f"seed-{seed}"):
+    with reported():
         import pandas as pd
 
         from ala.contracts import scores as table

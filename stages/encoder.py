@@ -45,7 +45,7 @@ def main(
 
     Example: python -m stages.encoder --out models/encoder
     """
-    with reported(out):
+    with reported():
         from ala.config.inputs import encoder_file
         from ala.data.store import Store
         from ala.encoder import build_encoder, save_encoder

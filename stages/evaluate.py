@@ -48,7 +48,7 @@ def main(
 
     Example: python -m stages.evaluate --method rise --seed 0
     """
-    with reported(*(scores / one / f"seed-{seed}" for one in method)):
+    with reported():
         import pandas as pd
 
         from ala.contracts import scores as table

@@ -46,7 +46,7 @@ def main(
 
     Example: python -m stages.explain --method rise --seed 0
     """
-    with reported(*(maps / one / f"seed-{seed}" for one in method)):
+    with reported():
         from ala.contracts.collapsed import warning
         from ala.explain import methods
         from ala.runtime.device import resolve

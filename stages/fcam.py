@@ -40,7 +40,7 @@ def main(
 
     Example: python -m stages.fcam --seed 0
     """
-    with reported(out / f"seed-{seed}"):
+    with reported():
         import torch
 
         from ala.config.inputs import fcam_file

@@ -46,7 +46,7 @@ def main(
 
     Example: python -m stages.layers --seed 0
     """
-    with reported(scores / "layers" / f"seed-{seed}"):
+    with reported():
         import pandas as pd
 
         from ala.config.schema import variant_name
@@ -126,21 +126,20 @@ def weigh_taps(model: ExplainedModel, truth: Truth, profile: Profile, seed: int,
     import numpy as np
     import pandas as pd
 
-    from ala.contracts.maps import resize
     from ala.explain.attention import explain_photos
     from ala.explain.taps import side_branch, tap_shares, without_tap
-    from ala.metrics.iou import iou, min_max, predict
+    from ala.metrics.iou import mean_std_ious
     from ala.perturb import predict as probabilities
 
     test, batch = truth.test, profile.metrics.batch
-    every, masks = np.arange(len(test)), test.foreground(slice(None), truth.mask_threshold)
+    every = np.arange(len(test))
     shares = tap_shares(model, test, every, batch, device)
     lines = []
     for tap, block in side_branch(model).fusion_map.items():
         with without_tap(model, tap):
             maps = explain_photos(model.explain, model.preprocessing, test, every, batch, device, f"without tap {tap}")
             answers = probabilities(model, test, every, batch, device, f"predict without tap {tap}").argmax(axis=1)
-        found = iou(predict(min_max(resize(maps, test.size)), "mean_std"), masks)
+        found = mean_std_ious(maps, lambda rows: test.foreground(rows, truth.mask_threshold), test.size)
         lines.append(
             {"seed": seed, "tap": tap, "block": block, "n_images": len(test), "share": shares[tap].mean(),
              "miou_without": found.mean(), "accuracy_without": (answers == test.labels).mean()}

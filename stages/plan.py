@@ -82,14 +82,15 @@ def import_seconds(encoder: str) -> dict[str, float]:
 
     lap("torch")
     found["torch"] += found["pandas"]
+    import ala.runtime.torchvision_import
+    import timm  # noqa: F401  isort: skip
+
+    lap("timm")
     if encoder == "open_clip":
         import ala.encoder.clip_vit
     else:
-        import ala.encoder.conv
+        import ala.encoder.conv  # noqa: F401
     lap("encoder")
-    import ala.runtime.timm_import  # noqa: F401
-
-    lap("timm")
     return found
 
 

@@ -40,7 +40,7 @@ def main(
 
     Example: python -m stages.protocols --seed 0
     """
-    with reported(scores / "protocols" / f"seed-{seed}"):
+    with reported():
         import json
 
         import pandas as pd

@@ -37,7 +37,7 @@ def main(
     Example: python -m stages.report            (writes reports/)
     Example: python -m stages.report --readme README.md            (updates the README's main table, nothing else)
     """
-    with reported(out if readme is None else readme):
+    with reported():
         from ala.report.gather import gather
 
         run = gather(load(params), scores, models, data, maps)

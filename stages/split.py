@@ -30,7 +30,7 @@ def main(
 
     Example: python -m stages.split --dataset data/dataset --out data/splits
     """
-    with reported(out):
+    with reported():
         from ala.data.cub import read_cub
         from ala.data.split import split, write_splits
         from ala.data.store import check_subset

@@ -36,7 +36,7 @@ def main(
 
     Example: python -m stages.store --out data/store
     """
-    with reported(out):
+    with reported():
         import shutil
         from dataclasses import asdict
         from importlib.metadata import version
@@ -65,11 +65,16 @@ def main(
                     megabytes = sum(file.stat().st_size for file in folder.iterdir()) / 1e6
                     print(f"{out / str(size)}: {', '.join(sorted(names))}, {megabytes:,.0f} MB in "
                           f"{time.perf_counter() - start:.1f} s")  # fmt: skip
+                for size in wanted:  # a rename, unless ALA_STATE lies on another disk
+                    shutil.move(work.folder / str(size), temporary / str(size))
+            except FileNotFoundError:
+                raise UserError(
+                    f"{work.folder} was taken by another run of this stage, which filled it at the same time and has"
+                    f" ended; {out} is what that run wrote, run again if it is not there"
+                ) from None
             except (UserError, OSError):
                 work.discard()  # gigabytes that no run would go on from, once the file or the disk is mended
                 raise
-            for size in wanted:  # a rename, unless ALA_STATE lies on another disk
-                shutil.move(work.folder / str(size), temporary / str(size))
         work.finish()
 
 

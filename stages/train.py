@@ -48,11 +48,10 @@ def main(
 
     Example: python -m stages.train --variant aea-true-sbn-true --seed 0
     """
-    with reported(*(out / one / f"seed-{seed}" for one in variant)):
-        from ala.contracts.maps import resize
+    with reported():
         from ala.data.store import Store
         from ala.encoder import shared_encoder
-        from ala.metrics.iou import iou, min_max, predict
+        from ala.metrics.iou import mean_std_ious
         from ala.model.blueprint import check
         from ala.model.checkpoint import save_model, sha256_of
         from ala.runtime.device import resolve
@@ -70,8 +69,8 @@ def main(
         val = Store.open(store / str(size), "val")
 
         def diagnose(alpha, rows):  # type: ignore[no-untyped-def]
-            truth = val.foreground(rows, profile.data.mask_threshold)
-            return {"val_miou": float(iou(predict(min_max(resize(alpha, size)), "mean_std"), truth).mean())}
+            found = mean_std_ious(alpha, lambda some: val.foreground(rows[some], profile.data.mask_threshold), size)
+            return {"val_miou": float(found.mean())}
 
         frozen = shared_encoder(encoder, target)
         precision = resolved(profile.train.precision, target)

@@ -17,7 +17,8 @@ from torch import Tensor
 
 from ala.config.schema import Rise
 from ala.contracts.classifier import Classifier
-from ala.explain.rise import RiseMasks
+from ala.contracts.maps import disk_backed
+from ala.explain.rise import SUM_MEMORY, RiseMasks
 from ala.perturb import Photos, target_scores
 
 
@@ -72,8 +73,23 @@ def adaptive_rise(
         raise ValueError(f"bound must lie between 0 and 1, got {bound}")
     if block < 2 or block % 2:
         raise ValueError(f"block must be even and at least 2, got {block}")
-    side, count = model.preprocessing.size, len(rows)
+    side = model.preprocessing.size
     masks = RiseMasks.draw(settings.n_masks, settings.grid, settings.p1, side, settings.seed)
+    found = AdaptiveMaps(disk_backed((len(rows), side, side)), np.zeros(len(rows), np.int64), np.zeros(len(rows)))
+    at_once = max(1, SUM_MEMORY // (4 * side * side))
+    for start in range(0, len(rows), at_once):
+        some = slice(start, start + at_once)
+        made = _adaptive(model, photos, rows[some], targets[some], masks, settings, device, bound, block)
+        found.importance[some], found.masks[some], found.agreement[some] = made
+    return found
+
+
+def _adaptive(
+    model: Classifier, photos: Photos, rows: np.ndarray, targets: np.ndarray, masks: RiseMasks, settings: Rise,
+    device: torch.device, bound: float, block: int,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:  # fmt: skip
+    """Maps, masks and agreement of photos whose sums lie in memory together."""
+    side, count = masks.side, len(rows)
     halves = torch.zeros(2, count, side * side, device=device)  # sums over even and odd masks
     taken, agreement = np.zeros(count, np.int64), np.full(count, -1.0)
     active = np.arange(count)
@@ -91,7 +107,7 @@ def adaptive_rise(
         if not len(active):
             break
     total = halves.sum(0).cpu().numpy() / (taken[:, None] * settings.p1)  # (n, S * S)
-    return AdaptiveMaps(total.reshape(count, side, side).astype(np.float32), taken, agreement)
+    return total.reshape(count, side, side).astype(np.float32), taken, agreement
 
 
 def rank_correlation(one: np.ndarray, other: np.ndarray) -> float:

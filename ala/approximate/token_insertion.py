@@ -57,9 +57,12 @@ def patch_ranks(importance: np.ndarray, side: int, grid: int, image_ids: np.ndar
         side: S, of the model's input.
         grid: g, patches per side; equal patches stand in an order drawn from `seed` and the photo's id.
     """
-    large = torch.as_tensor(resize(importance, side))[:, None]  # (n, 1, S, S)
-    means = F.avg_pool2d(large, side // grid)[:, 0].numpy()  # (n, g, g)
-    return np.stack([order(one, int(image), seed) for one, image in zip(means, image_ids, strict=True)])
+    found = np.empty((len(importance), grid * grid), np.int64)
+    for photo, image in enumerate(image_ids):
+        large = torch.as_tensor(resize(importance[photo : photo + 1], side))[:, None]  # (1, 1, S, S)
+        means = F.avg_pool2d(large, side // grid)[0, 0].numpy()  # (g, g)
+        found[photo] = order(means, int(image), seed)
+    return found
 
 
 @torch.inference_mode()

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 import struct
-import tempfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
 import numpy as np
 
+from ala.runtime.disk import temporary_file
 from ala.runtime.errors import UserError, reason
 from ala.runtime.files import UNREADABLE, atomic_path
 
@@ -47,6 +47,8 @@ class Maps:
 
     def __post_init__(self) -> None:
         n = len(self.image_ids)
+        if self.importance.ndim == 3:
+            object.__setattr__(self, "importance", _plain(self.importance))
         if self.importance.ndim == 3 and len(self.importance) == 1:
             shared = np.broadcast_to(self.importance, (n, *self.importance.shape[1:]))
             object.__setattr__(self, "importance", shared)
@@ -77,8 +79,7 @@ class Maps:
 
     def _stored(self) -> np.ndarray:
         """Importance as it is written: a map shared by all images stands once, `(1, h, w)`."""
-        shared = len(self.importance) > 1 and self.importance.strides[0] == 0
-        return self.importance[:1] if shared else self.importance
+        return _once(self.importance)
 
     def save(self, path: Path) -> None:
         """Write an `.npz` that is not compressed, atomically, a few maps at a time."""
@@ -100,13 +101,14 @@ class Maps:
 
     @classmethod
     def load(cls, path: Path) -> Maps:
-        """Read what :meth:`save` wrote, or a compressed `.npz` with the same contents.
+        """Read what :meth:`save` wrote, or an `.npz` of other tools with the same contents: compressed or not, with
+        importance of any type of real numbers, in C or Fortran order.
 
-        Importance stays on disk and is paged in where it is looked at, so maps larger than memory can be read; from a
-        compressed file it is unpacked first, to disk where it is large.
+        Float32 that is not compressed stays in the file and is paged in where it is looked at, so maps larger than
+        memory can be read. Anything else is unpacked first, to a temporary file where it is large.
 
         Raises:
-            UserError: the file is missing, is no such archive, or breaks the contract.
+            UserError: the file is missing, is no such archive, or breaks the contract; or there is no room to unpack.
         """
         try:
             if Path(path).is_file() and not zipfile.is_zipfile(path):  # numpy would take it for a pickle
@@ -146,7 +148,7 @@ class Maps:
         Raises:
             UserError: an id has no map.
         """
-        return self.importance[self.positions(image_ids)]
+        return np.ascontiguousarray(self.importance[self.positions(image_ids)])
 
     def view(self, image_ids: np.ndarray) -> Selected:
         """The maps of `image_ids` without a copy; a slice of it is in memory.
@@ -168,21 +170,57 @@ class Selected:
         return len(self.rows)
 
     def __getitem__(self, part: slice) -> np.ndarray:
-        return self.importance[self.rows[part]]
+        return np.ascontiguousarray(self.importance[self.rows[part]])
 
 
-def disk_backed(shape: tuple[int, ...], limit: int = IN_MEMORY) -> np.ndarray:
-    """A float32 array to be filled: in memory up to `limit` bytes, else mapped to an unnamed temporary file.
+@dataclass(frozen=True)
+class Computed:
+    """Maps that are made when they are asked for.
+
+    Attributes:
+        make: int `(b,)`, some of `rows`, to float32 `(b, h, w)`; called by several threads at once.
+        rows: int `(n,)`.
+    """
+
+    make: Callable[[np.ndarray], np.ndarray]
+    rows: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, part: slice) -> np.ndarray:
+        return self.make(self.rows[part])
+
+
+def disk_backed(shape: tuple[int, ...], limit: int | None = None) -> np.ndarray:
+    """A float32 array to be filled: in memory up to `limit` (:data:`IN_MEMORY`) bytes, else mapped to an unnamed
+    temporary file.
 
     The system writes pages of such a file out when memory is short, and frees the disk space when the last reference
     is gone. It lies where `tempfile` puts files (`TMPDIR`).
+
+    Raises:
+        UserError: there is no room for the file.
     """
     size = 4 * int(np.prod(shape, dtype=np.int64))
-    if size <= limit:
+    if size <= (IN_MEMORY if limit is None else limit):
         return np.empty(shape, np.float32)
-    with tempfile.TemporaryFile() as file:
-        file.truncate(size)
+    with temporary_file(size, f"an array of {' x '.join(map(str, shape))} values") as file:
         return np.memmap(file, np.float32, "r+", shape=shape)
+
+
+def _plain(importance: np.ndarray) -> np.ndarray:
+    """Maps `(n, h, w)` as float32; in memory also in C order, so that equal maps are summed up in the same order."""
+    if isinstance(importance, np.memmap) and importance.dtype == np.float32:
+        return importance
+    with np.errstate(over="ignore"):  # beyond float32 is infinity, which the contract refuses
+        stored = np.ascontiguousarray(_once(importance), dtype=np.float32)
+    return stored if len(stored) == len(importance) else np.broadcast_to(stored, importance.shape)
+
+
+def _once(importance: np.ndarray) -> np.ndarray:
+    """`(1, h, w)` of maps that are one and the same memory, else all of them."""
+    return importance[:1] if len(importance) > 1 and importance.strides[0] == 0 else importance
 
 
 def _pieces(maps: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
@@ -208,10 +246,11 @@ def _importance(path: Path) -> np.ndarray:
     """The array `importance` of an `.npz`: mapped where it is stored as it is, else unpacked."""
     with zipfile.ZipFile(path) as archive, archive.open("importance.npy") as file:
         info = archive.getinfo("importance.npy")
-        np.lib.format.read_magic(file)
-        shape, fortran, dtype = np.lib.format.read_array_header_1_0(file)
-        if fortran or dtype.kind not in "fiub":
-            raise ValueError("importance is no array of plain numbers in C order")
+        version = np.lib.format.read_magic(file)
+        header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, fortran, dtype = header(file)
+        if dtype.kind not in "fiub":
+            raise ValueError("importance is no array of real numbers")
         size = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
         if info.file_size != file.tell() + size:
             raise ValueError(
@@ -222,15 +261,15 @@ def _importance(path: Path) -> np.ndarray:
                 raw.seek(info.header_offset + 26)
                 name, extra = struct.unpack("<HH", raw.read(4))
             start = info.header_offset + 30 + name + extra + file.tell()
-            return np.memmap(path, dtype, "r", start, shape)
-        found = disk_backed(shape)
+            return np.memmap(path, dtype, "r", start, shape, "F" if fortran else "C")
+        found = disk_backed(shape[::-1] if fortran else shape)  # as it lies in the file
         flat = found.reshape(-1)
         at_once = _PIECE // dtype.itemsize
         for begin in range(0, flat.size, at_once):
             part = flat[begin : begin + at_once]
             with np.errstate(over="ignore"):  # beyond float32 is infinity, which the contract refuses
                 part[:] = np.frombuffer(file.read(part.size * dtype.itemsize), dtype)
-        return found
+        return found.T if fortran else found
 
 
 def resize(importance: np.ndarray, side: int) -> np.ndarray:

@@ -12,8 +12,8 @@ from typing import IO
 from urllib.parse import urlsplit
 
 from ala.config.schema import NOTHING, Archive
-from ala.data.disk import need_room
 from ala.data.download import MIB, download, part_of
+from ala.runtime.disk import need_room
 from ala.runtime.errors import UserError
 from ala.runtime.files import sha256
 from ala.runtime.progress import track

@@ -11,12 +11,12 @@ from ala.config.schema import Data, Expected
 from ala.data.archives import at_hand, fetch, unpack
 from ala.data.cub import LISTS, OPTIONAL_LISTS, CubIndex, read_cub
 from ala.data.decode import Reading
-from ala.data.disk import need_room
 from ala.data.download import MIB
 from ala.data.lists import leave_out
 from ala.data.parallel import each
 from ala.data.split import split
 from ala.data.verify import Facts, verify
+from ala.runtime.disk import need_room
 from ala.runtime.errors import UserError
 from ala.runtime.files import atomic_folder, scratch_folder
 

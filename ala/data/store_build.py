@@ -1,12 +1,14 @@
 """Decode and resize photos once, for :mod:`ala.data.store` to map into memory (METHODS 1.5).
 
 At CUB's size that takes minutes and writes gigabytes. So the arrays are filled where they lie, and how far they are
-filled is noted beside them: nothing is written twice, and a killed run goes on after the last noted photo.
+filled is noted beside them: nothing is written twice, and a killed run goes on after the last noted photo. Two runs at
+once fill the same arrays with the same bytes.
 """
 
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -16,12 +18,12 @@ from PIL import Image
 from ala.config import Profile
 from ala.data.cub import CubIndex
 from ala.data.decode import Reading, reduced
-from ala.data.disk import need_room, reserve
 from ala.data.parallel import each
 from ala.data.store import STORE_VERSION
 from ala.runtime import interrupt
+from ala.runtime.disk import need_room, reserve
 from ala.runtime.errors import UserError
-from ala.runtime.files import atomic_folder
+from ala.runtime.files import atomic_folder, scratch_folder
 from ala.runtime.resume import Resumable
 
 
@@ -93,15 +95,13 @@ def _fill_split(
     kept = work.arrays(what) if work is not None and all(file.exists() for file in files.values()) else None
     done = 0 if kept is None else len(kept["boxes"])
     if kept is None:
-        images, masks = (
-            np.lib.format.open_memmap(files[part], mode="w+", dtype=np.uint8, shape=shape)
-            for part, shape in shapes.items()
-        )
-        for file in files.values():
-            reserve(file)
+        if work is not None:
+            work.forget(what)
+        for part, shape in shapes.items():
+            _create(files[part], shape)
     else:
-        images, masks = (np.lib.format.open_memmap(file, mode="r+") for file in files.values())
         boxes[:done] = kept["boxes"]
+    images, masks = (np.lib.format.open_memmap(file, mode="r+") for file in files.values())
 
     def fill(row: int) -> None:
         file = index.image_file(paths[row])
@@ -135,3 +135,16 @@ def _fill_split(
     np.save(folder / f"{name}-ids.npy", frame["image_id"].to_numpy(dtype=np.int64))
     np.save(folder / f"{name}-labels.npy", frame["label"].to_numpy(dtype=np.int64))
     np.save(folder / f"{name}-boxes.npy", boxes.astype(np.float32))
+
+
+def _create(file: Path, shape: tuple[int, ...]) -> None:
+    """Make `file` an array of zeros that has its room on the disk; one that another run has made is left as it is."""
+    with scratch_folder(file.parent.parent, ".new-") as fresh:  # not where it would become part of the store
+        np.lib.format.open_memmap(fresh / file.name, mode="w+", dtype=np.uint8, shape=shape)
+        reserve(fresh / file.name)
+        try:
+            os.link(fresh / file.name, file)
+        except FileExistsError:
+            pass
+        except OSError:  # a disk without hard links
+            (fresh / file.name).replace(file)

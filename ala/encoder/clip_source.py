@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import ala.encoder.open_clip_import  # noqa: F401  (before open_clip)
+import ala.runtime.torchvision_import  # noqa: F401  (before open_clip)
 
 # isort: split
 import open_clip

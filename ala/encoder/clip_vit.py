@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import ala.encoder.open_clip_import  # noqa: F401  (before open_clip)
+import ala.runtime.torchvision_import  # noqa: F401  (before open_clip)
 
 # isort: split
 import open_clip

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import ala.runtime.timm_import  # noqa: F401  (before timm)
+import ala.runtime.torchvision_import  # noqa: F401  (before timm)
 
 # isort: split
 import timm

@@ -16,7 +16,6 @@ from ala.encoder.frozen import FrozenEncoder, assert_frozen
 from ala.encoder.weights import fit_weights, read_weights
 from ala.runtime.errors import UserError
 from ala.runtime.files import atomic_path, sha256, write_json
-from ala.runtime.undrawn import Undrawn
 
 WEIGHTS, ABOUT, TEXT = "encoder.safetensors", "encoder.json", "text_features.safetensors"
 
@@ -94,14 +93,14 @@ def _make(
     if made["kind"] == "open_clip":
         from ala.encoder.clip_vit import ClipVit, build_visual
 
-        with Undrawn():  # the weights are replaced at once
+        with torch.random.fork_rng(devices=[]):  # random weights, which the file replaces, move no generator
             visual = build_visual(made["config"])
         fit_weights(visual, weights, path, what)
         encoder: FrozenEncoder = ClipVit(visual, made["config"], preprocessing, text)
     else:
         from ala.encoder.conv import ConvEncoder, build_network
 
-        with Undrawn():
+        with torch.random.fork_rng(devices=[]):
             network = build_network(made["name"], made["options"])
         fit_weights(network, weights, path, what)
         encoder = ConvEncoder(network, made["name"], made["options"], preprocessing, about["grid"])

@@ -12,7 +12,7 @@ import math
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-import ala.encoder.open_clip_import  # noqa: F401  (before open_clip)
+import ala.runtime.torchvision_import  # noqa: F401  (before open_clip)
 
 # isort: split
 import numpy as np

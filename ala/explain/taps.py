@@ -68,8 +68,14 @@ def tap_shares(
     finally:
         for handle in handles:
             handle.remove()
-    shares = found.astype(np.float64) / found.sum(axis=1, keepdims=True, dtype=np.float64)
-    return {tap: shares[:, index].mean(axis=1) for index, tap in enumerate(taps)}
+    shares = np.concatenate([_shares(found[start : start + 256]) for start in range(0, len(found), 256)])  # (n, taps)
+    return dict(zip(taps, shares.T, strict=True))
+
+
+def _shares(lengths: np.ndarray) -> np.ndarray:
+    """Shares of taps `(b, taps)`, means over cells, from `(b, taps, cells)`."""
+    shares = lengths.astype(np.float64) / lengths.sum(axis=1, keepdims=True, dtype=np.float64)
+    return shares.mean(axis=2)
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ala.contracts.maps import Maps
+from ala.contracts.maps import Maps, disk_backed
 from ala.runtime.seeds import numpy_generator
 
 METHODS = ("full", "center", "noise", "box")
@@ -44,8 +44,9 @@ def box(image_ids: np.ndarray, boxes: np.ndarray, side: int) -> Maps:
 
     A pixel belongs to a box that covers its centre; a box thinner than a pixel keeps the pixel it lies in.
     """
-    maps = np.zeros((len(image_ids), side, side), np.float32)
+    maps = disk_backed((len(image_ids), side, side))
     for filled, (x, y, width, height) in zip(maps, np.asarray(boxes, np.float64), strict=True):
+        filled[:] = 0
         filled[_span(y, height, side), _span(x, width, side)] = 1
     return _maps("box", image_ids, maps, binary=True)
 

@@ -9,7 +9,6 @@ from ala.contracts.maps import Maps
 from ala.data.store import Store, is_object
 from ala.metrics import errors, iou
 from ala.metrics.fix_tables import ERROR_COLUMNS, RULES
-from ala.metrics.fixes import chunks
 from ala.runtime.errors import UserError
 
 
@@ -17,7 +16,7 @@ def val_tau(maps: Maps, store: Store, mask_threshold: int) -> float:
     """The threshold of the rule `val`, from maps of all validation photos."""
     parts = [
         iou.iou_by_tau(iou.at_size(maps, store.image_ids[rows], store.size), store.foreground(rows, mask_threshold))
-        for rows in chunks(np.arange(len(store)), store.size)
+        for rows in iou.chunks(np.arange(len(store)), store.size)
     ]
     return iou.best_tau(np.concatenate(parts))
 
@@ -45,7 +44,7 @@ def error_rows(
     for rule in RULES:
         found = {name: np.zeros(len(store)) for name in ("iou", "fp", "fn")}
         flagged = {name: np.zeros(len(store), dtype=bool) for name in errors.FLAGS}
-        for rows in chunks(np.arange(len(store)), store.size):
+        for rows in iou.chunks(np.arange(len(store)), store.size):
             predictions = iou.predict(iou.at_size(maps, store.image_ids[rows], store.size), rule, tau)
             greys = np.asarray(store.masks[rows])
             for name, values in errors.shares(predictions, is_object(greys, mask_threshold)).items():

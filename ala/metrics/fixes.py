@@ -9,15 +9,13 @@ import numpy as np
 import pandas as pd
 
 from ala.config.schema import Metrics
-from ala.contracts.maps import Maps
+from ala.contracts.maps import Computed, Maps
 from ala.data.store import Store, subset_rows
 from ala.metrics import iou
 from ala.metrics.curves import area
 from ala.metrics.fix_tables import FIX_COLUMNS
 from ala.metrics.insertion_deletion import blur_kernel, insertion_deletion
 from ala.metrics.score import Probe
-
-_PIXELS_AT_ONCE = 2**22
 
 
 class Fixed(Protocol):
@@ -32,13 +30,6 @@ class Fixed(Protocol):
 #: Maps float32 `(n, S, S)` in [0, 1] and their photos uint8 `(n, S, S, 3)` to what becomes of them.
 Fix = Callable[[np.ndarray, np.ndarray], Fixed]
 Choice = TypeVar("Choice", bound=Hashable)
-
-
-def chunks(rows: np.ndarray, side: int) -> Iterator[np.ndarray]:
-    """`rows` a few at a time, so that no data set of photos `(side, side)` lies in memory as a whole."""
-    at_once = max(1, _PIXELS_AT_ONCE // side**2)
-    for start in range(0, len(rows), at_once):
-        yield rows[start : start + at_once]
 
 
 def best(
@@ -70,9 +61,12 @@ def score_fix(
     ious, empty = _ious(fix, maps, store, mask_threshold)
     subset = subset_rows(store, settings.images_per_class, settings.subset_seed)
     chosen = probe.photos.rows_of(store.image_ids[subset])
-    importance = np.concatenate([one.importance for _, one in _fixed(fix, maps, store, subset)])  # (m, S, S)
+
+    def fixed(rows: np.ndarray) -> np.ndarray:  # (b, S, S)
+        return np.concatenate([one.importance for _, one in _fixed(fix, maps, store, rows)])
+
     curves = insertion_deletion(
-        probe.model, probe.photos, chosen, importance, probe.full[chosen], method=name, step=settings.step,
+        probe.model, probe.photos, chosen, Computed(fixed, subset), probe.full[chosen], method=name, step=settings.step,
         kernel=blur_kernel(settings.blur_kernel, settings.blur_sigma), seed=settings.subset_seed,
         batch=settings.batch, device=probe.device, reference_side=store.size,
     )  # fmt: skip
@@ -102,6 +96,6 @@ def _ious(fix: Fix, maps: Maps, store: Store, mask_threshold: int) -> tuple[np.n
 
 def _fixed(fix: Fix, maps: Maps, store: Store, rows: np.ndarray) -> Iterator[tuple[np.ndarray, Fixed]]:
     """Rows of `store`, a few at a time, and what becomes of their maps."""
-    for some in chunks(rows, store.size):
+    for some in iou.chunks(rows, store.size):
         values = iou.at_size(maps, store.image_ids[some], store.size)
         yield some, fix(values, np.asarray(store.images[some]))

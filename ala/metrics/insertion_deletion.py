@@ -19,13 +19,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ala.contracts.classifier import Classifier
-from ala.contracts.maps import Selected, resize
+from ala.contracts.maps import Computed, Selected, resize
 from ala.metrics.curves import Curves
 from ala.perturb import Batch, Photos, Prepared, column_scores
 from ala.runtime.seeds import numpy_generator
 
 Curve = Literal["both", "insertion", "deletion"]
-Sliced = np.ndarray | Selected  # maps (n, h, w); a slice of them is in memory, all of them need not be
+Sliced = np.ndarray | Selected | Computed  # maps (n, h, w); a slice of them is in memory, all of them need not be
 
 
 def shown_pixels(side: int, step: int, reference_side: int | None = None) -> np.ndarray:

@@ -14,12 +14,15 @@ Maps are scaled to [0, 1] per photo first, except those that are calibrated; bin
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+
 import numpy as np
 
 from ala.contracts.maps import Maps, resize
 
 RULES = ("mean_std", "fixed", "otsu", "val")
 TAUS = np.linspace(0, 1, 101)
+_PIXELS_AT_ONCE = 2**22  # of maps and masks, so that CUB at 384 x 384 never lies in memory as a whole
 
 
 def min_max(maps: np.ndarray) -> np.ndarray:
@@ -36,6 +39,27 @@ def at_size(maps: Maps, image_ids: np.ndarray, side: int) -> np.ndarray:
     """
     resized = resize(maps.select(image_ids), side)
     return resized if maps.calibrated or maps.binary else min_max(resized)
+
+
+def chunks(rows: np.ndarray, side: int) -> Iterator[np.ndarray]:
+    """`rows` a few at a time, so that no data set of images `(side, side)` lies in memory as a whole."""
+    at_once = max(1, _PIXELS_AT_ONCE // side**2)
+    for start in range(0, len(rows), at_once):
+        yield rows[start : start + at_once]
+
+
+def mean_std_ious(maps: np.ndarray, truth: Callable[[np.ndarray], np.ndarray], side: int) -> np.ndarray:
+    """IoU of maps by the rule `mean_std`, a few images at a time: float64 `(n,)`.
+
+    Args:
+        maps: `(n, h, w)`, as a model gives them.
+        truth: int `(b,)` positions of images to their objects, boolean `(b, side, side)`.
+        side: S, of the evaluation.
+    """
+    found = np.zeros(len(maps))
+    for some in chunks(np.arange(len(maps)), side):
+        found[some] = iou(predict(min_max(resize(maps[some], side)), "mean_std"), truth(some))
+    return found
 
 
 def iou(predictions: np.ndarray, truth: np.ndarray) -> np.ndarray:

@@ -85,25 +85,35 @@ def localise(maps: Maps, truth: Truth, settings: Metrics, seed: int, tau: float 
     `iou_any_*` is IoU with the ground truth "any annotator" (grey > 0) instead of the majority (METHODS 1.3, 5.4).
     """
     rows = subset(truth, settings)
-    ids = truth.test.image_ids[rows]
-    values = iou.at_size(maps, ids, truth.test.size)  # (n, S, S)
-    masks = truth.test.foreground(rows, truth.mask_threshold)
-    anyone = truth.test.foreground(rows, 0)
-    largest, best = localisation.box_scores(values, truth.test.boxes[rows], settings.box_step)
-    columns: dict[str, Any] = {
-        "method": maps.method, "seed": seed, "image_id": ids,
-        "pointing": localisation.pointing(values, masks), "energy": localisation.energy(values, masks),
-    }  # fmt: skip
-    for rule in iou.RULES:
-        predictions = values > 0.5 if maps.binary else iou.predict(values, rule, tau)
-        columns[f"iou_any_{rule}"] = iou.iou(predictions, anyone)
+    parts: list[dict[str, Any]] = []
+    largest: list[np.ndarray] = []  # (b, T) each
+    best: list[np.ndarray] = []
+    histograms = np.zeros((2, localisation.BINS + 1), np.int64)
+    for some in iou.chunks(rows, truth.test.size):
+        few = truth.test.image_ids[some]
+        values = iou.at_size(maps, few, truth.test.size)  # (b, S, S)
+        masks = truth.test.foreground(some, truth.mask_threshold)
+        anyone = truth.test.foreground(some, 0)
+        for found, scores in zip(
+            (largest, best), localisation.box_scores(values, truth.test.boxes[some], settings.box_step), strict=True
+        ):
+            found.append(scores)
+        histograms += localisation.score_histograms(values, masks)
+        columns: dict[str, Any] = {
+            "method": maps.method, "seed": seed, "image_id": few,
+            "pointing": localisation.pointing(values, masks), "energy": localisation.energy(values, masks),
+        }  # fmt: skip
+        for rule in iou.RULES:
+            predictions = values > 0.5 if maps.binary else iou.predict(values, rule, tau)
+            columns[f"iou_any_{rule}"] = iou.iou(predictions, anyone)
+        parts.append(columns)
     whole = {
-        "maxboxacc": localisation.max_box_acc(largest),
-        "maxboxaccv2": localisation.max_box_acc_v2(best),
-        "pxap": localisation.pxap(localisation.score_histograms(values, masks)),
+        "maxboxacc": localisation.max_box_acc(np.concatenate(largest)),
+        "maxboxaccv2": localisation.max_box_acc_v2(np.concatenate(best)),
+        "pxap": localisation.pxap(histograms),
         "n_images": len(rows),
     }
-    return Localised(pd.DataFrame(columns)[LOCALISED], whole)
+    return Localised(pd.concat(map(pd.DataFrame, parts), ignore_index=True)[LOCALISED], whole)
 
 
 def _perturbed(

@@ -23,8 +23,6 @@ from ala.perturb import Batch, predict, running
 from ala.runtime.errors import UserError
 from ala.runtime.kept import once
 
-_PIXELS_AT_ONCE = 2**22  # of maps and masks, so that CUB at 384 x 384 never lies in memory as a whole
-
 
 @dataclass(frozen=True)
 class Truth:
@@ -152,10 +150,7 @@ def _overlaps(maps: Maps, truth: Truth, tau: float | None) -> dict[str, np.ndarr
 
 def _chunks(maps: Maps, store: Store, threshold: int) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """Rows of the store, their maps `(b, S, S)` in [0, 1] and their masks, boolean `(b, S, S)`, a few at a time."""
-    all_rows = np.sort(store.rows_of(maps.image_ids))
-    at_once = max(1, _PIXELS_AT_ONCE // store.size**2)
-    for start in range(0, len(all_rows), at_once):
-        rows = all_rows[start : start + at_once]
+    for rows in iou.chunks(np.sort(store.rows_of(maps.image_ids)), store.size):
         masks = store.foreground(rows, threshold)
         empty = ~masks.any(axis=(1, 2))
         if empty.any():

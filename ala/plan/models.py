@@ -96,7 +96,7 @@ class Models:
 
     def clip(self) -> Any:
         """The whole CLIP of an open_clip encoder, text tower included: what is downloaded, or pre-trained."""
-        import ala.encoder.open_clip_import  # noqa: F401  (before open_clip)
+        import ala.runtime.torchvision_import  # noqa: F401  (before open_clip)
 
         import open_clip  # isort: skip
         from ala.encoder.clip_source import read_config

@@ -27,13 +27,12 @@ ORDER = ("data", "split", "store", "encoder", "train", "train_abn", "fcam", "ext
          "evaluate", "evaluate_main", "protocols", "layers", "edge", "report")  # fmt: skip
 #: Stages that run once; all others run once for each seed.
 ONCE = ("data", "split", "store", "encoder", "report")
-#: What a stage imports when it starts, which takes seconds: torch with pandas, the library of the encoder, timm.
+_ENCODER = ("torch", "timm", "encoder")
+#: What a stage imports when it starts, which takes seconds: torch with pandas, timm, what else the encoder needs.
 IMPORTS = {
-    "data": ("pandas",), "split": ("pandas",), "store": ("pandas",), "encoder": ("torch", "encoder"),
-    "train": ("torch", "encoder"),
-    "train_abn": ("torch", "encoder"), "fcam": ("torch", "timm"), "explain": ("torch", "encoder", "timm"),
-    "rise": ("torch", "encoder"), "evaluate": ("torch", "encoder", "timm"), "evaluate_main": ("torch", "encoder"),
-    "protocols": ("torch", "encoder", "timm"), "layers": ("torch", "encoder"), "edge": ("torch", "encoder"),
+    "data": ("pandas",), "split": ("pandas",), "store": ("pandas",), "fcam": ("torch", "timm"),
+    **dict.fromkeys(("encoder", "train", "train_abn", "explain", "rise", "evaluate", "evaluate_main", "protocols",
+                     "layers", "edge"), _ENCODER),
 }  # fmt: skip
 
 
@@ -105,7 +104,7 @@ def stages(settings: Settings, photos: Photos) -> list[Work]:
     subset, val_subset = (photos.subset(s, n) for s, n in (
         ("test", metrics.images_per_class), ("val", metrics.val_images_per_class)))  # fmt: skip
     curves = subset * curve_frames(profile)
-    started = IMPORTS | {"extend": 3 * len(settings.extensions) * ("torch", "encoder")}  # three commands a cell
+    started = IMPORTS | {"extend": 3 * len(settings.extensions) * _ENCODER}  # three commands a cell
     found = [
         *(Work(stage, "start", 1, what) for stage, libraries in started.items() for what in libraries),
         *_data(profile, photos),

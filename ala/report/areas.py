@@ -30,7 +30,10 @@ def areas(settings: Settings, maps: Path) -> dict[tuple[str, int], pd.Series]:
             if not path.exists():
                 continue
             content = Maps.load(path)
-            values = iou.at_size(content, content.image_ids, settings.active.data.input_size)  # (n, S, S)
-            shares = iou.predict(values, "fixed").mean(axis=(1, 2))
-            found[method, seed] = pd.Series(shares, index=np.asarray(content.image_ids))
+            ids, side = np.asarray(content.image_ids), settings.active.data.input_size
+            shares = [
+                iou.predict(iou.at_size(content, some, side), "fixed").mean(axis=(1, 2))  # (b,)
+                for some in iou.chunks(ids, side)
+            ]
+            found[method, seed] = pd.Series(np.concatenate(shares), index=ids)
     return found

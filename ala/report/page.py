@@ -45,8 +45,8 @@ class Folders:
 
 
 def build(run: Run, folders: Folders, out: Path) -> None:
-    """Write :data:`PARTS` into `out`. They are made aside first: an error leaves what was there, and a reader who comes
-    while they are replaced one by one finds each of them, old or new.
+    """Write :data:`PARTS` into `out`. They are made aside first and then replaced one by one
+    (:func:`ala.runtime.files.put_in_place`), so an error leaves what was there.
 
     Raises:
         UserError: photos or maps that the scores tell of are missing or broken.

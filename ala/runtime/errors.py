@@ -6,7 +6,6 @@ import errno
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 #: What the operating system refuses for reasons outside the program, and the way out.
 _OUTSIDE = {
@@ -54,21 +53,23 @@ def _shown(character: str) -> str:
 
 
 @contextmanager
-def reported(*outs: Path) -> Iterator[None]:
+def reported() -> Iterator[None]:
     """Turn a :class:`UserError` into its message on stderr and exit code 2; so, too, what the operating system refuses
     (a full disk, a folder that must not be written to); every other exception passes.
 
-    The block is the only one to write `outs`: another run that does so is waited for (:mod:`ala.runtime.locks`).
+    This is the entry of every command, and the one place where a command tunes its own process: freed memory stays with
+    it (:mod:`ala.runtime.memory`) and two signals have handlers until the block ends. Importing `ala` changes nothing.
 
     Ctrl-C and SIGTERM end the block after the present unit of work (:mod:`ala.runtime.interrupt`), with a sentence how
     to go on and exit code 130. What the block cost is recorded where DVC runs it (:mod:`ala.runtime.ledger`).
     """
     from ala.runtime.interrupt import Stopped, graceful
     from ala.runtime.ledger import recorded
-    from ala.runtime.locks import held
+    from ala.runtime.memory import keep_freed_memory
 
+    keep_freed_memory()
     try:
-        with graceful(), held(outs), recorded():
+        with graceful(), recorded():
             yield
     except Stopped as stopped:
         print(f"stopped after {stopped}; run the same command to go on", file=sys.stderr)

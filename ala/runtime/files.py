@@ -1,24 +1,26 @@
 """Files and folders that are whole or absent: write beside the target, flush to disk, rename.
 
-Who opens a file by its path while it, or a folder above it, is being replaced finds the old one or the new one, whole.
+A file is replaced in one step, a folder by two renames, between which it is absent. Where two processes replace the
+same folder, what stays is the whole folder of one of them. Nothing is locked, so a disk without locks will do.
 """
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import hashlib
 import json
 import os
+import platform
+import re
 import shutil
 import struct
-import sys
 import tempfile
 import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import lru_cache
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,9 @@ UNREADABLE = (
     ArithmeticError, AssertionError, AttributeError, EOFError, LookupError, MemoryError, NotImplementedError, OSError,
     RuntimeError, SyntaxError, TypeError, ValueError, struct.error, zipfile.BadZipFile, zlib.error,
 )  # fmt: skip
+
+#: Tells this machine from others that write to the same disk, in the names of scratch folders.
+_HOST = hashlib.sha256(platform.node().encode()).hexdigest()[:8]
 
 
 @contextmanager
@@ -56,7 +61,6 @@ def atomic_path(target: Path) -> Iterator[Path]:
 def atomic_folder(target: Path) -> Iterator[Path]:
     """Yield a temporary folder beside `target`; it replaces `target` when the block ends well, else it goes."""
     target = Path(target)
-    _restore(target)
     with scratch_folder(target.parent, f".{target.name}-") as temporary:
         try:
             yield temporary
@@ -70,89 +74,56 @@ def atomic_folder(target: Path) -> Iterator[Path]:
 
 @contextmanager
 def scratch_folder(parent: Path, prefix: str) -> Iterator[Path]:
-    """Yield a new folder in `parent`, which goes when the block ends; what killed runs left there goes, too.
+    """Yield a new folder in `parent`, which goes when the block ends; what killed processes left there goes, too.
 
-    A run holds a lock on its folder, which the system releases however the run ends. What is not locked is nobody's.
+    Its name holds the machine and the process. A folder is removed where its process no longer lives on this machine;
+    those of other machines stay.
 
     Args:
         parent: made if it does not exist.
-        prefix: of the folder's name, such as `.tables-`; other folders with it are scratch folders of the same kind.
+        prefix: of the folder's name, such as `.tables-`.
     """
     parent.mkdir(parents=True, exist_ok=True)
-    for left in parent.glob(f"{prefix}*"):
-        handle = _locked(left)
-        if handle is not None:
-            shutil.rmtree(left, ignore_errors=True)
-            os.close(handle)
-    handle = None
-    while handle is None:  # another run may take the folder for an abandoned one before it is locked
-        made = Path(tempfile.mkdtemp(dir=parent, prefix=prefix))
-        handle = _locked(made)
+    for folder in parent.glob(f"{prefix}{_HOST}-*"):
+        process = re.fullmatch(r"(\d+)-\w+", folder.name.removeprefix(f"{prefix}{_HOST}-"))
+        if process and not _lives(int(process[1])):
+            shutil.rmtree(folder, ignore_errors=True)
+    made = Path(tempfile.mkdtemp(dir=parent, prefix=f"{prefix}{_HOST}-{os.getpid()}-"))
     try:
         yield made
     finally:
         shutil.rmtree(made, ignore_errors=True)
-        os.close(handle)
 
 
-def _locked(folder: Path) -> int | None:
-    """A handle that holds the lock on `folder`, or None if another run does or the folder is gone."""
-    import fcntl
-
+def _lives(process: int) -> bool:
     try:
-        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    with suppress(BlockingIOError, FileNotFoundError):
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if os.path.samestat(os.fstat(handle), folder.stat()):  # not removed, and its name given to another one
-            return handle
-    os.close(handle)
-    return None
+        os.kill(process, 0)  # sends no signal
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        pass
+    return True
 
 
 def put_in_place(fresh: Path, target: Path) -> None:
-    """`fresh`, a file or folder on the same disk, becomes `target`. What `target` was goes, or is left as `fresh`.
+    """Make `fresh`, a file or folder on the same disk, become `target`; what `target` was is removed.
 
-    Files are replaced by a rename, folders by an exchange of the two names, so there is no moment without `target`.
-    Where the file system cannot exchange names, the old folder is `.NAME.old` for a moment; a run killed in that
-    moment leaves it there, and the next :func:`atomic_folder` puts it back before it begins.
+    A file is replaced by one rename. A folder is first moved aside: until `fresh` has its name, `target` is absent, and
+    stays so if the process is killed in that moment. If another process does the same, the last one's folder stays.
     """
-    if not (target.is_dir() and fresh.is_dir()):
+    if not fresh.is_dir():
         fresh.replace(target)
-    elif not _exchange(fresh, target):
-        _restore(target)
-        aside = _aside(target)
-        shutil.move(target, aside)  # a rename; a copy where a container's image holds the folder
-        fresh.rename(target)
-        shutil.rmtree(aside)
-
-
-def _aside(target: Path) -> Path:
-    return target.with_name(f".{target.name}.old")
-
-
-def _restore(target: Path) -> None:
-    """Undo what a kill between the two renames of :func:`put_in_place` left."""
-    aside = _aside(target)
-    if aside.is_dir() and target.exists():
-        shutil.rmtree(aside)
-    elif aside.is_dir():
-        aside.rename(target)
-
-
-def _exchange(one: Path, other: Path) -> bool:
-    """Exchange two names in one step; False where that is not possible (Python has no call for it, Linux has)."""
-    renameat2 = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None) if sys.platform == "linux" else None
-    if renameat2 is None:
-        return False
-    here, exchange = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
-    if renameat2(here, os.fsencode(one), here, os.fsencode(other), exchange) == 0:
-        return True
-    code = ctypes.get_errno()
-    if code in (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EXDEV):  # file systems, old kernels, containers
-        return False
-    raise OSError(code, os.strerror(code), str(other))
+        return
+    with scratch_folder(target.parent, f".{target.name}-") as aside:
+        for number in count():
+            try:
+                fresh.rename(target)
+                return
+            except OSError as error:
+                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST) and not target.is_symlink():
+                    raise
+            with suppress(FileNotFoundError):  # another process was quicker
+                shutil.move(target, aside / str(number))  # a rename; a copy where a container's image holds the folder
 
 
 def _named(error: OSError, target: Path) -> OSError:

@@ -49,7 +49,9 @@ def test_all_taps_change_the_fusion_map_alone(tmp_path: Path) -> None:
 @pytest.mark.parametrize("epochs", [7, 40])
 def test_half_epochs_train_row_ii_as_many_epochs_as_iii_has_on_epochs(schedule: dict, epochs: int) -> None:
     found = load(ROOT / "params.yaml")
-    ala = found.active.ala.model_copy(update={"schedule": Schedule(**{"off_epochs": 1, "on_epochs": 1, "first": "off"} | schedule)})
+    ala = found.active.ala.model_copy(
+        update={"schedule": Schedule(**{"off_epochs": 1, "on_epochs": 1, "first": "off"} | schedule)}
+    )
     train = found.active.train.model_copy(update={"epochs": epochs})
     active = found.active.model_copy(update={"ala": ala, "train": train})
     found = found.model_copy(update={"extensions": ["half-epochs"], "profiles": {"mini": active}})

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -149,6 +152,87 @@ def test_compressed_maps_of_other_tools_are_read(tmp_path: Path, monkeypatch: py
     ids = np.array([1, 2, 3])
     np.savez_compressed(tmp_path / "maps.npz", image_ids=ids, importance=importance, targets=-ids, about=about)
     np.testing.assert_allclose(Maps.load(tmp_path / "maps.npz").importance, importance, rtol=1e-6)
+
+
+FORMS = {
+    "as ours": lambda a: a,
+    "Fortran order": np.asfortranarray,
+    "every other row of a larger array": lambda a: np.repeat(a, 2, axis=1)[:, ::2],
+    "turned twice": lambda a: np.ascontiguousarray(a[:, ::-1])[:, ::-1],
+    "float64": lambda a: a.astype(np.float64),
+    "float64 in Fortran order": lambda a: np.asfortranarray(a.astype(np.float64)),
+    "float16": lambda a: a.astype(np.float16),
+    "big-endian": lambda a: a.astype(">f4"),
+}
+
+
+@pytest.mark.parametrize("bound", [100, 2**20])
+@pytest.mark.parametrize("compressed", [False, True])
+@pytest.mark.parametrize("form", FORMS)
+def test_maps_as_other_tools_write_them_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str, compressed: bool, bound: int
+) -> None:
+    monkeypatch.setattr(module, "IN_MEMORY", bound)
+    monkeypatch.setattr(module, "_PIECE", 90)
+    exact = np.random.default_rng(1).integers(0, 256, (3, 4, 5)).astype(np.float32) / 256  # exact in float16, too
+    about = np.array(json.dumps({"method": "m", "model": "", "calibrated": False, "binary": False}))
+    ids = np.array([4, 1, 3])
+    save = np.savez_compressed if compressed else np.savez
+    save(tmp_path / "maps.npz", image_ids=ids, importance=FORMS[form](exact), targets=-ids, about=about)
+    read = Maps.load(tmp_path / "maps.npz")
+    np.testing.assert_array_equal(read.importance, exact)
+    for some in (read.select(ids[[2, 0]]), read.view(ids[[2, 0]])[:]):
+        np.testing.assert_array_equal(some, exact[[2, 0]])
+        assert some.dtype == np.float32
+        assert some.flags.c_contiguous  # what is summed up in another order is rounded in another way
+    read.save(tmp_path / "again.npz")
+    np.testing.assert_array_equal(Maps.load(tmp_path / "again.npz").importance, exact)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_maps_may_be_made_of_any_array(form: str) -> None:
+    exact = np.random.default_rng(1).integers(0, 256, (3, 4, 5)).astype(np.float32) / 256
+    made = maps(importance=FORMS[form](exact)).importance
+    np.testing.assert_array_equal(made, exact)
+    assert made.dtype == np.float32
+    assert made.flags.c_contiguous
+
+
+def test_one_map_for_all_of_another_type_is_kept_once() -> None:
+    made = maps(importance=np.broadcast_to(np.ones((4, 5)), (3, 4, 5))).importance
+    assert made.dtype == np.float32
+    assert made.strides[0] == 0
+
+
+@pytest.mark.parametrize("free", [1_000, 10**9])
+def test_too_small_a_temporary_disk_is_told_before_anything_is_unpacked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, free: int
+) -> None:
+    monkeypatch.setattr(module, "IN_MEMORY", 100)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=free))
+
+    def full(*_: int) -> None:  # what was free is taken by another process
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    one = maps(importance=np.random.default_rng(0).random((3, 40, 50), np.float32))
+    parts = {"image_ids": one.image_ids, "targets": one.targets, "importance": one.importance}
+    about = np.array(json.dumps({"method": "m", "model": "", "calibrated": False, "binary": False}))
+    np.savez_compressed(tmp_path / "maps.npz", about=about, **parts)
+    value = "1,000 bytes free" if free == 1_000 else r"refuses the 24,000 bytes .*No space left on device"
+    with pytest.raises(UserError, match=rf"maps\.npz: .*{value}.*; set TMPDIR to a folder on a larger disk"):
+        Maps.load(tmp_path / "maps.npz")
+    assert [path.name for path in tmp_path.iterdir()] == ["maps.npz"]
+
+
+def test_no_folder_for_temporary_files_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def none() -> str:
+        raise FileNotFoundError(errno.ENOENT, "No usable temporary directory found")
+
+    monkeypatch.setattr("tempfile.gettempdir", none)
+    with pytest.raises(UserError, match=r"none can be written to; set TMPDIR"):
+        disk_backed((3, 4, 5), limit=100)
 
 
 def test_view_reads_what_is_asked_for() -> None:

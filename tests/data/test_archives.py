@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
+import os
 import tarfile
 import threading
 from collections.abc import Callable, Iterator
@@ -16,8 +18,9 @@ import pytest
 
 from ala.config.schema import Archive
 from ala.data import archives as module
-from ala.data import disk, download
+from ala.data import download
 from ala.data.archives import at_hand, fetch, unpack
+from ala.runtime import disk
 from ala.runtime.errors import UserError
 
 CONTENT = bytes(range(256)) * 5000  # 1.28 MB: two pieces
@@ -192,6 +195,15 @@ def test_one_process_a_folder(server: _Server, tmp_path: Path) -> None:
     ):
         fetch([archive(server.url("good"))], tmp_path)
     fetch([archive(server.url("good"))], tmp_path)
+
+
+def test_a_disk_without_locks(server: _Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+    fetch([archive(server.url("good"))], tmp_path)
+    assert (tmp_path / "birds.tgz").read_bytes() == CONTENT
 
 
 def test_archives_at_hand(tmp_path: Path) -> None:

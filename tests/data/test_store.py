@@ -11,12 +11,13 @@ import torch
 from PIL import Image
 
 from ala.config import load
-from ala.data import disk, parallel, store_build
+from ala.data import parallel, store_build
 from ala.data.cub import CubIndex, read_cub
 from ala.data.decode import Reading
 from ala.data.split import split
 from ala.data.store import Store, subset_rows
 from ala.data.store_build import build_store, fill_store, required
+from ala.runtime import disk
 from ala.runtime.errors import UserError
 from ala.runtime.resume import Resumable
 
@@ -247,3 +248,25 @@ def test_a_note_without_its_arrays_is_not_believed(index: CubIndex, folder: Path
     fill_store(again.folder / str(SIZE), index, split(index, 0, 2), SIZE, READING, again)
     whole = {path.name: path.read_bytes() for path in folder.iterdir()}
     assert {path.name: path.read_bytes() for path in (again.folder / str(SIZE)).iterdir()} == whole
+
+
+def test_two_runs_at_once_fill_the_same_arrays(
+    index: CubIndex, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second one begins when the first is half through, and both end; nothing that was filled is emptied."""
+    monkeypatch.setenv("ALA_KEEP_SECONDS", "0")
+    monkeypatch.setattr(parallel, "workers", lambda: 1)
+    wanted, real, opened = split(index, 0, 2), Image.open, 0
+    first, second = (Resumable.open("store", {}, root=tmp_path / "state") for _ in range(2))
+
+    def opening(file: Path) -> Image.Image:
+        nonlocal opened
+        opened += 1
+        if opened == 7:
+            fill_store(second.folder / str(SIZE), index, wanted, SIZE, second)
+        return real(file)
+
+    monkeypatch.setattr(store_build.Image, "open", opening)
+    fill_store(first.folder / str(SIZE), index, wanted, SIZE, first)
+    whole = {path.name: path.read_bytes() for path in folder.iterdir()}
+    assert {path.name: path.read_bytes() for path in (first.folder / str(SIZE)).iterdir()} == whole

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 
-import ala.encoder.open_clip_import  # noqa: F401  (before the tests import open_clip and timm)
+import ala.runtime.torchvision_import  # noqa: F401  (before the tests import open_clip and timm)
 
 SHARED_WEIGHTS = Path(__file__).parents[2].parent / "shared" / "weights"
 

@@ -1,8 +1,5 @@
 from __future__ import annotations
 
-import subprocess
-import sys
-
 import numpy as np
 import open_clip
 import pytest
@@ -140,21 +137,3 @@ def test_quick_gelu_is_asserted_block_by_block(tiny_config):
 def test_timm_towers_are_refused_in_words():
     with pytest.raises(UserError, match=r"image tower is timm's vit_base_patch16_siglip_224, .* e\.g\. ViT-B-16$"):
         build_visual(open_clip.get_model_config("ViT-B-16-SigLIP"))
-
-
-def test_stages_do_not_wait_for_timm_and_the_compiler():
-    code = "import ala.encoder.clip_vit, sys; print('timm' in sys.modules, 'torch._dynamo' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code + "; import timm"], capture_output=True, text=True, check=True)
-    assert done.stdout.split() == ["False", "False"]
-
-
-def test_timm_is_imported_without_the_compiler_which_works_afterwards():
-    code = (
-        "import sys, ala.runtime.timm_import, timm, torch; print('torch._dynamo' in sys.modules);"
-        "network = timm.create_model('test_resnet').eval(); images = torch.rand(1, 3, 64, 64);"
-        "compiled = torch.compile(network, backend='eager');"
-        "print(torch.equal(compiled(images), network(images)), hasattr(sys.modules['torch._dynamo'], 'optimize'));"
-        "print(sys.modules['torchvision.ops.roi_align'].is_compile_supported('cpu'))"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.split() == ["False", "True", "True", "True"]

@@ -25,17 +25,18 @@ exit code 255. Take either side whole, `git checkout --ours dvc.lock` or `--thei
 that side does not know. `params.yaml` that is no YAML is refused by DVC in the same way, before any stage begins.
 
 `'./dvc.lock' validation failed`, or `'./dvc.lock' is invalid` without such marks: a run was killed while DVC wrote that
-file. `make unlock` cuts it back to where it can be read and says how far that is. The run cache has every stage that
-was finished, so `dvc repro` checks its outs out and makes only the report again. Where the cut left half a word that
-can be read all the same, DVC may say no more than `failed to reproduce '...': `; the remedy is the same.
+file. Take the committed one, `git checkout dvc.lock`, or remove it where none was committed yet. The run cache has
+every stage that was finished, so `dvc repro` checks its outs out and makes only the report again. Where the cut left
+half a word that can be read all the same, DVC may say no more than `failed to reproduce '...': `; the remedy is the
+same.
 
 `failed to reproduce '...': 'outs'`: an entry of the run cache was cut short. Remove `.dvc/cache/runs/*/*/.*.tmp` while
 no run of DVC lives.
 
 `... is busy, it is being blocked by: (PID ...)`: another run of DVC reads or writes what this one needs. Wait for it.
-If no such run lives, or DVC is `Unable to read RWLock-file '.dvc/tmp/rwlock'` after a kill: `make unlock` removes what
-runs that no longer live have left. `Unable to acquire lock` comes from a lock that the system holds, so another run of
-DVC lives: `dvc --wait-for-lock repro` waits for it.
+If no such run lives (`ps PID` tells), or DVC is `Unable to read RWLock-file '.dvc/tmp/rwlock'` after a kill: remove its
+list of who reads and writes what, `rm .dvc/tmp/rwlock`, while no run of DVC lives in this project. `Unable to acquire
+lock` comes from a lock that the system holds, so another run of DVC lives: `dvc --wait-for-lock repro` waits for it.
 
 `unexpected error - ... File exists: '.../.git/index.lock'` at the very end: all stages are done and entered, but DVC
 could not stage `dvc.lock` in Git. Either Git is at work in this clone, or a run or a command of Git was killed and left
@@ -56,7 +57,8 @@ def said(output: str, folder: Path) -> str:
     """A message as it stands on the page: without the place of the project, long digits cut."""
     text = " ".join(output.strip().removeprefix("error: ").split())
     text = text.replace(f"{folder.resolve()}/", "").replace(f"{folder}/", "")
-    text = re.sub(r"(\.[\w-]+?-)[a-z0-9_]{8}(?=[/.:;' ]|$)", r"\1XXXXXXXX", text)  # names of temporary files
+    # names of temporary files; of folders with the machine and the process
+    text = re.sub(r"(\.[\w-]+?-)(?:[0-9a-f]{8}-\d+-)?[a-z0-9_]{8}(?=[/.:;' ]|$)", r"\1XXXXXXXX", text)
     text = re.sub(r"(resume/[\w.@-]+-)[0-9a-f]{16}", r"\1XXXXXXXX", text)  # digests of code
     text = re.sub(r"(not readable as JSON|is no store) \(.*?\)+;", r"\1 (...);", text)  # where is a matter of chance
     return re.sub(r"\d{60,}", lambda digits: digits[0][:5] + "...", text)

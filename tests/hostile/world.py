@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import ala.runtime.timm_import  # noqa: F401  (before timm)
+import ala.runtime.torchvision_import  # noqa: F401  (before timm)
 
 # isort: split
 import pytest

@@ -16,7 +16,8 @@ from ala.contracts.maps import Maps
 from ala.data.store import Store, subset_rows
 from ala.metrics import errors, fix_tables, iou
 from ala.metrics.error_rows import error_rows, val_tau
-from ala.metrics.fixes import best, chunks, original_rows, score_fix
+from ala.metrics.fixes import best, original_rows, score_fix
+from ala.metrics.iou import chunks
 from ala.metrics.score import Probe, Scored, Truth, score
 from ala.runtime.errors import UserError
 

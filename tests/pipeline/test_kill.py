@@ -43,15 +43,23 @@ def killed_after(scratch: Scratch, seconds: float, log: Path) -> int | None:
             return None
 
 
-#: What DVC says when it does not begin, because the last kill cut its list of locks or its lock file short.
-STOPPED = ("Unable to read RWLock-file", "'./dvc.lock' validation failed", "'./dvc.lock' is invalid.")
+#: What DVC says when it does not begin, because the last kill cut a file of its own short, and which file it is.
+STOPPED = {
+    "Unable to read RWLock-file": ".dvc/tmp/rwlock",
+    "'./dvc.lock' validation failed": "dvc.lock",
+    "'./dvc.lock' is invalid.": "dvc.lock",
+}
 
 
 def gone_on(broken: Scratch, seconds: float, log: Path) -> int | None:
-    """:func:`killed_after`; after `make unlock`, as docs/errors.md advises, where DVC refuses to begin."""
+    """:func:`killed_after`; where DVC refuses to begin, with what docs/errors.md advises: no run of it lives here, and
+    no `dvc.lock` was ever committed."""
     status, output = killed_after(broken, seconds, log), beside(broken, "output.txt")
-    if status not in (None, 0) and any(words in output.read_text() for words in STOPPED):
-        print(broken.run("python", "-m", "ala.runtime.dvc_locks").stdout)
+    cut = {file for words, file in STOPPED.items() if status not in (None, 0) and words in output.read_text()}
+    for file in cut:
+        (broken.folder / file).unlink()
+        print(f"removed {file}, which a kill had cut short")
+    if cut:
         status = killed_after(broken, seconds, log)
     assert status in (None, 0), output.read_text()[-3000:]
     return status

@@ -221,7 +221,7 @@ def test_a_lock_that_a_kill_cut_short_costs_the_report_alone(scratch, share):
     lock.write_bytes(sound[: sound.index(b"path:", int(share * len(sound)))] if share else b"")
     done = scratch.run("dvc", "repro", check=False)
     assert "'./dvc.lock' " in done.stdout + done.stderr
-    assert "cut short" in scratch.run("python", "-m", "ala.runtime.dvc_locks").stdout  # the remedy in docs/errors.md
+    lock.unlink()  # the remedy in docs/errors.md, as if it had not been committed
     done = scratch.run("dvc", "repro")
     before, after = (yaml.safe_load(text)["stages"] for text in (sound, lock.read_bytes()))
     scratch.run("git", "checkout", "-q", "--", ".")

@@ -61,18 +61,12 @@ def test_dvc_says_who_runs_the_same_stage(scratch: Scratch, outs: list[Path]) ->
     assert contents(*outs) == before
 
 
-def test_a_direct_run_waits_for_dvc_and_says_so(scratch: Scratch, outs: list[Path]) -> None:
-    before, locks = contents(*outs), scratch.folder / "state/locks"
-    for lock in locks.glob("*"):
-        lock.unlink()
-    first = scratch.start("dvc", "repro", "-f", "-s", "evaluate_main@0")
-    until(lambda: any(lock.stat().st_size for lock in locks.glob("scores-rise-seed-0-*")))
-    second = scratch.start(*EVALUATE)
-    assert ended(first)[0] == 0
-    status, said = ended(second)
-    assert status == 0, said
-    assert "scores/rise/seed-0 is being written by process" in said.replace(f"{scratch.folder}/", "")
-    assert "stages.evaluate --seed 0" in said
+def test_direct_runs_of_the_same_stage_leave_one_whole_result(scratch: Scratch, outs: list[Path]) -> None:
+    """They know nothing of each other, and share the state of half-done work."""
+    before = contents(*outs)
+    for run in [scratch.start(*EVALUATE) for _ in range(3)]:
+        status, said = ended(run)
+        assert status == 0, said
     assert contents(*outs) == before
     assert "up to date" in scratch.run("dvc", "status", "evaluate_main@0").stdout
 
@@ -110,8 +104,8 @@ def test_a_reader_of_the_report_during_a_rebuild(scratch: Scratch) -> None:
             try:
                 if path.read_bytes() != content:  # the new file has the same bytes as the old one
                     bad.add(f"{path.name}: other bytes")
-            except OSError as error:
-                bad.add(f"{path.name}: {error.strerror}")
+            except FileNotFoundError:  # a folder is absent for a moment, a file never
+                bad |= {f"{path.name}: absent"} if path.parent == reports else set()
         rounds += 1
         time.sleep(0.001)
     status, said = ended(rebuild)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 from ala.config.schema import Fcam as Settings
 from ala.encoder.weights import read_weights
 from ala.runtime.errors import UserError
-from ala.runtime.undrawn import Undrawn
 
 NORMS = (nn.modules.batchnorm._BatchNorm,)
 
@@ -31,7 +31,7 @@ def build_backbone(settings: Settings, weights: bool = True, file: Path | None =
         UserError: timm does not know the network or one of its options; it cannot give a pyramid of feature maps or
             the stride asked for; the weights cannot be had or belong to another network.
     """
-    import ala.runtime.timm_import  # noqa: F401 - before timm, see there
+    import ala.runtime.torchvision_import  # noqa: F401 - before timm, see there
 
     import timm  # isort: skip
     from timm.models.resnet import ResNet  # isort: skip
@@ -71,7 +71,7 @@ def build_backbone(settings: Settings, weights: bool = True, file: Path | None =
 def _class_of(timm: Any, name: str, settings: Settings) -> type[nn.Module]:
     """The class timm builds for `name`."""
     try:
-        with Undrawn():
+        with torch.random.fork_rng(devices=[]):  # its random weights are thrown away and move no generator
             return type(timm.create_model(name, pretrained=False, num_classes=0))
     except (TypeError, RuntimeError, NotImplementedError) as error:
         raise UserError(f"fcam.backbone {name} cannot be built ({_short(error)}); choose another backbone") from None

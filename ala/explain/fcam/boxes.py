@@ -8,10 +8,18 @@ from scipy import ndimage
 _EIGHT = np.ones((3, 3), dtype=bool)  # neighbours touch at corners too, as contours do
 
 
-def box_accuracy(maps: np.ndarray, boxes: np.ndarray, thresholds: int = 50, iou: float = 0.5) -> float:
-    """MaxBoxAcc: the share of photos whose box is found, at the one threshold that is best for all of them.
+def box_accuracy(found: np.ndarray) -> float:
+    """MaxBoxAcc: the share of photos whose box is found, at the one threshold that is best for all of them, in [0, 1].
 
-    A photo counts when the box around the largest connected region above the threshold overlaps the true box with
+    `found` is what :func:`boxes_found` gives for all of them, bool `(n, thresholds)`.
+    """
+    return float(found.mean(0).max())
+
+
+def boxes_found(maps: np.ndarray, boxes: np.ndarray, thresholds: int = 50, iou: float = 0.5) -> np.ndarray:
+    """Whether a photo's box is found at each threshold.
+
+    It is when the box around the largest connected region above the threshold overlaps the true box with
     an IoU of at least `iou`. METHODS 5.5 steps the threshold by 0.001; for choosing a checkpoint 0.02 is enough.
 
     Args:
@@ -21,13 +29,13 @@ def box_accuracy(maps: np.ndarray, boxes: np.ndarray, thresholds: int = 50, iou:
         iou: the overlap that counts as found.
 
     Returns:
-        In [0, 1].
+        bool `(n, thresholds)`.
     """
     found = np.zeros((len(maps), thresholds), dtype=bool)
     for row, (heat, box) in enumerate(zip(maps, boxes, strict=True)):
         for column in range(thresholds):
             found[row, column] = box_iou(largest_box(heat > column / thresholds), box) >= iou
-    return float(found.mean(0).max())
+    return found
 
 
 def largest_box(mask: np.ndarray) -> np.ndarray:

@@ -16,7 +16,7 @@ from torch import Tensor
 from ala.config.schema import Fcam as Settings
 from ala.data.store import Store
 from ala.explain.fcam.batches import Plan, crops
-from ala.explain.fcam.boxes import box_accuracy
+from ala.explain.fcam.boxes import box_accuracy, boxes_found
 from ala.explain.fcam.cam import resize_maps
 from ala.explain.fcam.classifier import CamClassifier
 from ala.explain.fcam.optimise import Share, descend, fitting, learning_rate, set_rate, sgd
@@ -123,9 +123,12 @@ def validate(classifier: CamClassifier, val: Store, settings: Settings, fit: Fit
     batch, boxes = settings.classifier.batch, settings.select == "val_box_accuracy"
     fit = fit or fitting("classifier", settings.classifier, least=1)
     loss, right = 0.0, 0
-    maps: list[Tensor] = []
+    boxed: list[np.ndarray] = []  # (b, thresholds) each
 
-    def look(parts: Sequence[np.ndarray]) -> list[tuple[float, int, list[Tensor]]]:
+    def cams(last: Tensor, labels: Tensor) -> np.ndarray:
+        return resize_maps(classifier.cam(last, labels), val.size).cpu().numpy()  # (b, S, S)
+
+    def look(parts: Sequence[np.ndarray]) -> list[tuple[float, int, list[np.ndarray]]]:
         found = []
         for part in parts:
             labels = torch.from_numpy(val.labels[part]).to(device)  # (b,)
@@ -134,15 +137,15 @@ def validate(classifier: CamClassifier, val: Store, settings: Settings, fit: Fit
             found.append((
                 float(F.cross_entropy(logits, labels, reduction="sum")),
                 int((logits.argmax(1) == labels).sum()),
-                [resize_maps(classifier.cam(last, labels), val.size).cpu()] if boxes else [],  # (b, S, S)
+                [boxes_found(cams(last, labels), val.boxes[part])] if boxes else [],
             ))  # fmt: skip
         return found
 
     for start in range(0, len(val), batch):
         for more, more_right, some in fit.run(np.arange(start, min(start + batch, len(val))), look):
             loss, right = loss + more, right + more_right
-            maps += some
+            boxed += some
     result = {"val_loss": loss / len(val), "val_accuracy": right / len(val)}
     if boxes:
-        result["val_box_accuracy"] = box_accuracy(torch.cat(maps).numpy(), val.boxes)
+        result["val_box_accuracy"] = box_accuracy(np.concatenate(boxed))
     return result

@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from ala.config.schema import Fcam as Settings
-from ala.explain.fcam.boxes import box_accuracy, box_iou, largest_box
+from ala.explain.fcam.boxes import box_accuracy, box_iou, boxes_found, largest_box
 from ala.explain.fcam.cam import class_activation, min_max
 from ala.explain.fcam.classifier import CamClassifier
 from ala.runtime.errors import UserError
@@ -193,6 +193,6 @@ def test_box_accuracy_uses_one_threshold_for_all() -> None:
     maps[0, 2:6, 2:6] = 1.0
     maps[1, :4, :4] = 0.5
     boxes = np.array([[2, 2, 4, 4], [0, 0, 4, 4]], dtype=np.float32)
-    assert box_accuracy(maps, boxes) == 1.0
+    assert box_accuracy(boxes_found(maps, boxes)) == 1.0
     maps[1, :4, :4] = 0.2  # now the object is darker than its surroundings
-    assert box_accuracy(maps, boxes) == 0.5
+    assert box_accuracy(boxes_found(maps, boxes)) == 0.5

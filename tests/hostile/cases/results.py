@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import tempfile
+from collections import namedtuple
 from collections.abc import Callable
 
 import numpy as np
@@ -43,6 +45,16 @@ def _maps(change: Callable[[dict[str, np.ndarray]], object]) -> Callable[[World]
         np.savez(world / f"{MAPS}/test.npz", **arrays)
 
     return damage
+
+
+def _unpackable(world: World) -> None:
+    """Maps that are compressed and too many for the memory, and 10 bytes for temporary files."""
+    with np.load(world / f"{MAPS}/test.npz") as archive:
+        np.savez_compressed(world / f"{MAPS}/test.npz", **archive)
+    usage = namedtuple("usage", "total used free")
+    world.patch.setattr("ala.contracts.maps.IN_MEMORY", 0)
+    world.patch.setattr(tempfile, "tempdir", str(world / "tmp"))
+    world.patch.setattr(shutil, "disk_usage", lambda path: usage(10**9, 10**9 - 10, 10))
 
 
 def _put(value: float) -> Callable[[dict[str, np.ndarray]], None]:
@@ -129,6 +141,8 @@ CASES = [
     Case("maps whose ids are no whole numbers", EVALUATE,
          _maps(lambda a: a.update(image_ids=a["image_ids"] / 2)), f"{MAPS}/test.npz",
          "image_ids are no list of whole numbers", EXPLAINED),
+    Case("compressed maps, and no room to unpack them", EVALUATE, _unpackable, f"{MAPS}/test.npz", "10 bytes free",
+         "set TMPDIR to a folder on a larger disk"),
     Case("a score changed by hand", "report", _edited, f"{SCORES}/scores.csv", "was changed after it was written",
          "to make it again"),
     Case("a file added to the scores", "report", _text(f"{SCORES}/more.csv", "a\n1\n"), f"{SCORES}/more.csv",
@@ -154,7 +168,24 @@ def _counted(world: World, _: str) -> None:
     assert summary["collapsed_one_pixel"] == 0
 
 
+def _other(form: Callable[[np.ndarray], np.ndarray]) -> Callable[[World], None]:
+    """The same maps as another array; the scores that they had are put aside."""
+
+    def damage(world: World) -> None:
+        shutil.copy(world / f"{SCORES}/scores.csv", world / "before.csv")
+        _maps(lambda arrays: arrays.update(importance=form(arrays["importance"])))(world)
+
+    return damage
+
+
+def _same_scores(world: World, _: str) -> None:
+    assert (world / f"{SCORES}/scores.csv").read_bytes() == (world / "before.csv").read_bytes()
+
+
 ACCEPTED = [
+    Accepted("maps in Fortran order", EVALUATE, _other(np.asfortranarray), "read; the same scores", _same_scores),
+    Accepted("maps of 64 bits a value", EVALUATE, _other(lambda a: a.astype(np.float64)), "read; the same scores",
+             _same_scores),
     Accepted("a map that is constant", EVALUATE, _maps(_flat), "scored as any other, counted, and told in the report",
              _counted),
 ]  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import resource
 import shutil
@@ -139,8 +140,23 @@ def _same_model(world: World, _: str) -> None:
     assert (world / "again/abn/seed-0/weights.safetensors").read_bytes() == written
 
 
+def _lockless(world: World) -> None:
+    """No lock can be had on any disk."""
+
+    def refuse(*_: Any) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    world.patch.setattr(fcntl, "flock", refuse)
+    world.patch.setattr(fcntl, "lockf", refuse)
+
+
+def _trained(world: World, said: str) -> None:
+    assert "val accuracy" in said
+
+
 ACCEPTED = [
     Accepted("files from the year 2100", TRAIN, _times(4_102_444_800), "no time decides about a result", _same_model),
     Accepted("files from 1970", TRAIN, _times(0), "no time decides about a result", _same_model),
+    Accepted("a disk without file locks", TRAIN, _lockless, "no file is locked", _trained),
     Accepted("a clock that runs backwards", TRAIN, _backwards, "no time decides about a result", _same_model),
 ]  # fmt: skip
