@@ -63,7 +63,7 @@ def trained_and_scored(settings: Any, precision: str, seed: int, folders: tuple[
     seconds = time.perf_counter() - began
     explained = Explained(variant, done.model, done.model.explain, calibrated=False)
     val, test = (own_maps(explained, photos, batch, device) for photos in (truth.val, truth.test))
-    probe = Probe.of(done.model, truth.test, batch, device, Engine())
+    probe = Probe.of(done.model, truth.test, batch, device, Engine(precision="fp32", compile=False))
     summary = score(val, test, truth, probe, profile.metrics, seed).summary
     found = {"val_accuracy": done.chosen["val_accuracy_pb"], **{name: summary[name] for name in METRICS[1:]}}
     return {"seed": seed, "precision": precision, "epoch": done.epoch, **found, "seconds": seconds}

@@ -85,7 +85,7 @@ def profile() -> Profile:
     raw["abn"] |= {"layer": 2, "perception": perception | {"combine": "one_plus_alpha"}}
     raw["train"] = {
         "epochs": 4, "batch": 16, "lr": 3e-3, "weight_decay": 0.05, "clip_norm": 1.0, "poly_power": 0.9,
-        "patience": None, "criterion": "val_loss", "augment": {"resize": None, "hflip": 0.5},
+        "patience": None, "criterion": "val_loss", "augment": {"resize": None, "hflip": 0.5}, "precision": "fp32",
     }  # fmt: skip
     raw["data"]["input_size"] = 16
     raw["metrics"]["step"] = 16
