@@ -120,7 +120,7 @@ def main(
     model: Annotated[list[str] | None, typer.Option(help="timm names; may be repeated. Default: ViT-Ti/16, ViT-B/16.")]
     = None,
     images: Annotated[list[int] | None, typer.Option(help="Numbers of photos; may be repeated.")] = None,
-    batch: Annotated[int | None, typer.Option(help="Images per forward pass. Default: what a trial finds.")] = None,
+    batch: Annotated[int, typer.Option(min=1, help="Images per forward pass, of all implementations.")] = 16,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 ...")] = "auto",
     bf16: Annotated[bool | None, typer.Option(help="Time `ala` in bfloat16, too. Default: on a GPU.")] = None,
     out: Annotated[Path, typer.Option(help="Folder of the table.")] = Path("benchmarks/results"),
@@ -131,7 +131,6 @@ def main(
     os.environ["TQDM_DISABLE"] = "1"  # before it is imported: a line for each measurement tells more than its bar
     import pandas as pd
 
-    from ala.perturb import best_batch
     from ala.report.readme import update
     from ala.runtime.device import resolve
     from ala.runtime.threads import in_flight
@@ -149,7 +148,7 @@ def main(
     cells = {kind: 2 + bf16 + len(others[kind]) for kind in JOBS}  # measurements of one job
     names, counts = list(dict.fromkeys(model or MODELS)), images or list(IMAGES)
     networks = {name: Model(name, where) for name in names}
-    batches = {name: batch or best_batch(network, SIDE, where) for name, network in networks.items()}
+    batches = dict.fromkeys(networks, batch)
     rows: list[dict[str, Any]] = []
     about = []
     file = out / f"{environment(where)}-perturbation.csv"

@@ -71,6 +71,7 @@ def build(profile_name: str, batch: int, device: str) -> Bench:
     import torch
 
     from ala.config import load
+    from ala.contracts.compute import autocast
     from ala.contracts.preprocessing import Preprocessing
     from ala.encoder.clip_source import read_config
     from ala.encoder.clip_vit import ClipVit, build_visual
@@ -81,12 +82,11 @@ def build(profile_name: str, batch: int, device: str) -> Bench:
     from ala.training.features import LiveSource
     from ala.training.loop import run_epoch
     from ala.training.optimiser import Optimiser
-    from ala.training.precision import resolved, running
     from ala.training.schedule import Epoch
 
     profile = load().profiles[profile_name]
     size, classes, target = profile.data.input_size, 200, torch.device(device)
-    precision = resolved(profile.train.precision, target)
+    precision = profile.train.precision
     torch.manual_seed(0)
     config = read_config(profile.encoder.name)
     preprocessing = Preprocessing.named(size, profile.encoder.norm)
@@ -105,11 +105,11 @@ def build(profile_name: str, batch: int, device: str) -> Bench:
 
     def step(on: bool) -> None:
         optimiser.start_epoch(profile.train.lr)
-        run_epoch(adapter, source, optimiser, Epoch(0, on), 0, batch, profile.ala.lambda_ab, None, precision)
+        run_epoch(adapter, source, optimiser, Epoch(0, on), 0, batch, profile.ala.lambda_ab, precision)
         settle(target)
 
     def encode() -> None:
-        with running(precision, target):
+        with autocast(precision, target):
             encoder.taps(images, blueprint.taps)
         settle(target)
 

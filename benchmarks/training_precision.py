@@ -45,6 +45,7 @@ def with_means(rows: pd.DataFrame) -> pd.DataFrame:
 
 def trained_and_scored(settings: Any, precision: str, seed: int, folders: tuple[Path, Path], device: Any) -> dict:
     """One line: the main variant of `settings` trained in `precision` on (store, models) and scored in float32."""
+    from ala.config.schema import Engine
     from ala.data.store import Store
     from ala.encoder import load_encoder
     from ala.explain.methods import Explained, own_maps
@@ -64,7 +65,7 @@ def trained_and_scored(settings: Any, precision: str, seed: int, folders: tuple[
     seconds = time.perf_counter() - began
     explained = Explained(variant, done.model, done.model.explain, calibrated=False)
     val, test = (own_maps(explained, photos, batch, device) for photos in (truth.val, truth.test))
-    probe = Probe.of(done.model, truth.test, batch, device)
+    probe = Probe.of(done.model, truth.test, batch, device, Engine(precision="fp32", compile=False))
     summary = score(val, test, truth, probe, profile.metrics, seed).summary
     found = {"val_accuracy": done.chosen["val_accuracy_pb"], **{name: summary[name] for name in METRICS[1:]}}
     return {"seed": seed, "precision": precision, "epoch": done.epoch, **found, "seconds": seconds}

@@ -102,6 +102,7 @@ def main(
             summary = {
                 "model": method, "seed": seed, "kappa": kappa, "radius": radius, "eps": eps, "tau_val": tau,
                 "n_val": len(val), "n_images": len(test), "n_perturbed": int(parts[0]["insertion"].notna().sum()),
+                "used": probe.used,
                 "val_miou": {
                     "original": unfixed["original"],
                     "kappa": [{"kappa": k, "miou": value} for k, value in by_kappa.items()],

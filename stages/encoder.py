@@ -41,16 +41,17 @@ def main(
 
     Writes OUT/encoder.safetensors (the image tower), OUT/encoder.json (what it is and what it was made from),
     OUT/text_features.safetensors (one unit vector for each class, where the encoder has text) and OUT/metrics.json
-    (zero-shot accuracy on the test split, null without text).
+    (zero-shot accuracy on the test split, null without text; precision, device, threads and batch).
 
     Example: python -m stages.encoder --out models/encoder
     """
     with reported():
         from ala.config.inputs import encoder_file
+        from ala.contracts.compute import used
         from ala.data.store import Store
         from ala.encoder import build_encoder, save_encoder
         from ala.encoder.drawn import captions_and_trainer
-        from ala.encoder.zero_shot import zero_shot_accuracy
+        from ala.encoder.zero_shot import BATCH, zero_shot_accuracy
         from ala.runtime.device import resolve
 
         settings = load(params)
@@ -67,7 +68,10 @@ def main(
         scored = len(photos) if accuracy is not None else 0
         with atomic_folder(out) as temporary:
             save_encoder(encoder, temporary)
-            write_json(temporary / "metrics.json", {"zero_shot_accuracy": accuracy, "n_images": scored})
+            made_with = {"used": used(target, "fp32", BATCH)}
+            if profile.encoder.pretrain is not None:
+                made_with["used_in_training"] = used(target, "fp32", profile.encoder.pretrain.batch)
+            write_json(temporary / "metrics.json", {"zero_shot_accuracy": accuracy, "n_images": scored, **made_with})
         result = f"zero-shot accuracy {accuracy:.3f} on {scored} photos" if accuracy is not None else "no text features"
         print(f"{out}: taps {', '.join(map(str, encoder.tap_channels))} at {encoder.grid} x {encoder.grid}, {result}")
         if work is not None:

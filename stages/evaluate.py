@@ -43,8 +43,9 @@ def main(
     test photos that have a map, insertion and deletion on metrics.images_per_class photos of each class.
 
     Writes SCORES/METHOD/seed-SEED/scores.csv (one row per photo and method), curves.npz (insertion and deletion step
-    by step; true_class.npz: of the true class), summary.json (means, counts and the threshold found on validation, by
-    method) and SHA256SUMS, by which the report refuses scores that were edited.
+    by step; true_class.npz: of the true class), summary.json (by method: means, counts, the threshold found on
+    validation, and precision, device, threads and batch of the evaluated model) and SHA256SUMS, by which the report
+    refuses scores that were edited.
 
     Example: python -m stages.evaluate --method rise --seed 0
     """

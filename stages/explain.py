@@ -10,7 +10,7 @@ import typer
 
 from ala.config import load
 from ala.runtime.errors import reported
-from ala.runtime.files import atomic_folder
+from ala.runtime.files import atomic_folder, write_json
 
 Methods = Annotated[
     list[str],
@@ -43,6 +43,7 @@ def main(
 
     Writes MAPS/METHOD/seed-SEED/val.npz and test.npz, of all photos, of `rise` on the class-balanced subset that
     metrics.images_per_class and val_images_per_class choose. For `trivial`: full-val.npz, full-test.npz and so on.
+    used.json beside them names precision, device, threads and batch (null for `trivial`).
 
     Example: python -m stages.explain --method rise --seed 0
     """
@@ -70,6 +71,7 @@ def main(
                 with atomic_folder(out) as folder:
                     for name, contents in made.items():
                         contents.save(folder / f"{name}.npz")
+                    write_json(folder / "used.json", {"used": methods.used_for(one, settings, where)})
                 print(f"{out}: " + ", ".join(f"{name} {len(its.image_ids):,}" for name, its in made.items()) + " maps")
 
 

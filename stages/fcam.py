@@ -41,9 +41,8 @@ def main(
     Example: python -m stages.fcam --seed 0
     """
     with reported():
-        import torch
-
         from ala.config.inputs import fcam_file
+        from ala.contracts.compute import used
         from ala.data.store import Store
         from ala.explain.fcam import save_fcam, train_fcam
         from ala.runtime.device import resolve
@@ -55,14 +54,15 @@ def main(
         train = Store.open(store / str(settings.resize or settings.input_size), "train")
         val = Store.open(store / str(settings.input_size), "val")
         target = resolve(device)
+        made_with = {part: used(target, "fp32", getattr(settings, part).batch) for part in ("classifier", "decoder")}
         decides = {"fcam": settings.model_dump(mode="json"), "seed": seed, "timm": version("timm"),
-                   "device": str(target), "threads": torch.get_num_threads()}  # fmt: skip
+                   "device": str(target), "used": made_with}  # fmt: skip
         inputs = [store / str(settings.resize or settings.input_size), store / str(settings.input_size)]
         inputs += [given] if given is not None else []
         work = Resumable.open(f"fcam/seed-{seed}", decides, inputs, CODE)
         trained = train_fcam(train, val, settings, seed, target, work, given)
         folder = out / f"seed-{seed}"
-        save_fcam(folder, trained)
+        save_fcam(folder, trained, made_with)
         kept = trained.about["classifier"]
         print(f"{folder}: classifier of epoch {kept['epoch']} with val accuracy {kept['val_accuracy']:.3f};"
               f" decoder after {settings.decoder.epochs} epochs")  # fmt: skip

@@ -51,11 +51,12 @@ def main(
 
         from ala.config.schema import variant_name
         from ala.contracts import scores as table
+        from ala.contracts.compute import used
         from ala.contracts.seal import seal
         from ala.data.store import Store
         from ala.encoder import shared_encoder
         from ala.metrics.score import Truth
-        from ala.model.checkpoint import load_model
+        from ala.model.checkpoint import load_model, read_about
         from ala.runtime.device import resolve
         from ala.runtime.kept import keeping, stage_work
         from ala.training.loop import train_variant
@@ -75,11 +76,13 @@ def main(
             where,
         )
         trainings = []
+        made_with = used(where, profile.train.precision, profile.train.batch)
         with keeping(work):
             scored = []
             for layer in profile.layers.abn:
                 if layer == profile.abn.layer:
                     model = load_model(models / "abn" / f"seed-{seed}", models / "encoder", where)
+                    trained = read_about(models / "abn" / f"seed-{seed}").get("used")
                 else:
                     abn = profile.abn.model_copy(update={"layer": layer})
                     other = profile.model_copy(update={"abn": abn})
@@ -90,7 +93,9 @@ def main(
                         "abn", other, encoder, train, truth.val, len(train.names), seed,
                         device=where, work=trainings[-1],
                     ).model  # fmt: skip
+                    trained = made_with
                 scored.append(score_layer(model, layer, truth, profile, seed, where))
+                scored[-1].summary["used_in_training"] = trained
             variant = variant_name(aea=True, sbn=True)  # row (iii), whatever the main model is
             ala = load_model(models / variant / f"seed-{seed}", models / "encoder", where)
             taps = weigh_taps(ala, truth, profile, seed, where)

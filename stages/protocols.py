@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -36,7 +36,7 @@ def main(
     one. Everything on the photos of metrics.images_per_class.
 
     Writes SCORES/protocols/seed-SEED/{lab,localisation,common}.csv, one row per photo, and summary.json with
-    MaxBoxAcc, MaxBoxAccV2 and PxAP, which are of all photos together.
+    MaxBoxAcc, MaxBoxAccV2 and PxAP, which are of all photos together, and with precision, device, threads and batch.
 
     Example: python -m stages.protocols --seed 0
     """
@@ -79,7 +79,8 @@ def main(
         )
         with keeping(work):
             main_probe = probe_of("rise")
-            lab, places, common, summary = [], [], [], {}
+            lab, places, common = [], [], []
+            summary: dict[str, dict[str, Any]] = {}
             for method in METHODS:
                 folder = scores / method / f"seed-{seed}"
                 check(folder, f"dvc repro evaluate@{seed} evaluate_main@{seed}")
@@ -92,7 +93,10 @@ def main(
                     found = localise(content, truth, metrics, seed, earned[content.method]["tau_val"])
                     lab.append(rows)
                     places.append(found.rows)
-                    summary[content.method] = {**found.whole, "lab_forwards": forwards, "common_forwards": 0}
+                    summary[content.method] = {
+                        **found.whole, "lab_forwards": forwards, "common_forwards": 0,
+                        "used": probe.used, "used_common": main_probe.used,
+                    }  # fmt: skip
                     if not on_main:  # for the others the stage `evaluate` has measured just that
                         rows, forwards = common_scores(content, truth, main_probe, metrics, seed)
                         common.append(rows)

@@ -43,12 +43,13 @@ def main(
     Reads the ala, abn and train blocks of the active profile, the train and val photos and the encoder. The masks of
     val photos are read for the column val_miou alone, which decides nothing.
 
-    Writes OUT/VARIANT/seed-SEED/{weights.safetensors,model.json,curve.csv}, or, if anything is wrong, one sentence
-    and nothing else (exit code 2).
+    Writes OUT/VARIANT/seed-SEED/{weights.safetensors,model.json,curve.csv}; model.json names settings, precision,
+    device, threads and batch. Or, if anything is wrong, one sentence and nothing else (exit code 2).
 
     Example: python -m stages.train --variant aea-true-sbn-true --seed 0
     """
     with reported():
+        from ala.contracts.compute import used
         from ala.data.store import Store
         from ala.encoder import shared_encoder
         from ala.metrics.iou import mean_std_ious
@@ -58,7 +59,6 @@ def main(
         from ala.runtime.files import atomic_folder
         from ala.runtime.resume import Resumable
         from ala.training.loop import CURVE, train_variant
-        from ala.training.precision import resolved
 
         settings = load(params)
         profile = settings.active
@@ -73,23 +73,23 @@ def main(
             return {"val_miou": float(found.mean())}
 
         frozen = shared_encoder(encoder, target)
-        precision = resolved(profile.train.precision, target)
         inputs = [store / str(profile.train.augment.resize or size), store / str(size), encoder]
         works = []
         for one in variant:
             base, own = settings.trained_as(one)
             blocks = own.model_dump(mode="json", include={"ala", "abn", "train", "data"})
-            decides = {"variant": one, "seed": seed, "device": target.type, "precision": precision, **blocks}
+            made_with = used(target, own.train.precision, own.train.batch)
+            decides = {"variant": one, "seed": seed, "used": made_with, **blocks}
             work = Resumable.open(f"train/{one}/seed-{seed}", decides, inputs, CODE)
             works.append(work)
             trained = train_variant(
                 base, own, frozen, train, val, len(train.names), seed, device=target, diagnose=diagnose, work=work
             )
-            used = {"abn": own.abn} if one == "abn" else {"ala": own.ala}
-            made_by = {name: part.model_dump(mode="json") for name, part in {**used, "train": own.train}.items()}
+            block = {"abn": own.abn} if one == "abn" else {"ala": own.ala}
+            made_by = {name: part.model_dump(mode="json") for name, part in {**block, "train": own.train}.items()}
             chosen = trained.chosen
             about = {
-                "variant": one, "seed": seed, "precision": precision, "encoder_sha256": sha256_of(encoder),
+                "variant": one, "seed": seed, "used": made_with, "encoder_sha256": sha256_of(encoder),
                 "classes": train.names, "settings": made_by,
                 "epoch": trained.epoch, "phase": chosen["phase"], "epochs_run": len(trained.curve),
                 "validation": {key: value for key, value in chosen.items() if key in CURVE[CURVE.index("val_loss"):]},

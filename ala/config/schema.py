@@ -99,7 +99,22 @@ Given = Annotated[str, BeforeValidator(_absolute)]  # an absolute path, or :data
 TimmOption = tuple[str, StrictBool | int | float | str]
 TimmOptions = Annotated[list[TimmOption], BeforeValidator(_pairs), AfterValidator(_loads_no_file)]
 FusionMap = Annotated[Literal["all"] | list[tuple[Natural, Natural]], BeforeValidator(_fusion_map)]
-Batch = Count | Literal["auto"]  # auto: what a short trial finds to be fastest on this device
+
+
+def _images(value: Any) -> Any:
+    if value == "auto":
+        raise ValueError("a number of images is needed, such as 64; the one that was used is written with the results")
+    return value
+
+
+def _precision(value: Any) -> Any:
+    if value == "auto":
+        raise ValueError("choose fp32 or bf16 (faster on a GPU that has it); what was used is written with the results")
+    return value
+
+
+Batch = Annotated[Count, BeforeValidator(_images)]  # images per forward pass
+Precision = Annotated[Literal["fp32", "bf16"], BeforeValidator(_precision)]
 
 
 class Section(BaseModel):
@@ -330,7 +345,7 @@ class Train(Section):
     patience: Count | None  # evaluated epochs without a better criterion before stopping; null: never
     criterion: Literal["val_loss", "val_accuracy", "last"]
     augment: Augment
-    precision: Literal["auto", "fp32", "bf16"]  # auto: bf16 on a GPU that has it, fp32 elsewhere
+    precision: Precision  # of encoder and adapter; loss, weights and validation are float32 in both
 
 
 class Rise(Section):
@@ -487,7 +502,7 @@ class Metrics(Section):
 class Engine(Section):
     """How models are run for RISE, insertion and deletion (`ala/perturb`); maps and areas hang on it a little."""
 
-    precision: Literal["auto", "fp32", "bf16"]  # auto: bf16 where it is fast and probabilities barely move
+    precision: Precision
     compile: StrictBool  # torch.compile: minutes at the start, worth it on GPUs and long runs
 
 

@@ -29,6 +29,7 @@ from ala.encoder.words import WordTokeniser
 from ala.runtime.epochs import Epochs, Generator
 from ala.runtime.errors import UserError
 from ala.runtime.finite import named
+from ala.runtime.fitting import training_step
 from ala.runtime.progress import track
 from ala.runtime.resume import Resumable
 from ala.runtime.seeds import seed_everything, torch_generator
@@ -70,7 +71,8 @@ def pretrain(
 
     Raises:
         UserError: the captions have more words than the configuration's text tower takes, or the loss or its gradient
-            is NaN or infinite; it names epoch, batch and drawings (by their position in `pixels`).
+            is NaN or infinite; it names epoch, batch and drawings (by their position in `pixels`). Or the device's
+            memory does not hold a step.
         Stopped: a signal asked for it, and the state is kept.
     """
     text_config = config["text_cfg"]
@@ -100,14 +102,15 @@ def pretrain(
         rows = step.rows
         images = preprocessing.normalise(augment(photos[rows], generator).to(device))  # (B, 3, S, S)
         present, which = text_of[rows].unique(return_inverse=True)  # T texts; (B,) position of each drawing's
-        loss = contrastive_loss(model, images, tokens[present.to(device)], which.to(device))
-        model.zero_grad(set_to_none=True)
-        _require_finite(loss, "loss", step, settings)
-        loss.backward()
-        _require_finite(nn.utils.clip_grad_norm_(model.parameters(), _CLIP_NORM), "gradients' norm", step, settings)
-        for optimiser, schedule in zip(optimisers, schedules, strict=True):
-            optimiser.step()
-            schedule.step()
+        with training_step(settings.batch, "encoder.pretrain.batch"):
+            loss = contrastive_loss(model, images, tokens[present.to(device)], which.to(device))
+            model.zero_grad(set_to_none=True)
+            _require_finite(loss, "loss", step, settings)
+            loss.backward()
+            _require_finite(nn.utils.clip_grad_norm_(model.parameters(), _CLIP_NORM), "gradients' norm", step, settings)
+            for optimiser, schedule in zip(optimisers, schedules, strict=True):
+                optimiser.step()
+                schedule.step()
         with torch.no_grad():
             model.logit_scale.clamp_(0.0, _MAX_SCALE)
         if step.number == per_epoch - 1:

@@ -8,10 +8,13 @@ from torch.nn import functional as F
 
 from ala.data.store import Store
 from ala.encoder.frozen import FrozenEncoder
+from ala.runtime.fitting import Halving
 from ala.runtime.progress import track
 
+BATCH = 128  # images per forward pass
 
-def zero_shot_accuracy(encoder: FrozenEncoder, store: Store, batch: int = 128) -> float | None:
+
+def zero_shot_accuracy(encoder: FrozenEncoder, store: Store, batch: int = BATCH) -> float | None:
     """Share of the store's photos whose embedding is nearest (by angle) to their own class's text feature.
 
     Returns:
@@ -22,10 +25,13 @@ def zero_shot_accuracy(encoder: FrozenEncoder, store: Store, batch: int = 128) -
     device = encoder.text_features.device
     texts = F.normalize(encoder.text_features, dim=-1)  # (K, D)
     labels = torch.from_numpy(np.asarray(store.labels)).to(device)  # (n,)
-    hits = 0
-    for start in track(range(0, len(labels), batch), "zero-shot", unit="batch"):
-        rows = np.arange(start, min(start + batch, len(labels)))
-        images = encoder.preprocessing.normalise(store.pixels(rows).to(device))  # (B, 3, S, S)
+    hits, halving = 0, Halving()
+
+    def right(start: int, stop: int) -> int:
+        images = encoder.preprocessing.normalise(store.pixels(np.arange(start, stop)).to(device))  # (B, 3, S, S)
         nearest = (F.normalize(encoder.pooled(images), dim=-1) @ texts.T).argmax(dim=1)  # (B,)
-        hits += int((nearest == labels[start : start + batch]).sum())
+        return int((nearest == labels[start:stop]).sum())
+
+    for first in track(range(0, len(labels), batch), "zero-shot", unit="batch"):
+        hits += sum(halving(first, min(first + batch, len(labels)), right))
     return hits / len(labels)

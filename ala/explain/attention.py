@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import torch
@@ -10,12 +11,12 @@ from torch import Tensor
 
 from ala.contracts.maps import disk_backed
 from ala.contracts.preprocessing import Preprocessing
-from ala.perturb import Batch, Photos
-from ala.perturb.batch_size import resolve
+from ala.perturb import Photos
+from ala.runtime.fitting import Halving
 from ala.runtime.kept import Call, current
 from ala.runtime.ledger import count_forwards
 from ala.runtime.progress import progress
-from ala.runtime.threads import in_lanes
+from ala.runtime.threads import in_lanes, whole_lanes
 
 
 @torch.inference_mode()
@@ -24,7 +25,7 @@ def explain_photos(
     preprocessing: Preprocessing,
     photos: Photos,
     rows: np.ndarray,
-    batch: Batch,
+    batch: int,
     device: torch.device,
     what: str = "explain",
     keep: bool = True,
@@ -47,13 +48,13 @@ def explain_photos(
     """
     found = np.empty((0, 0, 0), np.float32)
     kept = current() if keep else Call(None)
-    at_once = resolve(batch, explain, preprocessing.size, device)
+    at_once, halving = whole_lanes(batch, preprocessing.size, device), Halving()
     with progress(len(rows), what, unit="photo") as advance:
         for start in range(0, len(rows), at_once):
             maps = kept.get(start)
             if maps is None or len(maps) != len(rows[start : start + at_once]):
                 images = preprocessing.normalise(photos.pixels(rows[start : start + at_once]).to(device))
-                maps = in_lanes(explain, images).float().cpu().numpy()  # (b, h, w)
+                maps = torch.cat(halving(0, len(images), partial(_maps, explain, images))).numpy()  # (b, h, w)
                 count_forwards(len(images))
                 kept.add(start, maps, f"{what}, {start + len(maps):,} of {len(rows):,} photos")
             if start == 0:
@@ -61,3 +62,8 @@ def explain_photos(
             found[start : start + len(maps)] = maps
             advance(len(maps))
     return found
+
+
+def _maps(explain: Callable[[Tensor], Tensor], images: Tensor, start: int, stop: int) -> Tensor:
+    """Maps of `images[start:stop]` on the CPU."""
+    return in_lanes(explain, images[start:stop]).float().cpu()

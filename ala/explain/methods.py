@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,12 +13,13 @@ from torch import Tensor
 
 from ala.config.schema import EXTENSIONS, ROWS, Settings, variant_name
 from ala.contracts.classifier import Classifier
+from ala.contracts.compute import used
 from ala.contracts.maps import Maps
 from ala.data.store import Store, subset_rows
 from ala.explain import trivial
 from ala.explain.attention import explain_photos
 from ala.explain.rise import rise_maps
-from ala.perturb import Batch, predict, running
+from ala.perturb import predict, running
 from ala.runtime.errors import UserError
 
 VARIANTS = tuple(variant_name(**row) for row in ROWS.values())
@@ -71,7 +73,7 @@ def load_explained(method: str, seed: int, settings: Settings, models: Path, dev
     return Explained(name, model, model.explain, calibrated=False)
 
 
-def own_maps(model: Explained, photos: Store, batch: Batch, device: torch.device) -> Maps:
+def own_maps(model: Explained, photos: Store, batch: int, device: torch.device) -> Maps:
     """Maps that the model gives by itself, of all `photos`; they are class-agnostic."""
     importance = explain_photos(
         model.explain, model.classifier.preprocessing, photos, np.arange(len(photos)), batch, device,
@@ -86,7 +88,7 @@ def rise_maps_of(model: Explained, photos: Store, settings: Settings, device: to
     metrics, rise = settings.active.metrics, settings.active.rise
     per_class = {"val": metrics.val_images_per_class, "test": metrics.images_per_class}[photos.split]
     rows = subset_rows(photos, per_class, metrics.subset_seed)
-    classifier = running(model.classifier, settings.active.engine, device, photos)
+    classifier = running(model.classifier, settings.active.engine, device)
     targets = predict(classifier, photos, rows, rise.batch, device).argmax(axis=1)
     importance = rise_maps(classifier, photos, rows, targets, rise, device)
     return Maps(photos.image_ids[rows], importance, "rise", model.name, targets)
@@ -128,3 +130,16 @@ def maps_by_file(
     if method == "rise":
         return {split: rise_maps_of(model, photos, settings, device) for split, photos in stores.items()}
     return {split: own_maps(model, photos, settings.active.metrics.batch, device) for split, photos in stores.items()}
+
+
+def used_for(method: str, settings: Settings, device: torch.device) -> dict[str, Any] | None:
+    """What :func:`maps_by_file` runs the network of `method` with (:func:`ala.contracts.compute.used`).
+
+    None where there is no network. A model that explains itself does so in float32, whatever `engine.precision` says.
+    """
+    profile = settings.active
+    if method == "trivial":
+        return None
+    if method == "rise":
+        return used(device, profile.engine.precision, profile.rise.batch)
+    return used(device, "fp32", profile.metrics.batch)

@@ -19,12 +19,11 @@ from ala.config.schema import Rise
 from ala.contracts.classifier import Classifier
 from ala.contracts.maps import disk_backed
 from ala.contracts.preprocessing import Preprocessing
-from ala.perturb import Batch, Photos, Prepared, Score, target_scores
-from ala.perturb.batch_size import resolve
+from ala.perturb import Photos, Prepared, Score, target_scores
 from ala.runtime.errors import UserError
 from ala.runtime.progress import Advance, progress
 from ala.runtime.seeds import numpy_generator
-from ala.runtime.threads import lane
+from ala.runtime.threads import lane, whole_lanes
 
 MASK_MEMORY = 32 * 2**20  # bytes of up-sampled masks held at once; more masks are taken in turns
 SUM_MEMORY = 32 * 2**20  # bytes of maps summed up at once; more photos are taken in groups
@@ -129,7 +128,8 @@ def rise_maps(
         float32 `(n, S, S)`, on disk where it is large (:func:`ala.contracts.maps.disk_backed`).
 
     Raises:
-        UserError: logits are asked of a model without them.
+        UserError: logits are asked of a model without them, or the model breaks the contract of a Classifier
+            (:func:`ala.perturb.column_scores`; of logits the shape alone is checked).
     """
     score: Score = model
     if settings.output == "logits":
@@ -138,7 +138,7 @@ def rise_maps(
         score = model.logits
     side = model.preprocessing.size
     masks = RiseMasks.draw(settings.n_masks, settings.grid, settings.p1, side, settings.seed)
-    batch = resolve(settings.batch, score, side, device)
+    batch = whole_lanes(settings.batch, side, device)
     per_turn, per_group = (max(1, limit // (4 * side * side)) for limit in (memory, sums))
     if per_turn > lane(side):
         per_turn -= per_turn % lane(side)  # a CPU's turns begin with a lane; the batch decides nothing about the sums
@@ -147,7 +147,7 @@ def rise_maps(
         for first in range(0, len(rows), per_group):
             group = slice(first, first + per_group)
             total = _sum_over_masks(score, model.preprocessing, photos, rows[group], targets[group], masks, per_turn,
-                                    batch, device, advance)  # fmt: skip
+                                    batch, device, advance, settings.output == "probabilities")  # fmt: skip
             found[group] = total / np.float32(settings.n_masks * settings.p1)
     return found
 
@@ -160,16 +160,19 @@ def _sum_over_masks(
     targets: np.ndarray,
     masks: RiseMasks,
     per_turn: int,
-    batch: Batch,
+    batch: int,
     device: torch.device,
     advance: Advance,
+    probabilities: bool,
 ) -> np.ndarray:
     """Masks weighted by the scores they leave, summed: float32 `(n, S, S)`; `per_turn` masks are held at once."""
     importance = torch.zeros(len(rows), masks.side**2, device=device)
     for start in range(0, len(masks), per_turn):
         shown = masks.render(start, min(len(masks), start + per_turn), device)  # (m, S, S)
         frames = _Masked(photos, rows, shown, preprocessing, device)
-        scores = target_scores(score, targets, frames, batch, device, "rise", advance)  # (n, m)
+        scores = target_scores(
+            score, targets, frames, batch, device, "rise", advance, probabilities=probabilities
+        )  # (n, m)
         importance.addmm_(torch.as_tensor(scores, device=device), shown.flatten(1))  # (n, m) @ (m, S * S)
         del shown, frames  # before the next turn's masks are made
     return importance.view(len(rows), masks.side, masks.side).cpu().numpy()

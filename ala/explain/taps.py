@@ -13,8 +13,7 @@ from torch import Tensor, nn
 from ala.explain.attention import explain_photos
 from ala.model.explained import ExplainedModel
 from ala.model.side_branch import SideBranch
-from ala.perturb import Batch, Photos
-from ala.perturb.batch_size import resolve
+from ala.perturb import Photos
 from ala.runtime.errors import UserError
 
 
@@ -33,7 +32,7 @@ def side_branch(model: ExplainedModel) -> SideBranch:
 
 
 def tap_shares(
-    model: ExplainedModel, photos: Photos, rows: np.ndarray, batch: Batch, device: torch.device
+    model: ExplainedModel, photos: Photos, rows: np.ndarray, batch: int, device: torch.device
 ) -> dict[int, np.ndarray]:
     """Each tap's share of what the taps add to the SBN's image tokens, by tap.
 
@@ -45,7 +44,6 @@ def tap_shares(
         float64 `(len(rows),)` for each tap.
     """
     fusions = side_branch(model).fusions
-    batch = resolve(batch, model.explain, model.preprocessing.size, device)  # by the model's name, before the hooks
     taps = [int(name) for name in fusions]
     seen = threading.local()  # several threads ask the model at once
 

@@ -21,7 +21,7 @@ from torch import Tensor
 from ala.contracts.classifier import Classifier
 from ala.contracts.maps import Computed, Selected, resize
 from ala.metrics.curves import Curves
-from ala.perturb import Batch, Photos, Prepared, column_scores
+from ala.perturb import Photos, Prepared, column_scores
 from ala.runtime.seeds import numpy_generator
 
 Curve = Literal["both", "insertion", "deletion"]
@@ -168,7 +168,7 @@ def insertion_deletion(
     step: int,
     kernel: Tensor,
     seed: int,
-    batch: Batch,
+    batch: int,
     device: torch.device,
     reference_side: int | None = None,
     curve: Curve = "both",
@@ -213,7 +213,7 @@ def insertion_deletion_of(
     step: int,
     kernel: Tensor,
     seed: int,
-    batch: Batch,
+    batch: int,
     device: torch.device,
     reference_side: int | None = None,
     curve: Curve = "both",

@@ -21,7 +21,7 @@ from ala.contracts.maps import resize
 from ala.metrics.curves import area
 from ala.metrics.insertion_deletion import Sliced, blurred
 from ala.metrics.iou import min_max
-from ala.perturb import Batch, Photos, Prepared, column_scores
+from ala.perturb import Photos, Prepared, column_scores
 
 Substrate = Literal["zero", "blur"]
 
@@ -108,7 +108,7 @@ class _LabFrames:
 
 def lab_curves(
     model: Classifier, photos: Photos, rows: np.ndarray, maps: Sliced, classes: np.ndarray, *,
-    points: int, levels: int | None, substrate: Substrate, kernel: Tensor, batch: Batch, device: torch.device,
+    points: int, levels: int | None, substrate: Substrate, kernel: Tensor, batch: int, device: torch.device,
     what: str,
 ) -> LabCurves:  # fmt: skip
     """Curves of `maps` on the model for several classes of each photo, from the same forward passes.

@@ -13,13 +13,14 @@ import torch
 from ala.config.schema import Engine, Metrics
 from ala.contracts.classifier import Classifier
 from ala.contracts.collapsed import collapsed_of
+from ala.contracts.compute import used
 from ala.contracts.maps import Maps
 from ala.contracts.scores import COLUMNS
 from ala.data.store import Store, subset_rows
 from ala.metrics import iou
 from ala.metrics.curves import Curves, area
 from ala.metrics.insertion_deletion import blur_kernel, insertion_deletion_of
-from ala.perturb import Batch, predict, running
+from ala.perturb import predict, running
 from ala.runtime.errors import UserError
 from ala.runtime.kept import once
 
@@ -42,21 +43,21 @@ class Probe:
         photos: test photos at the side of the model's input.
         full: float32 `(n, K)`, probabilities of all test photos.
         device: where the model lives.
+        used: what the model was run with (:func:`ala.contracts.compute.used`).
     """
 
     model: Classifier
     photos: Store
     full: np.ndarray
     device: torch.device
+    used: dict[str, Any]
 
     @classmethod
-    def of(
-        cls, model: Classifier, photos: Store, batch: Batch, device: torch.device, engine: Engine | None = None
-    ) -> Probe:
-        """Ask `model`, run as `engine` says (None: as it is), about all of `photos`."""
-        model = model if engine is None else running(model, engine, device, photos)
+    def of(cls, model: Classifier, photos: Store, batch: int, device: torch.device, engine: Engine) -> Probe:
+        """Ask `model`, run as `engine` says, about all of `photos`."""
+        model = running(model, engine, device)
         full = predict(model, photos, np.arange(len(photos)), batch, device, "predict test photos")
-        return cls(model, photos, full, device)
+        return cls(model, photos, full, device, used(device, engine.precision, batch))
 
 
 @dataclass(frozen=True)
@@ -124,7 +125,7 @@ def score(val_maps: Maps, test_maps: Maps, truth: Truth, probe: Probe, settings:
         **{f"empty_{rule}": int(table[f"empty_{rule}"].sum()) for rule in iou.RULES},
         **{f"collapsed_{kind}": int(found.sum()) for kind, found in collapsed_of(test_maps).items()},
         "tau_val": tau, "steps": curves.insertion.shape[1] - 1, "tie_share": float(curves.tie_shares.mean()),
-        "forwards": curves.forwards,
+        "forwards": curves.forwards, "used": probe.used,
     }  # fmt: skip
     return Scored(table, curves, summary, true_class)
 

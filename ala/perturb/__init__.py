@@ -1,13 +1,11 @@
 """The forward-pass engine shared by RISE, insertion and deletion: how a model answers to changed photos."""
 
-from ala.perturb.batch_size import Batch, best_batch
 from ala.perturb.engine import column_scores, predict, target_scores
-from ala.perturb.fitting import Fitting
 from ala.perturb.frames import Filler, Frames, Photos, Score
 from ala.perturb.precision import Running, running
 from ala.perturb.prepared import Prepared
 
 __all__ = [
-    "Batch", "Filler", "Fitting", "Frames", "Photos", "Prepared", "Running", "Score", "best_batch", "column_scores",
-    "predict", "running", "target_scores",
+    "Filler", "Frames", "Photos", "Prepared", "Running", "Score", "column_scores", "predict", "running",
+    "target_scores",
 ]  # fmt: skip

@@ -4,26 +4,28 @@ All of them ask the same question many times over: the score of some classes on 
 the frames of all photos in one row, has `batch` of them written into a buffer, calls the model on it, and keeps one
 number per frame and class. Nothing larger than the buffer exists at any time, and every forward pass but the last is
 full. On a CPU the frames are made where they are scored, on several threads (:mod:`ala.runtime.threads`). Where the
-device runs out of memory, the batch is halved and the run goes on (:class:`ala.perturb.fitting.Fitting`). Answers are
-kept for a run that is cut off (:mod:`ala.runtime.kept`).
+device runs out of memory, the batch is halved and the run goes on (:class:`ala.runtime.fitting.Halving`). Answers are
+kept for a run that is cut off (:mod:`ala.runtime.kept`). The first predictions are held against the contract of
+:mod:`ala.contracts.classifier`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ala.contracts.classifier import Classifier
-from ala.perturb.batch_size import Batch, resolve
-from ala.perturb.fitting import Fitting
+from ala.contracts.classifier import Classifier, require_eval, require_predictions
 from ala.perturb.frames import Filler, Frames, Photos, Score
 from ala.runtime.errors import UserError
+from ala.runtime.fitting import Halving
 from ala.runtime.kept import current
 from ala.runtime.ledger import count_forwards
 from ala.runtime.progress import Advance, progress
+from ala.runtime.threads import in_lanes, whole_lanes
 
 
 @torch.inference_mode()
@@ -32,10 +34,12 @@ def column_scores(
     columns: np.ndarray,
     counts: np.ndarray,
     frames: Filler,
-    batch: Batch,
+    batch: int,
     device: torch.device,
     what: str,
     advance: Advance | None = None,
+    *,
+    probabilities: bool = True,
 ) -> np.ndarray:
     """The scores of some classes of each photo on each of its frames.
 
@@ -44,42 +48,52 @@ def column_scores(
         columns: int `(n, C)`, the classes of each photo.
         counts: int `(n,)`, frames of each photo.
         frames: makes them.
-        batch: images per forward pass; `auto` tries what is fastest (:func:`ala.perturb.batch_size.best_batch`).
+        batch: images per forward pass; on a CPU it is rounded up to whole lanes.
         device: where the model lives.
         what: the name of the work, shown with its progress and in errors.
         advance: told the number of images after each forward pass, where this call is part of a longer work with a
             bar of its own.
+        probabilities: whether `score` gives rows in [0, 1] that sum to 1; False for logits.
 
     Returns:
         float32 `(counts.sum(), C)`, photo after photo, frames in order.
 
     Raises:
-        UserError: the model answers with NaN or infinity.
+        UserError: the model is in training mode, its first predictions break the contract of a Classifier, it lacks one
+            of the classes, or it answers with NaN or infinity.
     """
     total = int(counts.sum())
     if advance is None:
         with progress(total, what, unit="image") as advance:
-            return column_scores(score, columns, counts, frames, batch, device, what, advance)
+            return column_scores(
+                score, columns, counts, frames, batch, device, what, advance, probabilities=probabilities
+            )
+    require_eval(score, what)
     wanted = torch.as_tensor(columns, device=device)  # (n, C)
     scores = torch.empty(total, wanted.shape[1], device=device)
-    at_once = resolve(batch, score, frames.side, device)
+    at_once = whole_lanes(batch, frames.side, device)
     buffer = torch.empty(min(at_once, max(total, 1)), 3, frames.side, frames.side, device=device)
     kept, done = current(), 0
     while (earlier := kept.get(done)) is not None:
         scores[done : done + len(earlier)] = torch.as_tensor(earlier, device=device)
         done += len(earlier)
     advance(done)
-    handed = done  # scores before this one are kept
-    fitting = Fitting(score)
+    handed = first = done  # scores before these are kept, and are of an earlier run
+    halving = Halving()
     ends = counts.cumsum()
     while done < total:
         shown = buffer[: total - done]
         frame = np.arange(done, done + len(shown))
         owner = np.searchsorted(ends, frame, side="right")  # the photo of each frame
-        answers = fitting(shown, partial(_fill, frames, owner, frame - (ends - counts)[owner], shown))  # (b, K)
+        fill = partial(_fill, frames, owner, frame - (ends - counts)[owner], shown)
+        answers = torch.cat(halving(0, len(shown), partial(_answers, score, shown, fill)))  # (b, K)
         count_forwards(len(shown))
+        if done == first:
+            _require_contract(answers, len(shown), columns, what, probabilities)
         classes = wanted[torch.as_tensor(owner, device=device)]  # (b, C)
         scores[done : done + len(shown)] = answers.gather(1, classes).float()
+        if done == first:
+            _require_finite(scores[done : done + len(shown)].cpu().numpy(), what, counts, done)
         done += len(shown)
         advance(len(shown))
         if kept.due():
@@ -92,8 +106,8 @@ def column_scores(
 
 
 def target_scores(
-    score: Score, targets: np.ndarray, frames: Frames, batch: Batch, device: torch.device, what: str,
-    advance: Advance | None = None,
+    score: Score, targets: np.ndarray, frames: Frames, batch: int, device: torch.device, what: str,
+    advance: Advance | None = None, *, probabilities: bool = True,
 ) -> np.ndarray:  # fmt: skip
     """The score of each photo's target class on each of its frames, float32 `(n, frames.count)`.
 
@@ -103,41 +117,63 @@ def target_scores(
         targets: int `(n,)`, one class per photo.
     """
     counts = np.full(len(targets), frames.count)
-    found = column_scores(score, np.asarray(targets)[:, None], counts, frames, batch, device, what, advance)
+    found = column_scores(
+        score, np.asarray(targets)[:, None], counts, frames, batch, device, what, advance, probabilities=probabilities
+    )
     return found.reshape(len(targets), frames.count)
 
 
 @torch.inference_mode()
 def predict(
-    model: Classifier, photos: Photos, rows: np.ndarray, batch: Batch, device: torch.device, what: str = "predict"
+    model: Classifier, photos: Photos, rows: np.ndarray, batch: int, device: torch.device, what: str = "predict"
 ) -> np.ndarray:
     """Probabilities float32 `(len(rows), K)` of whole photos, in the order of `rows`.
 
     Raises:
-        UserError: the model answers with NaN or infinity.
+        UserError: the model is in training mode, its first predictions are no probabilities, or it answers with NaN or
+            infinity.
     """
-    parts, fitting, kept = [], Fitting(model), current()
-    at_once = resolve(batch, model, model.preprocessing.size, device)
+    require_eval(model, what)
+    parts, halving, kept, checked = [], Halving(), current(), False
+    at_once = whole_lanes(batch, model.preprocessing.size, device)
     with progress(len(rows), what, unit="photo") as advance:
         for start in range(0, len(rows), at_once):
+            some = rows[start : start + at_once]
             earlier = kept.get(start)
-            if earlier is not None and len(earlier) == len(rows[start : start + at_once]):
+            if earlier is not None and len(earlier) == len(some):
                 parts.append(torch.as_tensor(earlier))
                 advance(len(earlier))
                 continue
-            images = model.preprocessing.normalise(photos.pixels(rows[start : start + at_once]).to(device))
-            parts.append(fitting(images).float().cpu())  # (b, K)
+            images = model.preprocessing.normalise(photos.pixels(some).to(device))
+            answers = torch.cat(halving(0, len(images), partial(_answers, model, images, None))).float().cpu()  # (b, K)
+            if not checked:
+                _require_finite_rows(answers.numpy(), photos.image_ids[some], what)
+                require_predictions(answers, len(images), what)
+                checked = True
+            parts.append(answers)
             count_forwards(len(images))
             advance(len(images))
-            kept.add(start, parts[-1].numpy(), f"{what}, {start + len(images):,} of {len(rows):,} photos")
+            kept.add(start, answers.numpy(), f"{what}, {start + len(images):,} of {len(rows):,} photos")
     found: np.ndarray = torch.cat(parts).numpy()
-    bad = np.flatnonzero(~np.isfinite(found).all(axis=1))
-    if len(bad):
-        raise UserError(
-            f"{what}: the model answers photo {photos.image_ids[rows[bad[0]]]} ({len(bad)} in all) with NaN or"
-            " infinity; train it again, with a lower train.lr if training is what went wrong"
-        )
+    _require_finite_rows(found, photos.image_ids[rows], what)
     return found
+
+
+def _answers(score: Score, images: Tensor, fill: Callable[[int, int], None] | None, start: int, stop: int) -> Tensor:
+    """The answers to `images[start:stop]`, which `fill` writes first where it is given."""
+    if fill is None:
+        return in_lanes(score, images[start:stop])
+    return in_lanes(score, images[start:stop], lambda a, b: fill(start + a, start + b))
+
+
+def _require_contract(answers: Tensor, images: int, columns: np.ndarray, what: str, probabilities: bool) -> None:
+    require_predictions(answers, images, what, probabilities=probabilities)
+    classes = answers.shape[-1]
+    if columns.size and not 0 <= columns.min() <= columns.max() < classes:
+        raise UserError(
+            f"{what}: class {columns.min() if columns.min() < 0 else columns.max()} is asked for, but the model has"
+            f" {classes} classes, counted from 0"
+        )
 
 
 def _fill(frames: Filler, owner: np.ndarray, number: np.ndarray, out: Tensor, start: int, stop: int) -> None:
@@ -148,11 +184,21 @@ def _fill(frames: Filler, owner: np.ndarray, number: np.ndarray, out: Tensor, st
         start = last
 
 
-def _require_finite(scores: np.ndarray, what: str, counts: np.ndarray) -> None:
+def _require_finite(scores: np.ndarray, what: str, counts: np.ndarray, first: int = 0) -> None:
+    """Raise unless all of `scores` `(n, C)`, the first of which is of frame `first`, are finite."""
     bad = np.flatnonzero(~np.isfinite(scores).all(axis=1))
     if len(bad):
-        photo = int(np.searchsorted(counts.cumsum(), bad[0], side="right"))
+        photo = int(np.searchsorted(counts.cumsum(), first + bad[0], side="right"))
         raise UserError(
             f"{what}: the model answers {len(bad)} changed images with NaN or infinity, first of the photo at position"
             f" {photo}; try engine.precision fp32, else train the model again"
+        )
+
+
+def _require_finite_rows(predictions: np.ndarray, image_ids: np.ndarray, what: str) -> None:
+    bad = np.flatnonzero(~np.isfinite(predictions.reshape(len(predictions), -1)).all(axis=1))
+    if len(bad):
+        raise UserError(
+            f"{what}: the model answers photo {image_ids[bad[0]]} ({len(bad)} in all) with NaN or"
+            " infinity; train it again, with a lower train.lr if training is what went wrong"
         )

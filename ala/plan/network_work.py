@@ -15,21 +15,19 @@ from torch import Tensor
 
 from ala.config.schema import Profile
 from ala.contracts.classifier import Classifier
+from ala.contracts.compute import autocast
 from ala.explain.attention import explain_photos
 from ala.explain.fcam.train_classifier import train_classifier
 from ala.explain.fcam.train_classifier import validate as look
 from ala.explain.fcam.train_decoder import train_decoder
 from ala.explain.rise import rise_maps
 from ala.metrics.insertion_deletion import blur_kernel, insertion_deletion
-from ala.perturb import Running
-from ala.perturb.precision import has_fast_bf16
+from ala.perturb import running
 from ala.plan import stand_ins
 from ala.plan.models import Models
 from ala.plan.work import AUTO, curve_frames
-from ala.runtime.fitting import Fitting
 from ala.training.loop import VALIDATED_AT_ONCE, run_epoch, validate
 from ala.training.optimiser import Optimiser
-from ala.training.precision import resolved, running
 from ala.training.schedule import Epoch
 
 #: Does the work of about so many images; seconds per image.
@@ -54,10 +52,9 @@ def network_work(kind: tuple[str, str], profile: Profile, models: Models) -> Tim
     if verb == "encode":
         model = models.explained(name)
         wanted = model.adapter.taps(True)
-        precision = resolved(profile.train.precision, models.device)  # training needs most of them
 
         def encode(images: Tensor) -> None:
-            with running(precision, models.device):
+            with autocast(profile.train.precision, models.device):  # training needs most of them
                 model.encoder.taps(images, wanted)
 
         return _repeated(models, profile.data.input_size, encode)
@@ -82,11 +79,9 @@ def smallest(kind: tuple[str, str]) -> int:
 
 
 def classifier_of(name: str, profile: Profile, models: Models) -> Classifier:
-    """The probed model, in the precision that `engine` will most likely choose."""
+    """The probed model, run as `engine` says, but never compiled."""
     model: Classifier = models.fcam.classifier if name == "fcam" else models.explained(name)
-    precision = profile.engine.precision
-    fast = precision == "bf16" or (precision == "auto" and has_fast_bf16(models.device))
-    return Running(model, "bf16") if fast else model
+    return running(model, profile.engine.model_copy(update={"compile": False}), models.device)
 
 
 def _clock(models: Models) -> float:
@@ -99,10 +94,6 @@ def _seconds(models: Models, work: Callable[[], object], images: int) -> float:
     began = _clock(models)
     work()
     return (_clock(models) - began) / images
-
-
-def _batch(setting: object, n: int) -> int:
-    return min(n, setting if isinstance(setting, int) else AUTO)
 
 
 def _repeated(models: Models, side: int, forward: Callable[[torch.Tensor], object]) -> Timed:
@@ -125,7 +116,7 @@ def _explain(name: str, profile: Profile, models: Models) -> Timed:
     photos = stand_ins.store(preprocessing.size, 4 * AUTO)
 
     def run(n: int) -> float:
-        batch = _batch(profile.metrics.batch, n)
+        batch = min(n, profile.metrics.batch)
         return _seconds(models, lambda: explain_photos(
             explain, preprocessing, photos, np.arange(n), batch, models.device), n)  # fmt: skip
 
@@ -147,7 +138,7 @@ def _curves(name: str, profile: Profile, models: Models) -> Timed:
         made = count * (2 * math.ceil(reference**2 / step) - 1) + 1  # the empty photo, too
         return _seconds(models, lambda: insertion_deletion(
             model, photos, np.arange(count), maps[:count], full[:count], method="stand-in", step=step, kernel=kernel,
-            seed=0, batch=_batch(metrics.batch, n), device=models.device, reference_side=reference), made)  # fmt: skip
+            seed=0, batch=min(n, metrics.batch), device=models.device, reference_side=reference), made)  # fmt: skip
 
     return run
 
@@ -157,7 +148,7 @@ def _rise(name: str, profile: Profile, models: Models) -> Timed:
     photos, one = stand_ins.store(model.preprocessing.size, 1), np.zeros(1, np.int64)
 
     def run(n: int) -> float:
-        settings = profile.rise.model_copy(update={"n_masks": n, "batch": _batch(profile.rise.batch, n)})
+        settings = profile.rise.model_copy(update={"n_masks": n, "batch": min(n, profile.rise.batch)})
         return _seconds(models, lambda: rise_maps(model, photos, one, one, settings, models.device), n)
 
     return run
@@ -176,11 +167,11 @@ def _adapter(verb: str, name: str, profile: Profile, models: Models) -> Timed:
         some = source.first(min(n, photos))
         count = len(some.photos.labels)
         if verb == "validate":
-            return _seconds(models, lambda: validate(adapter, some, VALIDATED_AT_ONCE, Fitting(count, 1)), count)
+            return _seconds(models, lambda: validate(adapter, some, VALIDATED_AT_ONCE), count)
         try:
             return _seconds(models, lambda: run_epoch(
-                adapter, some, optimiser, Epoch(0, verb == "train on"), 0, train.batch, 1.0, None,
-                resolved(train.precision, models.device)), count)  # fmt: skip
+                adapter, some, optimiser, Epoch(0, verb == "train on"), 0, train.batch, 1.0,
+                train.precision), count)  # fmt: skip
         finally:
             adapter.eval()
 

@@ -8,11 +8,10 @@ from ala.config.schema import Inputs, Profile
 from ala.data.store_build import required
 from ala.explain.fcam.frozen import CACHE_BYTES
 from ala.explain.methods import VARIANTS
-from ala.perturb.batch_size import Batch
 from ala.plan.flops import Cost
 from ala.plan.models import Models, parameters
 from ala.plan.photos import Photos
-from ala.plan.work import AUTO, Work, keeps_features, model_of
+from ala.plan.work import Work, keeps_features, model_of
 from ala.training.loop import VALIDATED_AT_ONCE
 
 FLOAT = 4  # bytes of a number
@@ -80,17 +79,13 @@ def memory(
 
 def batch(verb: str, profile: Profile) -> int:
     """Images that pass through a network at once in the work `verb`."""
-
-    def fixed(setting: Batch) -> int:
-        return AUTO if setting == "auto" else setting
-
     return {
         "train on": profile.train.batch, "train off": profile.train.batch, "validate": VALIDATED_AT_ONCE,
-        "encode": VALIDATED_AT_ONCE, "embed": 2 * VALIDATED_AT_ONCE, "rise": fixed(profile.rise.batch),
+        "encode": VALIDATED_AT_ONCE, "embed": 2 * VALIDATED_AT_ONCE, "rise": profile.rise.batch,
         "look": profile.fcam.classifier.batch, "train classifier": profile.fcam.classifier.batch,
         "train decoder": profile.fcam.decoder.batch,
         "pretrain": profile.encoder.pretrain.batch if profile.encoder.pretrain else 0,
-    }.get(verb, fixed(profile.metrics.batch))  # fmt: skip
+    }.get(verb, profile.metrics.batch)  # fmt: skip
 
 
 def _weights(work: Work, models: Models) -> int:

@@ -20,7 +20,7 @@ from ala.training.schedule import phases
 
 #: Kinds of work whose units are forward passes of one image, as the ledger counts them.
 COUNTED = ("encode", "explain", "perturb", "rise")
-#: Images per forward pass where the settings say `auto`; the run itself looks for the fastest number.
+#: Images per forward pass of a timing for which no setting has a number.
 AUTO = 64
 #: The stages of dvc.yaml.
 ORDER = ("data", "split", "store", "encoder", "train", "train_abn", "fcam", "extend", "explain", "rise",

@@ -1,4 +1,4 @@
-"""What the numbers were made from: commit, hashes, versions, device class, cost by stage. No host, user or path."""
+"""What the numbers were made from: commit, hashes, versions, what was used, cost by stage. No host, user or path."""
 
 from __future__ import annotations
 
@@ -10,11 +10,10 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from ala.report import rows
+from ala.report import rows, used
 from ala.report.markdown import ABSENT, grid
 from ala.report.run import Run
 from ala.runtime import ledger
-from ala.runtime.device import resolve
 from ala.runtime.files import sha256
 
 PACKAGES = (
@@ -31,14 +30,16 @@ _SHOWN = 12  # hexadecimal digits, enough to tell files apart
 def record(run: Run, store: Path, models: Path, maps: Path, scores: Path, root: Path = Path()) -> dict[str, Any]:
     """Everything for `reports/provenance.json`.
 
-    `results` is a function of what was run: the same run gives the same content. `cost` holds, by stage, the wall time,
+    `results` is a function of what was run: the same run gives the same content. `used` in it is what the stages wrote
+    beside models, maps and scores; the device of the report itself is nowhere. `cost` holds, by stage, the wall time,
     peak memory and forward passes of the last run on this machine; stages that DVC took from its cache are absent.
     `store` is the folder of photos and masks at the side of the evaluation, whose files stand for the data.
     """
     seeds = run.settings.seeds
     weights: dict[str, dict[str, str]] = {}
     made: dict[str, dict[str, str]] = {}
-    for method in dict.fromkeys(map(rows.folder, rows.methods(run.settings))):
+    methods = list(dict.fromkeys(map(rows.folder, rows.methods(run.settings))))
+    for method in methods:
         for seed in seeds:
             place, name = Path(method) / f"seed-{seed}", f"{method}/seed-{seed}"
             for kind, folder, pattern in (("weights", models, "*.safetensors"), ("maps", maps, "*.npz"),
@@ -65,21 +66,10 @@ def record(run: Run, store: Path, models: Path, maps: Path, scores: Path, root: 
             "maps_and_scores": made,
             "packages": {name: _version(name) for name in PACKAGES},
             "python": platform.python_version(),
-            "device": resolve().type,
-            "precision": _precision(run.settings.active.engine.precision, models),
+            "used": used.collect(models, maps, scores, methods, seeds),
         },
         "cost": {entry.pop("stage"): entry for entry in ledger.entries(root)},
     }  # fmt: skip
-
-
-def _precision(engine: str, models: Path) -> str:
-    """In what models were probed and, as their `model.json` says (older ones: nothing), ALA and ABN trained."""
-    texts = [path.read_text(encoding="utf-8") for path in models.glob("*/seed-*/model.json")]
-    training = {json.loads(text).get("precision") for text in texts}
-    parts = ["float32"]
-    parts += [f"probed models {engine}"] if engine != "fp32" else []
-    parts += ["training in bfloat16"] if "bf16" in training else []
-    return ", ".join(parts)
 
 
 def _commit(root: Path) -> dict[str, Any]:
@@ -111,8 +101,8 @@ def footer(run: Run, found: dict[str, Any]) -> str:
         " the lock; `dvc.lock` names every file in between.",
         f"- commit: {(results['commit'] or ABSENT)[:_SHOWN]}{state}\n- split: {', '.join(splits) or ABSENT}\n"
         f"- encoder: {(results['encoder_sha256'] or ABSENT)[:_SHOWN]}\n- lock file:"
-        f" {(results['lock_file_sha256'] or ABSENT)[:_SHOWN]}\n- device: {results['device']}, {results['precision']},"
-        f" Python {results['python']}\n- packages: {', '.join(f'{k} {v}' for k, v in results['packages'].items())}",
+        f" {(results['lock_file_sha256'] or ABSENT)[:_SHOWN]}\n" + "\n".join(used.lines(results["used"])) + "\n"
+        f"- Python {results['python']}; packages: {', '.join(f'{k} {v}' for k, v in results['packages'].items())}",
         _hashes(run, results),
     ]
     return "\n\n".join(lines)

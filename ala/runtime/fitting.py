@@ -1,84 +1,88 @@
-"""Batches in parts that fit the device: halved when its memory runs out, while the effective batch stays."""
+"""When a device runs out of memory: inference goes on with half the batch, training stops with one sentence.
+
+The features, predictions and maps of an image do not depend on the rest of its batch, so a batch may pass through the
+device in parts. In training they do: BatchNorm takes mean and variance of what it is shown, and has moved its buffers
+when memory runs out in the backward pass. So a step is never tried again.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
-import numpy as np
 import torch
 
 from ala.runtime.errors import UserError
+from ala.runtime.ledger import note_halved
 
 T = TypeVar("T")
 
 
-class Fitting:
-    """How many photos pass through the device at once: the whole batch, until that is too much.
+class Halving:
+    """Inference in parts of a batch that fit the device; the first part is the whole batch, until that is too much.
 
-    Training adds up the parts' gradients, each weighted by its share of the batch, so the gradient is the batch's. Two
-    things are the part's own: BatchNorm takes mean and variance of the part alone, and random draws come in another
-    order. So a run that was halved is a valid one, but its numbers are not those of a larger device.
-
-    Args:
-        batch: photos at once, as long as they fit.
-        least: what BatchNorm needs, 2 in training.
-        log: told when the number is halved.
-        remedy: what else helps than a device with more memory.
+    Attributes:
+        limit: images per part, once memory has run out; later batches begin with it.
     """
 
-    def __init__(
-        self, batch: int, least: int = 2, log: Callable[[str], None] = print, remedy: str = "lower data.input_size"
-    ) -> None:
-        self.batch, self.size, self.least, self.log, self.remedy = batch, batch, least, log, remedy
+    def __init__(self) -> None:
+        self.limit: int | None = None
 
-    def parts(self, rows: np.ndarray) -> list[np.ndarray]:
-        """`rows` in parts of nearly equal length, none shorter than `least` where there are so many rows."""
-        # A single photo left over in an epoch has joined the last batch.
-        whole = len(rows) <= self.size + (self.size == self.batch)
-        wanted = 1 if whole else -(-len(rows) // self.size)
-        return np.array_split(rows, max(1, min(wanted, len(rows) // self.least)))
+    def __call__(self, start: int, stop: int, work: Callable[[int, int], T]) -> list[T]:
+        """What `work(first, last)` gives for the images `start..stop`, part `first..last` after part.
 
-    def run(self, rows: np.ndarray, work: Callable[[Sequence[np.ndarray]], T]) -> T:
-        """`work(parts)`, from the start and with smaller parts as often as the device runs out of memory.
-
-        `work` must begin with no gradients and put its random generators where they stood.
+        Args:
+            start, stop: positions of the batch's images; `stop` is beyond the last.
+            work: repeats nothing but its own part when it is called again: no random draws, no gradients.
 
         Raises:
-            UserError: not even `least` photos fit.
+            UserError: there is no memory for a single image.
         """
-        while True:
-            parts = self.parts(rows)
+        found: list[T] = []
+        while start < stop:
+            last = min(stop, start + (self.limit or stop))
             try:
-                return work(parts)
+                found.append(work(start, last))
+                start = last
+                continue
             except torch.OutOfMemoryError as error:
-                tried, reason = max(map(len, parts)), str(error).partition(". ")[0]
+                reason = _first_sentence(error)
             # Outside `except`: there the traceback would hold the tensors of the failed part.
-            if tried <= self.least or len(parts) == len(rows) // self.least:
+            tried = last - start
+            if tried == 1:
                 raise UserError(
-                    f"the device has too little memory for {tried} photos at once ({reason}); use a device with more"
-                    f" memory, or {self.remedy}"
-                )
-            self.size = max(self.least, tried // 2)
+                    f"the device has no memory for one image ({reason}); free it or use --device cpu"
+                ) from None
+            self.limit = tried // 2
+            note_halved(self.limit)
+            print(f"out of memory with {tried} images at a time, going on with {self.limit}", file=sys.stderr)
             if torch.cuda.is_available():
                 torch.cuda.empty_cache()
-            note = "; BatchNorm sees each part by itself" if self.least > 1 else ""
-            self.log(
-                f"the device ran out of memory with {tried} photos at once: from now on {self.size}, the effective"
-                f" batch stays {len(rows)}{note}"
-            )
+        return found
 
 
-class Draws:
-    """Where the random generators stand, to draw the same once more: `generator`, torch's own, and the GPU's."""
+@contextmanager
+def training_step(batch: int, setting: str) -> Iterator[None]:
+    """A step of a training, forward and backward, on `batch` images; what memory ran out of is said in one sentence.
 
-    def __init__(self, generator: torch.Generator) -> None:
-        self.generator, self.state, self.cpu = generator, generator.get_state(), torch.get_rng_state()
-        self.gpu = torch.cuda.get_rng_state() if torch.cuda.is_available() else None
+    Args:
+        batch: B, as `setting` has it.
+        setting: the name of the setting to lower.
 
-    def again(self) -> None:
-        """Put them back."""
-        self.generator.set_state(self.state)
-        torch.set_rng_state(self.cpu)
-        if self.gpu is not None:
-            torch.cuda.set_rng_state(self.gpu)
+    Raises:
+        UserError: the device ran out of memory. The network may have moved and must not be kept; the state of the last
+            epoch that was kept stays as it is.
+    """
+    try:
+        yield
+        return
+    except torch.OutOfMemoryError as error:
+        reason = _first_sentence(error)
+    less = f"lower {setting} to {batch // 2}" if batch >= 4 else "use a device with more memory"  # BatchNorm needs two
+    raise UserError(f"the device's memory does not hold a training step of batch {batch} ({reason}); {less}")
+
+
+def _first_sentence(error: Exception) -> str:
+    return str(error).partition(". ")[0].rstrip(".")

@@ -21,6 +21,7 @@ from ala.runtime.files import write_json
 FOLDER = Path("state/ledger")
 
 _forwards = 0
+_halved: int | None = None
 
 
 def count_forwards(images: int) -> None:
@@ -29,24 +30,31 @@ def count_forwards(images: int) -> None:
     _forwards += images
 
 
+def note_halved(images: int) -> None:
+    """Note that the device's memory held only so many `images` at a time."""
+    global _halved
+    _halved = images if _halved is None else min(_halved, images)
+
+
 @contextmanager
 def recorded() -> Iterator[None]:
     """Record the block as the run of the DVC stage that it is part of; do nothing where DVC did not call.
 
     A block that fails leaves no record, so a record always tells of a finished stage.
     """
-    global _forwards
+    global _forwards, _halved
     stage, root = os.environ.get("DVC_STAGE"), os.environ.get("DVC_ROOT")
     if not stage or not root:
         yield
         return
-    _forwards, start = 0, time.perf_counter()
+    _forwards, _halved, start = 0, None, time.perf_counter()
     yield
     entry: dict[str, Any] = {
         "stage": stage,
         "seconds": round(time.perf_counter() - start, 2),
         "peak_memory_mb": _peak_memory_mb(),
         "forwards": _forwards,
+        "batch_halved_to": _halved,
         **_machine(),
     }
     write_json(Path(root) / FOLDER / f"{_file_name(stage)}.json", entry)
@@ -81,15 +89,14 @@ def _peak_memory_mb() -> int | None:
 
 
 def _machine() -> dict[str, Any]:
-    """Device class, threads and precision, where torch was used at all."""
+    """Device and threads, where torch was used at all."""
     if "torch" not in sys.modules:
-        return {"device": "cpu", "threads": 1, "precision": None, "peak_device_memory_mb": None}
+        return {"device": "cpu", "threads": 1, "peak_device_memory_mb": None}
     import torch
 
     cuda = torch.cuda.is_initialized()
     return {
         "device": torch.cuda.get_device_name() if cuda else "cpu",
         "threads": torch.get_num_threads(),
-        "precision": "float32",
         "peak_device_memory_mb": round(torch.cuda.max_memory_allocated() / 2**20) if cuda else None,
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -10,12 +10,12 @@ import torch
 from torch import Tensor
 
 from ala.config.schema import Augment
+from ala.contracts.compute import Precision, autocast
 from ala.model.explained import TapEncoder
-from ala.runtime.fitting import Fitting
+from ala.runtime.fitting import Halving
 from ala.runtime.ledger import count_forwards
 from ala.runtime.progress import track
 from ala.training.augment import augmented
-from ala.training.precision import Precision, running
 
 
 class Photos(Protocol):
@@ -65,7 +65,7 @@ class LiveSource:
             pixels = augmented(pixels, preprocessing.size, self.augment, generator)
         images = preprocessing.normalise(pixels)  # (B, 3, S, S)
         count_forwards(len(images))
-        with running(self.precision, self.device):
+        with autocast(self.precision, self.device):
             taps = self.encoder.taps(images, wanted)
         return Batch(images, taps, self.labels[torch.as_tensor(rows).to(self.device)])
 
@@ -79,7 +79,7 @@ class CachedSource:
 
     def __init__(
         self, encoder: TapEncoder, photos: Photos, wanted: Collection[int], hflip: float, device: torch.device,
-        batch: int = 64, precision: Precision = "fp32", log: Callable[[str], None] = print,
+        batch: int = 64, precision: Precision = "fp32",
     ) -> None:  # fmt: skip
         self.photos, self.hflip, self.device = photos, hflip, device
         n, sides, size, grid = len(photos.labels), 2 if hflip else 1, photos.size, encoder.grid
@@ -89,22 +89,20 @@ class CachedSource:
             tap: torch.empty((sides * n, grid, grid, encoder.tap_channels[tap]), device=device) for tap in wanted
         }
 
-        def fill(parts: Sequence[np.ndarray]) -> None:
-            for part in parts:
-                images = encoder.preprocessing.normalise(photos.pixels(part).to(device))
-                for side in range(sides):
-                    places = slice(side * n + part[0], side * n + part[-1] + 1)
-                    self.images[places] = images = images.flip(-1) if side else images
-                    count_forwards(len(images))
-                    with running(precision, device):
-                        taps = encoder.taps(images, wanted)
-                    for tap, value in taps.items():
-                        self.kept[tap][places] = value.permute(0, 2, 3, 1)
+        def fill(start: int, stop: int) -> None:
+            images = encoder.preprocessing.normalise(photos.pixels(np.arange(start, stop)).to(device))
+            for side in range(sides):
+                places = slice(side * n + start, side * n + stop)
+                self.images[places] = images = images.flip(-1) if side else images
+                with autocast(precision, device):
+                    taps = encoder.taps(images, wanted)
+                for tap, value in taps.items():
+                    self.kept[tap][places] = value.permute(0, 2, 3, 1)
+                count_forwards(len(images))
 
-        fitting = Fitting(batch, 1, log)  # each photo's features are its own
-        for start in track(range(0, n, batch), "encoder features", unit="batch"):
-            rows = np.arange(start, min(start + batch, n))
-            fitting.run(rows, fill)
+        halving = Halving()
+        for first in track(range(0, n, batch), "encoder features", unit="batch"):
+            halving(first, min(first + batch, n), fill)
 
     def batch(self, rows: np.ndarray, wanted: Collection[int], generator: torch.Generator | None) -> Batch:
         index = torch.as_tensor(rows)
@@ -139,7 +137,7 @@ def make_source(
         log(f"encoder features would take {needed / 2**30:.1f} GiB (bound {limit / 2**30:.1f}): made for each batch")
         return LiveSource(encoder, photos, augment, device, precision)
     try:
-        return CachedSource(encoder, photos, wanted, hflip, device, precision=precision, log=log)
+        return CachedSource(encoder, photos, wanted, hflip, device, precision=precision)
     except torch.OutOfMemoryError:
         log(f"the device has no room for {needed / 2**30:.1f} GiB of encoder features: made for each batch")
     if torch.cuda.is_available():

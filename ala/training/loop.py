@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,13 +13,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ala.config.schema import Profile
+from ala.contracts.compute import Precision, autocast, require_precision
 from ala.model.adapter import Adapter
 from ala.model.blueprint import VARIANTS, plan
 from ala.model.explained import ExplainedModel, TapEncoder
 from ala.model.lora import LoraEncoder
 from ala.runtime.errors import UserError
 from ala.runtime.finite import named, require_finite
-from ala.runtime.fitting import Draws, Fitting
+from ala.runtime.fitting import Halving, training_step
 from ala.runtime.progress import track
 from ala.runtime.resume import Resumable
 from ala.runtime.seeds import numpy_generator, seed_everything, torch_generator
@@ -27,7 +28,6 @@ from ala.training.best import Best, Validation
 from ala.training.features import Photos, Source, make_source
 from ala.training.loss import objective
 from ala.training.optimiser import Optimiser
-from ala.training.precision import Precision, resolved, running
 from ala.training.resume import Progress
 from ala.training.schedule import Epoch, learning_rate, phases
 
@@ -97,11 +97,12 @@ def train_variant(
 
     Raises:
         UserError: the settings do not fit the encoder or each other, or the loss, a gradient or a map of attention is
-            not finite any more.
+            not finite any more, the device does not compute in `train.precision`, or its memory does not hold a step.
         Stopped: a signal asked for it, and the state is kept.
     """
     ala, settings, device = profile.ala, profile.train, torch.device(device)
-    size, precision = encoder.preprocessing.size, resolved(settings.precision, device)
+    size, precision = encoder.preprocessing.size, settings.precision
+    require_precision(precision, device, "train.precision")
     blueprint = plan(
         variant, ala, profile.abn,
         tap_channels=encoder.tap_channels, grid=encoder.grid, input_size=size, classes=classes,
@@ -128,15 +129,13 @@ def train_variant(
                         fixed=lora is None, limit=cache_bytes, log=log, precision=precision),
             make_source(used, val, blueprint.taps, None, device, fixed=lora is None, limit=cache_bytes, log=log),
         )  # fmt: skip
-    fitting, looking = Fitting(settings.batch, 2, log), Fitting(VALIDATED_AT_ONCE, 1, log)
+    halving = Halving()
     left = [] if progress.ended else epochs[progress.done :]
     for epoch in track(left, f"train {variant} seed {seed}", unit="epoch"):
         lr = learning_rate(settings.lr, epoch.index, settings.epochs, settings.poly_power)
         assert sources is not None
         optimiser.start_epoch(lr)
-        loss, accuracy = run_epoch(
-            adapter, sources[0], optimiser, epoch, seed, settings.batch, lambda_ab, fitting, precision
-        )
+        loss, accuracy = run_epoch(adapter, sources[0], optimiser, epoch, seed, settings.batch, lambda_ab, precision)
         row = dict.fromkeys(CURVE) | {
             "epoch": epoch.index, "phase": epoch.phase, "lr": lr, "train_loss": loss, "train_accuracy": accuracy
         }  # fmt: skip
@@ -144,7 +143,7 @@ def train_variant(
         if not epoch.on:
             progress.finished_epoch(ended=False)
             continue
-        validation = validate(adapter, sources[1], VALIDATED_AT_ONCE, looking)
+        validation = validate(adapter, sources[1], VALIDATED_AT_ONCE, halving)
         if not math.isfinite(validation.loss):
             raise UserError(f"the validation loss is {validation.loss} after epoch {epoch.index}; {_remedy(lr)}")
         require_finite(validation.alpha, val.image_ids, f"attention after epoch {epoch.index}", _remedy(lr))
@@ -166,56 +165,44 @@ def train_variant(
 
 def run_epoch(
     adapter: Adapter, source: Source, optimiser: Optimiser, epoch: Epoch, seed: int, batch: int, lambda_ab: float,
-    fitting: Fitting | None = None, precision: Precision = "fp32",
+    precision: Precision = "fp32",
 ) -> tuple[float, float]:  # fmt: skip
     """One pass over the photos; mean loss and PB's accuracy over them.
 
     Args:
-        fitting: how many photos go through the device at once; None starts with a whole batch.
         precision: in which the adapter runs; its loss, gradients and weights are float32.
 
     Raises:
         UserError: the loss of a batch or its gradient is NaN or infinite; it names epoch, batch and photos. Or the
-            device has too little memory for two photos.
+            device's memory does not hold a step; nothing of the epoch may then be kept.
     """
     adapter.train_phase(epoch.on)
     seed_everything(seed, "dropout", epoch.index)
     generator = torch_generator(seed, "augment", epoch.index)
     order = numpy_generator(seed, "order", epoch.index).permutation(len(source.photos.labels))
-    fitting = fitting or Fitting(batch)
     total = correct = 0.0
 
     def stopped(wrong: str, some: np.ndarray) -> str:
         ids, lr = named(source.photos.image_ids[some]), optimiser.perception.param_groups[0]["lr"]
         return f"{wrong} in epoch {epoch.index}, batch {number} (images {ids}); {_remedy(lr)}"
 
-    def gradients(parts: Sequence[np.ndarray]) -> tuple[float, float]:
-        """The batch's gradients, left in the parameters, its mean loss and how many photos were right."""
-        draws.again()
-        optimiser.clear()
-        mean = right = 0.0
-        for part in parts:
+    for number, rows in enumerate(batches(order, batch)):  # noqa: B007 - `stopped` names it
+        with training_step(batch, "train.batch"):
+            optimiser.clear()
             with torch.set_grad_enabled(epoch.on):  # with LoRA the taps carry a gradient, but not in off epochs
-                images, taps, labels = source.batch(part, adapter.taps(epoch.on), generator)
-            with running(precision, images.device):
+                images, taps, labels = source.batch(rows, adapter.taps(epoch.on), generator)
+            with autocast(precision, images.device):
                 output = adapter(images, taps, epoch.on)
-            loss, share = objective(output, labels, lambda_ab), len(part) / len(rows)
+            loss = objective(output, labels, lambda_ab)
             value = loss.item()
             if not math.isfinite(value):
-                raise UserError(stopped(f"the loss is {value}", part))
-            (loss if len(parts) == 1 else loss * share).backward()
-            mean += value * share
-            right += (output.pb_logits.argmax(1) == labels).sum().item()
-        return mean, right
-
-    for number, rows in enumerate(batches(order, batch)):  # noqa: B007 - `stopped` names it
-        draws = Draws(generator)
-        value, right = fitting.run(rows, gradients)
-        norm = optimiser.step(epoch.on)
+                raise UserError(stopped(f"the loss is {value}", rows))
+            loss.backward()
+            norm = optimiser.step(epoch.on)
         if not math.isfinite(norm):
             raise UserError(stopped(f"the gradients' norm is {norm}", rows))
         total += value * len(rows)
-        correct += right
+        correct += (output.pb_logits.argmax(1) == labels).sum().item()
     return total / len(order), correct / len(order)
 
 
@@ -229,36 +216,31 @@ def batches(order: np.ndarray, batch: int) -> list[np.ndarray]:
 
 @torch.no_grad()
 def validate(
-    adapter: Adapter, source: Source, batch: int = VALIDATED_AT_ONCE, fitting: Fitting | None = None
+    adapter: Adapter, source: Source, batch: int = VALIDATED_AT_ONCE, halving: Halving | None = None
 ) -> Validation:
     """The adapter in eval mode and float32, attention on, on every photo of `source`, `batch` at once if they fit."""
     adapter.eval()
-    rows = np.arange(len(source.photos.labels))
-    fitting = fitting or Fitting(batch, 1)
+    n, halving = len(source.photos.labels), halving or Halving()
     alphas: list[Tensor] = []
     loss = pb = both = 0.0
 
-    def look(parts: Sequence[np.ndarray]) -> list[tuple[float, float, float, Tensor]]:
-        found = []
-        for part in parts:
-            images, taps, labels = source.batch(part, adapter.taps(True), None)
-            alpha, ab_logits, pb_logits = adapter(images, taps, True)
-            assert alpha is not None
-            assert ab_logits is not None
-            summed = pb_logits + ab_logits  # (B, K)
-            found.append((
-                F.cross_entropy(summed, labels, reduction="sum").item(),
-                (pb_logits.argmax(1) == labels).sum().item(),
-                (summed.argmax(1) == labels).sum().item(),
-                alpha[:, 0].float().cpu(),
-            ))  # fmt: skip
-        return found
+    def look(start: int, stop: int) -> tuple[float, float, float, Tensor]:
+        images, taps, labels = source.batch(np.arange(start, stop), adapter.taps(True), None)
+        alpha, ab_logits, pb_logits = adapter(images, taps, True)
+        assert alpha is not None
+        assert ab_logits is not None
+        summed = pb_logits + ab_logits  # (B, K)
+        return (
+            F.cross_entropy(summed, labels, reduction="sum").item(),
+            (pb_logits.argmax(1) == labels).sum().item(),
+            (summed.argmax(1) == labels).sum().item(),
+            alpha[:, 0].float().cpu(),
+        )
 
-    for some in np.split(rows, range(batch, len(rows), batch)):
-        for more, right, right_both, alpha in fitting.run(some, look):
+    for first in range(0, n, batch):
+        for more, right, right_both, alpha in halving(first, min(first + batch, n), look):
             loss, pb, both = loss + more, pb + right, both + right_both
             alphas.append(alpha)
-    n = len(rows)
     return Validation(loss / n, pb / n, both / n, torch.cat(alphas).numpy())
 
 

@@ -57,7 +57,7 @@ def paces(rates: dict[str, float], batches: dict[str, int], least: int, cells: i
 
     Args:
         rates: images per second of each bare model.
-        batches: the best batch of each model.
+        batches: images per forward pass of each model, where the device decides nothing else.
         least: images per forward pass that keep all threads of a CPU busy, where its batches decide about little
             else; they are then half of a photo's images, if not less, so that a slow model's turns are short. 0 on
             other devices.

@@ -36,8 +36,8 @@ class Paired(nn.Module):
         device: where it lives.
         engine: it is our engine that runs. It tells of its forward passes by :meth:`tick`, because threads share them
             out (`ala.runtime.threads`); deletion's empty image, which all photos share, it asks for apart. Once there
-            are enough turns, its clock stops and the model answers with zeros: the rest of the job costs little and
-            fills as much memory as it would.
+            are enough turns, its clock stops and the model gives all classes the same probability: the rest of the job
+            costs little and fills as much memory as it would.
         whole: the run is timed to its end, whatever `engine` says.
     """
 
@@ -75,7 +75,7 @@ class Paired(nn.Module):
         empty = len(images) == 1 and not images.any()
         if self._closed and not empty:
             self._cut = True
-            return images.new_zeros(len(images), self._classes)
+            return images.new_full((len(images), self._classes), 1 / self._classes)
         if not self._inside:
             self._inside = True
             self._around += self._lap()

@@ -33,7 +33,8 @@ def test_each_photo_stops_by_itself_and_its_map_is_the_mean_of_its_masks() -> No
         """Class 0 sees the planted patch, class 1 nothing: its halves differ by their masks alone."""
 
         def __call__(self, images: torch.Tensor) -> torch.Tensor:
-            return torch.stack([super().__call__(images)[:, 0], torch.full((len(images),), 0.3)], 1)
+            share = 0.7 * super().__call__(images)[:, 0]
+            return torch.stack([share, torch.full_like(share, 0.3), 0.7 - share], 1)
 
     photos = ToyPhotos(1, 16)
     model = Half(photos.images[0], (slice(2, 8), slice(2, 8)))

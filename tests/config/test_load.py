@@ -46,6 +46,34 @@ def test_paper_profile_is_what_the_authors_ran():
     assert (paper.rise.n_masks, paper.rise.grid, paper.rise.p1) == (4000, 7, 0.5)
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "sentence"),
+    [
+        ("      precision: bf16", "      precision: auto",
+         "profiles.paper.engine.precision: 'auto': choose fp32 or bf16"),
+        ("criterion: val_loss\n      augment: {resize: null, hflip: 0.5}\n      precision: fp32",
+         "criterion: val_loss\n      augment: {resize: null, hflip: 0.5}\n      precision: auto",
+         "profiles.mini.train.precision: 'auto': choose fp32 or bf16"),
+        ("p1: 0.5, seed: 0, output: probabilities, batch: 64}", "p1: 0.5, seed: 0, output: probabilities, batch: auto}",
+         "profiles.mini.rise.batch: 'auto': a number of images is needed, such as 64"),
+        ("box_step: 0.01\n      batch: 64", "box_step: 0.01\n      batch: auto",
+         "profiles.mini.metrics.batch: 'auto': a number of images is needed, such as 64"),
+    ],
+)  # fmt: skip
+def test_auto_is_refused_with_the_choices(changed, old, new, sentence):
+    with pytest.raises(UserError) as told:
+        changed((old, new))
+    (line,) = told.value.args[1:]
+    assert line.startswith(sentence)
+    assert line.endswith("is written with the results")
+
+
+@pytest.mark.parametrize("line", ["      precision: bf16", "      compile: false", "      precision: fp32"])
+def test_no_default_decides_how_networks_are_run(changed, line):
+    with pytest.raises(UserError, match="is missing"):
+        changed((f"\n{line}", "\n      # nothing"))
+
+
 def test_settings_cannot_be_changed():
     with pytest.raises(ValueError, match="frozen"):
         load(PARAMS).aea = False

@@ -19,6 +19,7 @@ ALLOWED = {
     "fcam.pretrained", "fcam.classifier.epochs", "fcam.classifier.batch", "fcam.decoder.epochs", "fcam.decoder.batch",
     "layers.abn",
     "metrics.images_per_class", "metrics.val_images_per_class", "metrics.step", "metrics.lab_points", "metrics.batch",
+    "engine.precision",  # a rehearsal runs on CPUs, too, many of which only emulate bfloat16
 }  # fmt: skip
 WHOLE = {"data.birdlets", "data.at_most", "data.expected", "ala.sbn.fusion_map"}  # compared as one value
 

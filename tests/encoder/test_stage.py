@@ -67,6 +67,7 @@ def test_the_miniature_pretrains_and_keeps_one_text_per_species(change):
     assert result.exit_code == 0, result.output
     metrics = json.loads(Path("models/encoder/metrics.json").read_text())
     assert metrics["n_images"] == 6
+    assert (metrics["used"]["batch"], metrics["used_in_training"]["batch"]) == (128, 4)
     assert metrics["zero_shot_accuracy"] in (0, 1 / 6)  # six equal photos, one of each label
     about = json.loads(Path("models/encoder/encoder.json").read_text())
     from ala.config import load
@@ -87,7 +88,10 @@ def test_a_convolutional_encoder_has_no_zero_shot_accuracy(change, tmp_path):
     write_store(Path("data/store/224"), 224, ["001.A", "002.B"], 2)
     result = run()
     assert result.exit_code == 0, result.output
-    assert json.loads(Path("models/encoder/metrics.json").read_text()) == {"zero_shot_accuracy": None, "n_images": 0}
+    used = {"precision": "fp32", "device": "cpu", "gpu": None, "threads": torch.get_num_threads(), "batch": 128}
+    assert json.loads(Path("models/encoder/metrics.json").read_text()) == {
+        "zero_shot_accuracy": None, "n_images": 0, "used": used,
+    }  # fmt: skip
     assert load_encoder(Path("models/encoder")).grid == 14
 
 

@@ -46,7 +46,7 @@ class SmallNet(nn.Module):
         self.preprocessing = Preprocessing.named(side, "clip")
         self.net = nn.Sequential(nn.Conv2d(3, 8, 3, stride=2), nn.ReLU(), nn.Flatten(), nn.LazyLinear(classes))
         self.net(torch.zeros(1, 3, side, side))
-        self.requires_grad_(False)
+        self.requires_grad_(False).eval()
 
     def forward(self, images: Tensor) -> Tensor:
         return (4 * self.net(images)).softmax(1)

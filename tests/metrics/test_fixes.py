@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 import torch
 
-from ala.config.schema import Metrics
+from ala.config.schema import Engine, Metrics
 from ala.contracts.maps import Maps
 from ala.data.store import Store, subset_rows
 from ala.metrics import errors, fix_tables, iou
@@ -22,6 +22,7 @@ from ala.metrics.score import Probe, Scored, Truth, score
 from ala.runtime.errors import UserError
 
 CPU = torch.device("cpu")
+ENGINE = Engine(precision="fp32", compile=False)
 SIDE = 12
 SETTINGS = Metrics(
     images_per_class=2,
@@ -85,7 +86,7 @@ def test() -> Store:
 
 @pytest.fixture
 def probe(test: Store, small_net: Any) -> Probe:
-    return Probe.of(small_net(SIDE, 2), test, 4, CPU)
+    return Probe.of(small_net(SIDE, 2), test, 4, CPU, ENGINE)
 
 
 @pytest.fixture

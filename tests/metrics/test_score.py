@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 import torch
 
-from ala.config.schema import Metrics
+from ala.config.schema import Engine, Metrics
 from ala.contracts.maps import Maps
 from ala.contracts.scores import COLUMNS
 from ala.data.store import Store, subset_rows
@@ -20,6 +20,7 @@ from ala.metrics.score import Probe, Truth, score
 from ala.runtime.errors import UserError
 
 CPU = torch.device("cpu")
+ENGINE = Engine(precision="fp32", compile=False)
 SIDE = 12
 SETTINGS = Metrics(
     images_per_class=2,
@@ -65,7 +66,7 @@ def truth() -> Truth:
 
 @pytest.fixture
 def probe(truth: Truth, small_net: Any) -> Probe:
-    return Probe.of(small_net(SIDE, 2), truth.test, 4, CPU)
+    return Probe.of(small_net(SIDE, 2), truth.test, 4, CPU, ENGINE)
 
 
 def test_rows_hold_what_the_parts_say(truth: Truth, probe: Probe) -> None:
@@ -148,7 +149,7 @@ def test_empty_predictions_are_counted_and_score_zero(truth: Truth, probe: Probe
 
 def test_a_model_of_another_input_side_is_probed_at_its_own(truth: Truth, small_net: Any) -> None:
     small = store("test", 4, 101, size=8)
-    probe = Probe.of(small_net(8, 2), small, 4, CPU)
+    probe = Probe.of(small_net(8, 2), small, 4, CPU, ENGINE)
     found = score(good_maps(truth.val), good_maps(truth.test), truth, probe, SETTINGS, seed=0)
     assert found.summary["steps"] == 8  # as many as at the evaluation's side
     np.testing.assert_array_equal(found.rows["target"], probe.full.argmax(1))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -9,11 +10,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import Tensor
+from torch import Tensor, nn
 
 from ala.contracts.preprocessing import Preprocessing
-from ala.explain import attention
-from ala.perturb import Fitting, batch_size, fitting, predict, target_scores
+from ala.explain import attention, rise
+from ala.perturb import engine, predict
+from ala.perturb import target_scores as scores_of
 from ala.runtime.errors import UserError
 
 CPU = torch.device("cpu")
@@ -28,9 +30,13 @@ def without_lanes(patch: pytest.MonkeyPatch) -> None:
         answers: Tensor = score(images)
         return answers
 
-    for module in (fitting, attention):
+    for module in (engine, attention):
         patch.setattr(module, "in_lanes", whole)
-    patch.setattr(batch_size, "whole_lanes", lambda batch, side, device: batch)
+    for module in (engine, attention, rise):
+        patch.setattr(module, "whole_lanes", lambda batch, side, device: batch)
+
+
+target_scores = partial(scores_of, probabilities=False)  # of `Columns`, whose scores are no probabilities
 
 
 class Numbered:
@@ -102,20 +108,56 @@ class Small(Columns):
         return super().__call__(images)
 
 
-def test_out_of_memory_halves_the_batch_once_and_keeps_every_score(capsys: pytest.CaptureFixture[str]) -> None:
+def test_out_of_memory_halves_the_batch_once_and_keeps_every_score(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    without_lanes(monkeypatch)
     targets = np.array([0, 1, 2])
     model = Small(5)
     found = target_scores(model, targets, Numbered(9), 16, CPU, "test")
     np.testing.assert_array_equal(found, target_scores(Columns(), targets, Numbered(9), 16, CPU, "test"))
-    assert max(model.sizes) == 4  # 16, 8, 4
+    assert model.sizes == [4, 4, 4, 4, 4, 4, 3]  # 16 and 8 were too much
     said = capsys.readouterr().err
     assert said.count("out of memory") == 2
     assert "out of memory with 8 images at a time, going on with 4" in said
 
 
-def test_no_memory_for_one_image_is_one_sentence() -> None:
-    with pytest.raises(UserError, match="cpu has no memory for one image of 2 x 2 pixels; free it or use --device cpu"):
-        Fitting(Small(0))(torch.zeros(3, 3, 2, 2))
+def test_no_memory_for_one_image_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    without_lanes(monkeypatch)
+    with pytest.raises(UserError, match=r"^the device has no memory for one image \(no\); free it or use --"):
+        target_scores(Small(0), np.array([0]), Numbered(3), 2, CPU, "test")
+
+
+def test_predictions_in_parts_are_the_same(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    without_lanes(monkeypatch)
+
+    class Photos:
+        image_ids = np.arange(20)
+
+        def pixels(self, rows: np.ndarray) -> Tensor:
+            return torch.as_tensor(rows, dtype=torch.uint8).view(-1, 1, 1, 1).expand(-1, 3, 2, 2) * 12
+
+    class Net(nn.Module):
+        preprocessing = Preprocessing(2, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
+
+        def __init__(self, room: int) -> None:
+            super().__init__()
+            self.room = room
+            torch.manual_seed(0)
+            self.layers = nn.Sequential(nn.Flatten(), nn.Linear(12, 8), nn.BatchNorm1d(8), nn.Linear(8, 3))
+            self.eval()
+
+        def forward(self, images: Tensor) -> Tensor:
+            if len(images) > self.room:
+                raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+            return self.layers(images).softmax(1)
+
+    whole = predict(Net(64), Photos(), np.arange(20), 16, CPU)
+    small = Net(5)
+    before = {name: value.clone() for name, value in small.state_dict().items()}
+    np.testing.assert_allclose(predict(small, Photos(), np.arange(20), 16, CPU), whole, atol=1e-6)
+    assert "out of memory with 8 images at a time, going on with 4" in capsys.readouterr().err
+    assert all(torch.equal(value, before[name]) for name, value in small.state_dict().items())
 
 
 class Spoiled(Columns):

@@ -1,18 +1,19 @@
-"""Models in bfloat16 and compiled: the answers stay close, and `auto` takes bfloat16 only where they do."""
+"""Models in bfloat16 and compiled: the predictions stay close, and a GPU without bfloat16 is told."""
 
 from __future__ import annotations
 
-from typing import Any
+from contextlib import nullcontext
 
-import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
 from ala.config.schema import Engine
+from ala.contracts.compute import used
 from ala.contracts.preprocessing import Preprocessing
 from ala.encoder.clip_vit import ClipVit, build_visual
-from ala.perturb import Running, precision, running
+from ala.perturb import Running, running
+from ala.runtime.errors import UserError
 from tests.perturb.test_perturb import CPU
 
 
@@ -30,14 +31,6 @@ class Net(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         return self.logits(images).softmax(-1)
-
-
-class Photos:
-    image_ids = np.arange(20)
-
-    def pixels(self, rows: np.ndarray) -> Tensor:
-        random = np.random.default_rng(0)
-        return torch.as_tensor(random.integers(0, 256, (20, 3, 4, 4)), dtype=torch.uint8)[rows]
 
 
 IMAGES = torch.randn(6, 3, 4, 4, generator=torch.manual_seed(1))
@@ -70,35 +63,32 @@ def test_a_model_without_logits_is_run_as_it_is() -> None:
     assert found(IMAGES).tolist() == [[0.5, 0.5]] * 6
 
 
-class Moved:
-    """Probabilities that move by `shift` in bfloat16."""
-
-    preprocessing = Net.preprocessing
-
-    def __init__(self, shift: float) -> None:
-        self.shift = shift
-
-    def __call__(self, images: Tensor) -> Tensor:
-        p = 0.6 - self.shift * torch.is_autocast_enabled("cpu")
-        return torch.tensor([[p, 1 - p]]).expand(len(images), -1)
-
-
-@pytest.mark.parametrize(("shift", "taken"), [(5e-4, True), (2e-3, False)])
-def test_auto_takes_bfloat16_where_answers_barely_move(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], shift: float, taken: bool
-) -> None:
-    monkeypatch.setattr(precision, "has_fast_bf16", lambda device: True)
-    found: Any = running(Moved(shift), Engine(precision="auto", compile=False), CPU, Photos())
-    assert isinstance(found, Running) is taken
-    assert ("using bfloat16" if taken else "bfloat16 is not close enough") in capsys.readouterr().err
-
-
-def test_auto_is_float32_without_hardware_or_photos(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bfloat16_is_refused_on_a_gpu_without_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings, gpu = Engine(precision="bf16", compile=False), torch.device("cuda")
+    assert isinstance(running(Net(), settings, CPU), Running)  # a CPU computes it in any case
+    monkeypatch.setattr(torch.cuda, "device", lambda device: nullcontext())
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "NVIDIA GTX 1080")
+    for has in (True, False):
+        # Emulated bfloat16, which every GPU has, does not count.
+        monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True, has=has: (
+            has or including_emulation))  # fmt: skip
+        if has:
+            assert isinstance(running(Net(), settings, gpu), Running)
+    message = "engine.precision is bf16, but NVIDIA GTX 1080 has no bfloat16 in hardware; set it to fp32"
+    with pytest.raises(UserError, match=f"^{message}$"):
+        running(Net(), settings, gpu)
     model = Net()
-    monkeypatch.setattr(precision, "has_fast_bf16", lambda device: False)
-    assert running(model, Engine(precision="auto", compile=False), CPU, Photos()) is model
-    monkeypatch.setattr(precision, "has_fast_bf16", lambda device: True)
-    assert running(model, Engine(precision="auto", compile=False), CPU) is model
+    assert running(model, Engine(precision="fp32", compile=False), gpu) is model
+
+
+def test_what_was_used_names_the_gpu_and_nothing_else_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    threads = torch.get_num_threads()
+    expected = {"precision": "fp32", "device": "cpu", "gpu": None, "threads": threads, "batch": 4}
+    assert used(CPU, "fp32", 4) == expected
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "NVIDIA H200")
+    assert used(torch.device("cuda", 1), "bf16", 64) == {
+        "precision": "bf16", "device": "cuda", "gpu": "NVIDIA H200", "threads": threads, "batch": 64,
+    }  # fmt: skip
 
 
 @pytest.mark.slow

@@ -89,7 +89,13 @@ def test_photos_prepared_in_lanes_are_those_prepared_one_by_one(count: int) -> N
 
     frames = Frames()
     found = target_scores(
-        lambda images: images.mean(dim=(1, 2, 3))[:, None], np.zeros(20, int), frames, 64, CPU, "test"
+        lambda images: images.mean(dim=(1, 2, 3))[:, None],
+        np.zeros(20, int),
+        frames,
+        64,
+        CPU,
+        "test",
+        probabilities=False,
     )
     np.testing.assert_array_equal(found, 100 * np.arange(20)[:, None] + np.arange(count))
     assert set(frames.noted.asked) == set(range(20))

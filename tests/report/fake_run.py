@@ -28,6 +28,7 @@ from ala.runtime.files import write_json
 
 ROOT = Path(__file__).resolve().parents[2]
 SIZE, CLASSES, PER_CLASS, TEST = 40, 3, 3, 4  # per class: 3 official-train photos, 4 test photos
+USED = {"precision": "fp32", "device": "cpu", "gpu": None, "threads": 2, "batch": 64}  # by all stages
 QUALITY = {
     "aea-true-sbn-true": 0.9,
     "aea-true-sbn-false": 0.6,
@@ -61,7 +62,7 @@ def write_run(folder: Path, settings: Settings) -> None:
     build_store(folder / f"data/store/{SIZE}", index, splits, SIZE, Reading.of(settings.active.data))
     facts = {"photos": 21, "classes": CLASSES, "box_area_share": {"mean": 0.25, "median": 0.2}}
     write_json(folder / "data/metrics.json", facts)
-    write_json(folder / "models/encoder/metrics.json", {"zero_shot_accuracy": 0.95, "n_images": 12})
+    write_json(folder / "models/encoder/metrics.json", {"zero_shot_accuracy": 0.95, "n_images": 12, "used": USED})
     write_json(folder / "models/encoder/encoder.json", {"sha256": "e" * 64})
     store = Store.open(folder / f"data/store/{SIZE}", "test")
     for method, quality in QUALITY.items():
@@ -96,7 +97,7 @@ def write_protocols(folder: Path, store: Store, seed: int) -> None:
         lab += [pd.DataFrame({**head, "protocol": name, **columns})[PERTURBED] for name in LAB]
         others = dict.fromkeys(LOCALISED[3:], noisy)
         places.append(pd.DataFrame({**head, **others})[LOCALISED])
-        summary[method] = {"maxboxacc": level, "maxboxaccv2": level, "pxap": level, "n_images": len(ids)}
+        summary[method] = {"maxboxacc": level, "maxboxaccv2": level, "pxap": level, "n_images": len(ids), "used": USED}
         if method not in (*rows.TRIVIAL, "rise", "aea-true-sbn-true"):
             halved = {name: values / 2 for name, values in columns.items()}
             common.append(pd.DataFrame({**head, **halved})[COMMON])
@@ -199,9 +200,10 @@ def write_scores(
         columns["id"] = columns["insertion"] - columns["deletion"]  # type: ignore[operator]
         tables.append(pd.DataFrame(columns)[contract.COLUMNS])
         curves.append(made)
-        summary[maps.method] = {"model": maps.model, "tau_val": 0.4, "tie_share": 0.0, "forwards": 100}
+        summary[maps.method] = {"model": maps.model, "tau_val": 0.4, "tie_share": 0.0, "forwards": 100, "used": USED}
         if len(all_maps) == 1:
             maps.save(folder / "maps" / maps.method / f"seed-{seed}" / "test.npz")
+            write_json(folder / "maps" / maps.method / f"seed-{seed}" / "used.json", {"used": USED})
     out = folder / "scores" / rows.folder(all_maps[0].method) / f"seed-{seed}"
     out.mkdir(parents=True)
     contract.save(pd.concat(tables, ignore_index=True), out / "scores.csv")
@@ -234,7 +236,9 @@ def write_edge(folder: Path, store: Store, seed: int, settings: Settings) -> Non
     kappas = settings.active.edge.kappas
     by_kappa = [{"kappa": kappa, "miou": 0.7 - abs(kappa - 0.75) - seed / 10} for kappa in kappas]
     val = {"original": 0.65, "kappa": by_kappa, "guided": [{"radius": 2, "eps": 0.001, "miou": 0.66}]}
-    write_json(out / "summary.json", {"model": main, "kappa": 0.75, "radius": 2, "eps": 0.001, "val_miou": val})
+    write_json(
+        out / "summary.json", {"model": main, "kappa": 0.75, "radius": 2, "eps": 0.001, "val_miou": val, "used": USED}
+    )
     seal(out)
 
 
@@ -260,5 +264,5 @@ def write_training(folder: Path, model: str, quality: float, rng: np.random.Gene
     )
     folder.mkdir(parents=True, exist_ok=True)
     frame.to_csv(folder / "curve.csv", index=False)
-    write_json(folder / "model.json", {"epoch": epochs - 1})
+    write_json(folder / "model.json", {"epoch": epochs - 1, "used": USED})
     (folder / "weights.safetensors").write_bytes(model.encode())

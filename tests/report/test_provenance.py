@@ -5,11 +5,13 @@ from __future__ import annotations
 import getpass
 import json
 import platform
+import shutil
 import subprocess
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from ala.report import captions
 from ala.report.gather import gather
@@ -50,14 +52,30 @@ def test_the_commit_is_the_last_one_of_code_or_settings(found, tmp_path):
     assert ", with changes that are not committed: ala/a.py\n" in footer(found[0], make(tmp_path))
 
 
-def test_training_in_bfloat16_is_told(found, fake, tmp_path):
+def test_what_was_used_is_what_the_stages_wrote(found, fake, tmp_path, monkeypatch):
+    """Whatever the machine is on which the report is made."""
     run, make = found
-    assert make(tmp_path)["results"]["precision"] == "float32"
-    for seed, precision in enumerate(("fp32", "bf16")):
-        write_json(tmp_path / f"models/abn/seed-{seed}/model.json", {"precision": precision})
-    folders = [tmp_path / "models", *(fake.folder / name for name in ("maps", "scores"))]
-    told = record(run, fake.folder / f"data/store/{SIZE}", *folders, tmp_path)
-    assert "device: cpu, float32, training in bfloat16, Python" in footer(run, told)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    torch.set_num_threads(1)
+    results, text = make(tmp_path)["results"], footer(run, make(tmp_path))
+    assert "device" not in results
+    assert "precision" not in results
+    wanted = "fp32 on cpu, 2 threads, batch 64"
+    assert set(results["used"]) == {"trained", "explained", "evaluated"}
+    assert results["used"]["evaluated"]["rise"] == results["used"]["trained"]["abn"] == wanted
+    assert f"- evaluated, all methods: {wanted}\n" in text
+    assert "cuda" not in text
+    folder = tmp_path / "scores/abn"
+    shutil.copytree(fake.folder / "scores", tmp_path / "scores")
+    for seed in run.settings.seeds:
+        path = folder / f"seed-{seed}/summary.json"
+        content = json.loads(path.read_text())
+        content["abn"]["used"] |= {"precision": "bf16", "device": "cuda", "gpu": "NVIDIA H200"}
+        write_json(path, content)
+    folders = [*(fake.folder / name for name in ("models", "maps")), tmp_path / "scores"]
+    text = footer(run, record(run, fake.folder / f"data/store/{SIZE}", *folders, tmp_path))
+    assert f"- evaluated, methods differ: {wanted}: `aea-true-sbn-true`, `fcam`, `rise`, `trivial`" in text
+    assert "; bf16 on cuda (NVIDIA H200), 2 threads, batch 64: `abn`\n" in text
 
 
 def test_nothing_tells_of_the_machine(found, fake, tmp_path):

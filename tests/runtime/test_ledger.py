@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 
 import pytest
+import torch
 
 from ala.runtime.errors import UserError, reported
+from ala.runtime.fitting import Halving
 from ala.runtime.ledger import FOLDER, count_forwards, entries
 
 
@@ -27,8 +29,24 @@ def test_a_finished_stage_is_recorded(dvc):
     assert 0 <= entry["seconds"] < 60
     assert entry["peak_memory_mb"] > 5
     assert set(entry) == {
-        "stage", "seconds", "peak_memory_mb", "forwards", "device", "threads", "precision", "peak_device_memory_mb",
+        "stage", "seconds", "peak_memory_mb", "forwards", "batch_halved_to", "device", "threads",
+        "peak_device_memory_mb",
     }  # fmt: skip
+
+
+def test_the_smallest_part_of_a_batch_is_recorded(dvc):
+    def work(start: int, stop: int) -> int:
+        if stop - start > 3:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return stop - start
+
+    with reported():
+        assert Halving()(0, 14, work) == [3, 3, 3, 3, 2]
+        assert Halving()(0, 2, work) == [2]
+    assert entries(dvc)[0]["batch_halved_to"] == 3
+    with reported():
+        Halving()(0, 2, work)
+    assert entries(dvc)[0]["batch_halved_to"] is None
 
 
 def test_counting_starts_anew_for_each_stage(dvc):

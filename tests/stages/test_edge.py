@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 
 import stages.edge
 from ala.config import load
+from ala.config.schema import Engine
 from ala.contracts import scores as contract
 from ala.contracts.maps import Maps
 from ala.contracts.preprocessing import Preprocessing
@@ -27,6 +28,7 @@ from ala.metrics import fix_tables
 from ala.metrics.score import Probe, Truth, score
 
 SIDE, MAIN = 32, "aea-true-sbn-true"
+ENGINE = Engine(precision="fp32", compile=False)
 
 
 class Toy:
@@ -74,7 +76,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     maps = {split: over_attending(store) for split, store in stores.items()}
     for split, one in maps.items():
         one.save(tmp_path / "maps" / MAIN / "seed-1" / f"{split}.npz")
-    probe = Probe.of(Toy(), stores["test"], 8, torch.device("cpu"))
+    probe = Probe.of(Toy(), stores["test"], 8, torch.device("cpu"), ENGINE)
     scored = score(maps["val"], maps["test"], Truth(stores["val"], stores["test"], 127), probe, metrics, 1)
     contract.save(scored.rows, tmp_path / "scores" / MAIN / "seed-1" / "scores.csv")
     seal(tmp_path / "scores" / MAIN / "seed-1")
@@ -110,6 +112,7 @@ def test_fixes_are_chosen_on_val_scored_on_test_and_again_the_same(project: Path
         first = written
     assert sorted(first) == ["SHA256SUMS", "edge.csv", "errors.csv", "summary.json"]
     summary = json.loads(first["summary.json"])
+    assert (summary["used"]["precision"], summary["used"]["device"]) == ("fp32", "cpu")
     by_kappa = {each["kappa"]: each["miou"] for each in summary["val_miou"]["kappa"]}
     assert by_kappa[summary["kappa"]] == max(by_kappa.values())
     assert by_kappa[summary["kappa"]] > summary["val_miou"]["original"]  # made so that the edge fix helps
@@ -137,7 +140,7 @@ def test_test_masks_choose_nothing(project: Path) -> None:
     stores = {split: Store.open(project / "store" / str(SIDE), split) for split in ("val", "test")}
     maps = {split: Maps.load(project / "maps" / MAIN / "seed-1" / f"{split}.npz") for split in stores}
     metrics = load(project / "params.yaml").active.metrics
-    probe = Probe.of(Toy(), stores["test"], 8, torch.device("cpu"))
+    probe = Probe.of(Toy(), stores["test"], 8, torch.device("cpu"), ENGINE)
     again = score(maps["val"], maps["test"], Truth(stores["val"], stores["test"], 127), probe, metrics, 1)
     contract.save(again.rows, scores)
     seal(scores.parent)

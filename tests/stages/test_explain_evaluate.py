@@ -99,8 +99,12 @@ def test_maps_become_scores_and_again_the_same(project: Path, method: str) -> No
     maps, out = project / "maps" / method / "seed-1", project / "scores" / method / "seed-1"
     prefixes = [f"{name}-" for name in names] if method == "trivial" else [""]
     assert sorted(file.name for file in maps.iterdir()) == sorted(
-        f"{prefix}{split}.npz" for prefix in prefixes for split in ("val", "test")
+        [f"{prefix}{split}.npz" for prefix in prefixes for split in ("val", "test")] + ["used.json"]
     )
+    profile, threads = load(project / "params.yaml").active, torch.get_num_threads()
+    ran = {"precision": "fp32", "device": "cpu", "gpu": None, "threads": threads, "batch": profile.metrics.batch}
+    wrote = None if method == "trivial" else ran | ({"batch": profile.rise.batch} if method == "rise" else {})
+    assert json.loads((maps / "used.json").read_text()) == {"used": wrote}
     assert Maps.load(maps / f"{prefixes[0]}test.npz").calibrated == (method == "fcam")
     assert sorted(file.name for file in out.iterdir()) == [
         "SHA256SUMS",
@@ -117,6 +121,7 @@ def test_maps_become_scores_and_again_the_same(project: Path, method: str) -> No
     summary = json.loads((out / "summary.json").read_text())
     assert list(summary) == sorted(names)
     assert all(one["seed"] == 1 and 0 <= one["accuracy"] <= 1 for one in summary.values())
+    assert all(one["used"] == ran for one in summary.values())
     if method == "trivial":
         assert summary["box"]["miou_mean_std"] == 1  # in this store the box is the object
         assert summary["full"]["miou_otsu"] == pytest.approx(64 / 256)

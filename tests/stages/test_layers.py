@@ -74,6 +74,8 @@ def count_epochs(patch: pytest.MonkeyPatch, last: int | None = None) -> list[int
 def test_trainings_go_on(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     unbroken = run(project, "unbroken")
     assert list((project / "state/resume").iterdir()) == []
+    summary = json.loads(unbroken["summary.json"])
+    assert {(one["used"]["batch"], one["used_in_training"]["batch"]) for one in summary.values()} == {(64, 8)}
     with monkeypatch.context() as patch:
         count_epochs(patch, 6)  # layer 0 has its four epochs, layer 1 two
         with pytest.raises(Killed):

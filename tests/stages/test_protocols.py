@@ -67,6 +67,8 @@ def test_all_methods_under_all_protocols_and_again_the_same(scored: Path) -> Non
     summary = json.loads(first["summary.json"])
     assert set(summary) == names
     assert all(0 <= summary[name]["pxap"] <= 1 for name in names)
+    for one in summary.values():
+        assert {one[key]["device"] for key in ("used", "used_common")} == {"cpu"}
 
 
 def test_edited_scores_are_refused(scored: Path) -> None:

@@ -88,7 +88,9 @@ def test_writes_a_model_that_loads_and_the_same_again(project: Path, variant: st
     assert about["variant"] == variant
     assert about["seed"] == 1
     assert about["phase"] == "on"
-    assert about["precision"] == "fp32"
+    assert about["used"] == {
+        "precision": "fp32", "device": "cpu", "gpu": None, "threads": torch.get_num_threads(), "batch": 8,
+    }  # fmt: skip
     assert about["classes"] == ["red", "green", "blue"]
     assert set(about["settings"]) == {"abn" if variant == "abn" else "ala", "train"}
     assert str(project) not in first["model.json"].decode()

@@ -1,137 +1,123 @@
-"""A device whose memory runs out: an adapter that refuses more than so many photos stands for it."""
+"""A device whose memory runs out: training stops with one sentence, inference goes on with half the batch."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from ala.config import Profile
 from ala.model.adapter import Adapter
 from ala.runtime.errors import UserError
-from ala.runtime.fitting import Fitting
-from ala.training.loop import Trained, train_variant
+from ala.runtime.resume import Resumable
+from ala.training.features import CachedSource
+from ala.training.loop import Trained, train_variant, validate
 
 FULL = "aea-true-sbn-true"
+CPU = torch.device("cpu")
+OUT_OF_MEMORY = "CUDA out of memory. Tried to allocate 2.00 GiB."
 
 
-@pytest.fixture
-def seen() -> list[int]:
-    """How many photos each pass of the adapter was given."""
-    return []
+def trained(profile: Any, encoder: Any, train: Any, val: Any, **options: Any) -> Trained:
+    return train_variant(FULL, profile, encoder, train, val, 3, 0, log=lambda line: None, **options)
 
 
-def limited(monkeypatch: pytest.MonkeyPatch, most: int, seen: list[int]) -> None:
-    """Every adapter runs out of memory above `most` photos, after it has drawn random numbers."""
-    forward = Adapter.forward
+def fail_in_backward(patch: pytest.MonkeyPatch, step: int) -> list[int]:
+    """Memory runs out in the backward pass of step number `step`, after the forward pass moved BatchNorm.
+
+    Returns:
+        The numbers of the steps whose backward pass was begun.
+    """
+    begun: list[int] = []
+    real = torch.Tensor.backward
+
+    def stub(self: torch.Tensor, *args: Any, **options: Any) -> None:
+        begun.append(len(begun))
+        if len(begun) - 1 == step:
+            raise torch.OutOfMemoryError(OUT_OF_MEMORY)
+        real(self, *args, **options)
+
+    patch.setattr(torch.Tensor, "backward", stub)
+    return begun
+
+
+def state_of(one: Trained) -> dict[str, bytes]:
+    return {name: value.numpy().tobytes() for name, value in one.model.adapter.state_dict().items()}
+
+
+def test_training_stops_with_the_setting_and_a_number(
+    profile: Any, encoder: Any, train: Any, val: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = fail_in_backward(monkeypatch, 2)
+    with pytest.raises(UserError) as told:
+        trained(profile, encoder, train, val)
+    assert str(told.value) == (
+        "the device's memory does not hold a training step of batch 16 (CUDA out of memory); lower train.batch to 8"
+    )
+    assert begun == [0, 1, 2]  # the step is not tried again: BatchNorm has moved
+
+
+def test_a_batch_that_cannot_be_halved_needs_another_device(
+    profile: Any, encoder: Any, train: Any, val: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = profile.model_copy(update={"train": profile.train.model_copy(update={"batch": 3})})
+    fail_in_backward(monkeypatch, 0)
+    with pytest.raises(UserError, match=r"step of batch 3 \(.*\); use a device with more memory$"):
+        trained(small, encoder, train, val)
+
+
+@pytest.mark.parametrize("step", [4, 5, 11])  # of three steps an epoch, in off and on epochs
+def test_what_failed_leaves_no_trace_in_a_run_that_goes_on(
+    profile: Any, encoder: Any, train: Any, val: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, step: int
+) -> None:
+    """Neither in weights nor in BatchNorm's buffers: the state of the last epoch stays, and the rest is done again."""
+    monkeypatch.setenv("ALA_KEEP_SECONDS", "0")
+    expected = trained(profile, encoder, train, val)
+    assert any("running_mean" in name for name in state_of(expected))
+
+    def work() -> Resumable:
+        return Resumable.open("train", {}, root=tmp_path)
+
+    with monkeypatch.context() as patch:
+        fail_in_backward(patch, step)
+        with pytest.raises(UserError, match=r"lower train\.batch to 8"):
+            trained(profile, encoder, train, val, work=work())
+    with monkeypatch.context() as patch:
+        begun = fail_in_backward(patch, -1)
+        found = trained(profile, encoder, train, val, work=work())
+    assert len(begun) == 12 - step // 3 * 3  # epochs that were finished are not trained again
+    assert state_of(found) == state_of(expected)
+    assert found.curve == expected.curve
+
+
+def limited(monkeypatch: pytest.MonkeyPatch, most: int) -> list[int]:
+    """Every adapter runs out of memory above `most` photos; how many photos each pass was given."""
+    forward, seen = Adapter.forward, list[int]()
 
     def stub(self: Adapter, images: Any, *rest: Any) -> Any:
         seen.append(len(images))
         if len(images) > most:
-            torch.rand(3)
-            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+            raise torch.OutOfMemoryError(OUT_OF_MEMORY)
         return forward(self, images, *rest)
 
     monkeypatch.setattr(Adapter, "forward", stub)
-
-
-def plain(profile: Profile) -> Profile:
-    """No dropout, no BatchNorm in PB, no AB, no mirroring: nothing then hangs on how a batch is cut."""
-    raw = profile.model_dump()
-    raw["ala"]["perception"] |= {"norm": "group", "dropout": 0.0}
-    raw["ala"]["attention"] |= {"map_dropout": 0.0}
-    raw["ala"]["lambda_ab"] = 0.0
-    raw["train"]["augment"]["hflip"] = 0.0
-    return Profile.model_validate(raw)
-
-
-def trained(profile: Profile, encoder: Any, train: Any, val: Any, log: list[str]) -> Trained:
-    return train_variant(FULL, profile, encoder, train, val, 3, 0, log=log.append)
-
-
-def test_parts_are_nearly_equal_and_never_a_single_photo() -> None:
-    for size in range(2, 9):
-        for count in range(2, 40):
-            fitting = Fitting(64)
-            fitting.size = size
-            parts = fitting.parts(np.arange(count))
-            lengths = [len(part) for part in parts]
-            assert np.concatenate(parts).tolist() == list(range(count))
-            assert min(lengths) >= 2
-            assert max(lengths) <= size + (size % 2 or size == 2)  # 3 photos cannot be cut into pairs
-            assert max(lengths) - min(lengths) <= 1
-
-
-def test_the_batch_is_halved_once_with_a_message(
-    profile: Profile, encoder: Any, train: Any, val: Any, monkeypatch: pytest.MonkeyPatch, seen: list[int]
-) -> None:
-    log: list[str] = []
-    limited(monkeypatch, 5, seen)
-    trained(profile, encoder, train, val, log)
-    assert log == [
-        "the device ran out of memory with 16 photos at once: from now on 8, the effective batch stays 16; BatchNorm"
-        " sees each part by itself",
-        "the device ran out of memory with 8 photos at once: from now on 4, the effective batch stays 16; BatchNorm"
-        " sees each part by itself",
-        "the device ran out of memory with 18 photos at once: from now on 9, the effective batch stays 18",
-        "the device ran out of memory with 9 photos at once: from now on 4, the effective batch stays 18",
-    ]
-    assert seen[:3] == [16, 8, 4]
-    assert sum(n > 5 for n in seen) == 4  # what fits is remembered, in later epochs, too
-
-
-def test_parts_train_as_the_whole_batch_does(
-    profile: Profile, encoder: Any, train: Any, val: Any, monkeypatch: pytest.MonkeyPatch, seen: list[int]
-) -> None:
-    """Where no layer looks across photos: the effective batch is unchanged."""
-    profile = plain(profile)
-    whole = trained(profile, encoder, train, val, [])
-    limited(monkeypatch, 4, seen)
-    parts = trained(profile, encoder, train, val, [])
-    for a, b in zip(whole.curve, parts.curve, strict=True):
-        assert a["train_loss"] == pytest.approx(b["train_loss"], rel=1e-3)
-        assert a["lr"] == b["lr"]
-
-
-def test_a_halved_run_is_that_of_a_run_that_began_so(
-    profile: Profile, encoder: Any, train: Any, val: Any, monkeypatch: pytest.MonkeyPatch, seen: list[int]
-) -> None:
-    """What the failed attempt drew is drawn again, so an interrupted run that fails anew goes the same way."""
-    limited(monkeypatch, 8, seen)
-    halved = trained(profile, encoder, train, val, [])
-    begin = Fitting.__init__
-
-    def small(self: Fitting, batch: int, least: int = 2, log: Any = print) -> None:
-        begin(self, batch, least, log)
-        self.size = 8 if least == 2 else 9
-
-    monkeypatch.setattr(Fitting, "__init__", small)
-    began = trained(profile, encoder, train, val, [])
-    assert [row["train_loss"] for row in halved.curve] == [row["train_loss"] for row in began.curve]
+    return seen
 
 
 def test_validation_in_parts_gives_the_same_numbers(
-    profile: Profile, encoder: Any, train: Any, val: Any, monkeypatch: pytest.MonkeyPatch, seen: list[int]
-) -> None:
-    from ala.training.features import CachedSource
-    from ala.training.loop import validate
-
-    model = trained(profile, encoder, train, val, []).model
-    source = CachedSource(encoder, val, [0, 1, 3], 0.0, torch.device("cpu"))
-    whole = validate(model.adapter, source)
-    limited(monkeypatch, 5, seen)
+    profile: Any, encoder: Any, train: Any, val: Any, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    model = trained(profile, encoder, train, val).model
+    source = CachedSource(encoder, val, [0, 1, 3], 0.0, CPU)
+    whole, before = validate(model.adapter, source), {k: v.clone() for k, v in model.state_dict().items()}
+    seen = limited(monkeypatch, 5)
     parts = validate(model.adapter, source)
-    assert seen == [18, 9, 4, 4, 4, 3, 3]
+    assert seen == [18, 9, 4, 4, 4, 4, 2]
     assert parts.loss == pytest.approx(whole.loss, rel=1e-5)
+    assert (parts.accuracy_pb, parts.accuracy_pb_plus_ab) == (whole.accuracy_pb, whole.accuracy_pb_plus_ab)
     np.testing.assert_allclose(parts.alpha, whole.alpha, atol=1e-6)
-
-
-def test_a_device_that_cannot_hold_two_photos_is_refused(
-    profile: Profile, encoder: Any, train: Any, val: Any, monkeypatch: pytest.MonkeyPatch, seen: list[int]
-) -> None:
-    limited(monkeypatch, 1, seen)
-    with pytest.raises(UserError, match=r"too little memory for 2 photos at once \(CUDA out of memory\)"):
-        trained(profile, encoder, train, val, [])
-    assert seen == [16, 8, 4, 2]
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    assert "out of memory with 9 images at a time, going on with 4" in capsys.readouterr().err

@@ -15,10 +15,10 @@ from ala.config.schema import Lora
 from ala.model.adapter import Adapter
 from ala.model.blueprint import VARIANTS, plan
 from ala.model.lora import LoraEncoder
+from ala.runtime.errors import UserError
 from ala.training.features import LiveSource, make_source
 from ala.training.loop import Trained, run_epoch, train_variant
 from ala.training.optimiser import Optimiser
-from ala.training.precision import resolved
 from ala.training.schedule import Epoch
 
 FULL = "aea-true-sbn-true"
@@ -35,22 +35,15 @@ def bytes_of(one: Trained) -> list[bytes]:
     return [tensor.numpy().tobytes() for tensor in one.model.adapter.state_dict().values()]
 
 
-def test_auto_is_float32_on_a_cpu_and_bfloat16_on_a_gpu_that_has_it(monkeypatch):
-    assert resolved("auto", CPU) == "fp32"
+def test_bfloat16_is_refused_on_a_gpu_without_it(profile, encoder, train, val, monkeypatch):
     monkeypatch.setattr(torch.cuda, "device", lambda device: nullcontext())
-    for has, expected in ((True, "bf16"), (False, "fp32")):
-        # Emulated bfloat16, which every GPU has, does not count.
-        monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True, has=has: (
-            has or including_emulation))  # fmt: skip
-        assert resolved("auto", torch.device("cuda")) == expected
-    for device in (CPU, torch.device("cuda")):
-        assert [resolved(wanted, device) for wanted in ("fp32", "bf16")] == ["fp32", "bf16"]
-
-
-def test_auto_on_a_cpu_gives_the_bytes_of_float32(profile, encoder, train, val):
-    plain, auto = (trained(FULL, profile, encoder, train, val, wanted) for wanted in ("fp32", "auto"))
-    assert bytes_of(plain) == bytes_of(auto)
-    assert plain.curve == auto.curve
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "NVIDIA GTX 1080")
+    # Emulated bfloat16, which every GPU has, does not count.
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: including_emulation)
+    message = "^train.precision is bf16, but NVIDIA GTX 1080 has no bfloat16 in hardware; set it to fp32$"
+    with pytest.raises(UserError, match=message):
+        trained(FULL, profile, encoder, train, val, "bf16", device="cuda")
+    assert encoder.encoded == 0
 
 
 @pytest.mark.parametrize("cached", [True, False])
@@ -157,9 +150,7 @@ def step(profile: Any, encoder: Any, train: Any, precision: Any, on: bool = True
     lora = encoder if isinstance(encoder, LoraEncoder) else None
     source = LiveSource(encoder, train, None, CPU, precision)
     with kept_for_backward() as kept:
-        run_epoch(
-            adapter, source, Optimiser(adapter, lora, profile.train), Epoch(0, on), 0, 16, 1 / 15, None, precision
-        )
+        run_epoch(adapter, source, Optimiser(adapter, lora, profile.train), Epoch(0, on), 0, 16, 1 / 15, precision)
     assert kept
     return kept
 

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-import numpy as np
 import torch
 from torch import Tensor
 
 from ala.data.store import Store
 from ala.explain.fcam.batches import Batch
 from ala.explain.fcam.classifier import CamClassifier, Pyramid
-from ala.runtime.fitting import Fitting
+from ala.runtime.fitting import Halving
 from ala.runtime.progress import track
 
 CACHE_BYTES = 2 * 1024**3  # beyond this, features are computed anew in every step
@@ -43,7 +40,7 @@ class FrozenFeatures:
         self._labels = torch.from_numpy(train.labels)
         self._levels: list[Tensor] = []  # each (2, n, h_i, w_i, C_i): channels last, index 1 mirrored
         self._cams: Tensor | None = None  # (2, n, g, g)
-        self._fit = Fitting(batch, 1, remedy="lower fcam.input_size")
+        self._halving = Halving()
         if crop == train.size:
             self._fill(train, batch, limit)
         self.cached = self._cams is not None
@@ -71,12 +68,7 @@ class FrozenFeatures:
 
     def _compute(self, pixels: Tensor, labels: Tensor) -> tuple[list[Tensor], Tensor]:
         """Levels and CAMs, in as many parts as the device's memory asks for: each photo's are its own."""
-
-        def forward(parts: Sequence[np.ndarray]) -> list[tuple[list[Tensor], Tensor]]:
-            slices = [slice(part[0], part[-1] + 1) for part in parts]
-            return [self._forward(pixels[part], labels[part]) for part in slices]
-
-        found = self._fit.run(np.arange(len(pixels)), forward)
+        found = self._halving(0, len(pixels), lambda start, stop: self._forward(pixels[start:stop], labels[start:stop]))
         if len(found) == 1:
             return found[0]
         levels = [torch.cat(level) for level in zip(*(levels for levels, _ in found), strict=True)]

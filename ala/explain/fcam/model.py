@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -85,15 +86,18 @@ class Trained:
     about: dict[str, Any]
 
 
-def save_fcam(folder: Path, trained: Trained) -> None:
-    """Write weights, `model.json` and curves into `folder`, which is replaced as a whole."""
+def save_fcam(folder: Path, trained: Trained, used: Mapping[str, Any] | None = None) -> None:
+    """Write weights, `model.json` and curves into `folder`, which is replaced as a whole.
+
+    `used` (:func:`ala.contracts.compute.used` by training, `classifier` and `decoder`) goes into `model.json`.
+    """
     with atomic_folder(folder) as temporary:
         for name, module in (("classifier", trained.model.network), ("decoder", trained.model.decoder)):
             state = {key: value.detach().cpu().contiguous() for key, value in module.state_dict().items()}
             (temporary / f"{name}.safetensors").write_bytes(save(state))
         trained.classifier_curve.to_csv(temporary / "classifier_curve.csv", index=False)
         trained.decoder_curve.to_csv(temporary / "decoder_curve.csv", index=False)
-        write_json(temporary / "model.json", {"format": FORMAT, **trained.about})
+        write_json(temporary / "model.json", {"format": FORMAT, **trained.about, "used": used})
 
 
 def load_fcam(folder: Path, device: torch.device | str = "cpu") -> Fcam:

@@ -15,7 +15,7 @@ from ala.data.store import Store
 from ala.explain.fcam.batches import Batch
 from ala.runtime.errors import UserError
 from ala.runtime.finite import named
-from ala.runtime.fitting import Draws, Fitting
+from ala.runtime.fitting import training_step
 
 
 def sgd(
@@ -43,48 +43,28 @@ def set_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
         group["lr"] = rate * group["factor"]
 
 
-def fitting(stage: str, settings: FcamStage, least: int = 2) -> Fitting:
-    """How many photos of a batch go through the device at once; see :class:`ala.runtime.fitting.Fitting`."""
-    return Fitting(settings.batch, least, remedy=f"lower fcam.input_size or fcam.{stage}.batch")
-
-
-#: What a part of a batch adds to its loss, and to numbers that are told with it.
-Share = tuple[Tensor, dict[str, float]]
+#: A batch's loss, and numbers that are told with it.
+Loss = tuple[Tensor, dict[str, float]]
 
 
 def descend(
-    optimiser: torch.optim.Optimizer, loss_of: Callable[[slice], Share], stage: str, batch: Batch, store: Store,
-    settings: FcamStage, network: nn.Module, fit: Fitting,
+    optimiser: torch.optim.Optimizer, loss_of: Callable[[], Loss], stage: str, batch: Batch, store: Store,
+    settings: FcamStage,
 ) -> tuple[float, dict[str, float]]:  # fmt: skip
-    """One step down the gradient of a batch's loss; the loss and the other numbers, summed over the batch's parts.
-
-    `loss_of` takes positions within the batch. It goes through `network` as a whole, or in as many parts as the
-    device's memory asks for. An attempt that failed leaves nothing behind: gradients, BatchNorm's statistics
-    and torch's random state are put back.
+    """One step down the gradient of a batch's loss; the loss and the other numbers.
 
     Raises:
-        UserError: the loss or its gradient is NaN or infinite (no step was taken), or two photos are too many.
+        UserError: the loss or its gradient is NaN or infinite (no step was taken), or the device's memory does not hold
+            the step (the network may have moved and must not be kept).
     """
-    draws = Draws(torch.default_generator)
-    buffers = [buffer.clone() for buffer in network.buffers()]
-
-    def gradients(parts: Sequence[np.ndarray]) -> tuple[float, dict[str, float]]:
-        draws.again()
-        for buffer, before in zip(network.buffers(), buffers, strict=True):
-            buffer.copy_(before)
+    with training_step(settings.batch, f"fcam.{stage}.batch"):
         optimiser.zero_grad(set_to_none=True)
-        value, numbers = 0.0, dict[str, float]()
-        for part in parts:
-            loss, more = loss_of(slice(part[0], part[-1] + 1))
-            value += checked(float(loss.detach()), "loss", stage, batch, store, settings)
-            loss.backward()
-            numbers = {name: numbers.get(name, 0.0) + number for name, number in more.items()}
-        return value, numbers
-
-    value, numbers = fit.run(np.arange(len(batch.rows)), gradients)
-    found = [p.grad for group in optimiser.param_groups for p in group["params"] if p.grad is not None]
-    checked(float(nn.utils.get_total_norm(found)), "gradients' norm", stage, batch, store, settings)
-    optimiser.step()
+        loss, numbers = loss_of()
+        value = checked(float(loss.detach()), "loss", stage, batch, store, settings)
+        loss.backward()
+        found = [p.grad for group in optimiser.param_groups for p in group["params"] if p.grad is not None]
+        checked(float(nn.utils.get_total_norm(found)), "gradients' norm", stage, batch, store, settings)
+        optimiser.step()
     return value, numbers
 
 

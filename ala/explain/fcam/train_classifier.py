@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -19,10 +18,10 @@ from ala.explain.fcam.batches import Plan, crops
 from ala.explain.fcam.boxes import box_accuracy, boxes_found
 from ala.explain.fcam.cam import resize_maps
 from ala.explain.fcam.classifier import CamClassifier
-from ala.explain.fcam.optimise import Share, descend, fitting, learning_rate, set_rate, sgd
+from ala.explain.fcam.optimise import Loss, descend, learning_rate, set_rate, sgd
 from ala.runtime.epochs import Epochs, Part, Rows
 from ala.runtime.errors import UserError
-from ala.runtime.fitting import Fitting
+from ala.runtime.fitting import Halving
 from ala.runtime.progress import track
 from ala.runtime.resume import Resumable
 
@@ -42,7 +41,8 @@ def train_classifier(
         and the row of the kept epoch.
 
     Raises:
-        UserError: the loss (of training or validation) or a gradient becomes NaN or infinite.
+        UserError: the loss (of training or validation) or a gradient becomes NaN or infinite, or the device's memory
+            does not hold a step.
         Stopped: a signal asked for it, and the state is kept.
     """
     stage, size = settings.classifier, settings.input_size
@@ -55,7 +55,7 @@ def train_classifier(
     epochs = Epochs(work, "classifier", stage.epochs, parts)
     plan = Plan(len(train), train.size, size, stage.epochs, stage.batch, seed, "classifier", epochs.done)
 
-    fit, looking = fitting("classifier", stage), fitting("classifier", stage, least=1)
+    halving = Halving()
     losses, right = 0.0, 0
     for batch in track(plan, "F-CAM classifier", total=len(plan), unit="batch"):
         if batch.number == 0:
@@ -65,21 +65,19 @@ def train_classifier(
         pixels = crops(train, batch, size)  # (B, 3, S, S)
         labels = torch.from_numpy(train.labels[batch.rows])  # (B,)
 
-        def loss_of(part: slice, pixels: Tensor = pixels, labels: Tensor = labels) -> Share:
-            images = classifier.preprocessing.normalise(pixels[part].to(device))
-            wanted = labels[part].to(device)
-            logits = classifier(images)  # (b, K)
-            loss = F.cross_entropy(logits, wanted) * (len(wanted) / len(labels))
-            return loss, {"right": float((logits.argmax(1) == wanted).sum())}
+        def loss_of(pixels: Tensor = pixels, labels: Tensor = labels) -> Loss:
+            wanted = labels.to(device)
+            logits = classifier(classifier.preprocessing.normalise(pixels.to(device)))  # (B, K)
+            return F.cross_entropy(logits, wanted), {"right": float((logits.argmax(1) == wanted).sum())}
 
-        loss, more = descend(optimiser, loss_of, "classifier", batch, train, stage, classifier, fit)
+        loss, more = descend(optimiser, loss_of, "classifier", batch, train, stage)
         losses += loss * len(labels)
         right += int(more["right"])
         if not batch.ends_epoch:
             continue
         row: dict[str, Any] = {"epoch": batch.epoch, "lr": learning_rate(stage, batch.epoch)}
         row |= {"train_loss": losses / len(train), "train_accuracy": right / len(train)}
-        row |= validate(classifier, val, settings, looking)
+        row |= validate(classifier, val, settings, halving)
         if not math.isfinite(row["val_loss"]):
             raise UserError(
                 f"F-CAM's classifier: the validation loss is {row['val_loss']} after epoch {batch.epoch}; lower"
@@ -116,35 +114,35 @@ class _Best:
 
 
 @torch.no_grad()
-def validate(classifier: CamClassifier, val: Store, settings: Settings, fit: Fitting | None = None) -> dict[str, float]:
+def validate(
+    classifier: CamClassifier, val: Store, settings: Settings, halving: Halving | None = None
+) -> dict[str, float]:
     """Loss, accuracy and, if it selects the checkpoint, box accuracy of the true classes' CAMs on `val`."""
     classifier.eval()
     device = next(classifier.parameters()).device
     batch, boxes = settings.classifier.batch, settings.select == "val_box_accuracy"
-    fit = fit or fitting("classifier", settings.classifier, least=1)
+    halving = halving or Halving()
     loss, right = 0.0, 0
     boxed: list[np.ndarray] = []  # (b, thresholds) each
 
     def cams(last: Tensor, labels: Tensor) -> np.ndarray:
         return resize_maps(classifier.cam(last, labels), val.size).cpu().numpy()  # (b, S, S)
 
-    def look(parts: Sequence[np.ndarray]) -> list[tuple[float, int, list[np.ndarray]]]:
-        found = []
-        for part in parts:
-            labels = torch.from_numpy(val.labels[part]).to(device)  # (b,)
-            last = classifier.pyramid(classifier.preprocessing.normalise(val.pixels(part).to(device))).last
-            logits = classifier.logits(last)  # (b, K)
-            found.append((
-                float(F.cross_entropy(logits, labels, reduction="sum")),
-                int((logits.argmax(1) == labels).sum()),
-                [boxes_found(cams(last, labels), val.boxes[part])] if boxes else [],
-            ))  # fmt: skip
-        return found
+    def look(start: int, stop: int) -> tuple[float, int, list[np.ndarray]]:
+        some = slice(start, stop)
+        labels = torch.from_numpy(val.labels[some]).to(device)  # (b,)
+        last = classifier.pyramid(classifier.preprocessing.normalise(val.pixels(some).to(device))).last
+        logits = classifier.logits(last)  # (b, K)
+        return (
+            float(F.cross_entropy(logits, labels, reduction="sum")),
+            int((logits.argmax(1) == labels).sum()),
+            [boxes_found(cams(last, labels), val.boxes[some])] if boxes else [],
+        )
 
-    for start in range(0, len(val), batch):
-        for more, more_right, some in fit.run(np.arange(start, min(start + batch, len(val))), look):
+    for first in range(0, len(val), batch):
+        for more, more_right, found in halving(first, min(first + batch, len(val)), look):
             loss, right = loss + more, right + more_right
-            boxed += some
+            boxed += found
     result = {"val_loss": loss / len(val), "val_accuracy": right / len(val)}
     if boxes:
         result["val_box_accuracy"] = box_accuracy(np.concatenate(boxed))

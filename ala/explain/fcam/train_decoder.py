@@ -17,7 +17,7 @@ from ala.explain.fcam.crf import crf_loss
 from ala.explain.fcam.decoder import Decoder
 from ala.explain.fcam.frozen import FrozenFeatures
 from ala.explain.fcam.losses import barrier_temperature, partial_cross_entropy, size_loss
-from ala.explain.fcam.optimise import Share, descend, fitting, learning_rate, set_rate, sgd
+from ala.explain.fcam.optimise import Loss, descend, learning_rate, set_rate, sgd
 from ala.explain.fcam.seeds import IGNORED, draw_seeds
 from ala.runtime.epochs import Epochs, Generator, Part, Rows
 from ala.runtime.errors import UserError
@@ -56,7 +56,8 @@ def train_decoder(
         weighted terms, of the foreground's share of the photo, and the number of photos without any seed.
 
     Raises:
-        UserError: the loss or a gradient becomes NaN or infinite, or no photo has a seed in a whole epoch.
+        UserError: the loss or a gradient becomes NaN or infinite, no photo has a seed in a whole epoch, or the device's
+            memory does not hold a step.
         Stopped: a signal asked for it, and the state is kept.
     """
     stage, size = settings.decoder, settings.input_size
@@ -79,7 +80,6 @@ def train_decoder(
     features = FrozenFeatures(classifier, train, size, stage.batch)
     sums = dict.fromkeys(CURVE[3:], 0.0)
     t = settings.barrier_t
-    fit = fitting("decoder", stage)
     decoder.train()
     for batch in track(plan, "F-CAM decoder", total=len(plan), unit="batch"):
         if batch.number == 0:
@@ -89,24 +89,21 @@ def train_decoder(
         pixels = crops(train, batch, size)  # (B, 3, S, S) uint8
         levels, cams = features(batch, pixels)  # (B, C_i, h_i, w_i), (B, g, g)
         seeds = draw_seeds(resize_maps(cams, size), settings.seeds, generator)  # (B, S, S)
-        count, seeded = len(batch.rows), (seeds != IGNORED).sum()
-        now = Inputs(pixels, levels, seeds, t)
+        count = len(batch.rows)
 
-        def loss_of(part: slice, now: Inputs = now, count: int = count, seeded: Tensor = seeded) -> Share:
-            some = now.seeds[part]
-            logits = decoder([level[part] for level in now.levels], size)  # (b, 2, S, S)
+        def loss_of(now: Inputs = Inputs(pixels, levels, seeds, t)) -> Loss:  # noqa: B008 - of this batch
+            logits = decoder(now.levels, size)  # (B, 2, S, S)
             probabilities = logits.softmax(1)
-            share = len(some) / count
             terms = {  # each a mean: the first over seeds, the others over photos
-                "partial_ce": partial_cross_entropy(logits, some) * ((some != IGNORED).sum() / seeded.clamp(min=1)),
-                "size": settings.size_weight * size_loss(probabilities, now.t) * share,
-                "crf": crf_loss(probabilities, now.pixels[part].to(device), settings.crf) * share,
+                "partial_ce": partial_cross_entropy(logits, now.seeds),
+                "size": settings.size_weight * size_loss(probabilities, now.t),
+                "crf": crf_loss(probabilities, now.pixels.to(device), settings.crf),
             }
             numbers = {name: float(term.detach()) for name, term in terms.items()}
-            numbers["foreground_share"] = float(probabilities.detach()[:, 1].mean()) * share
+            numbers["foreground_share"] = float(probabilities.detach()[:, 1].mean())
             return torch.stack(list(terms.values())).sum(), numbers
 
-        value, numbers = descend(optimiser, loss_of, "decoder", batch, train, stage, decoder, fit)
+        value, numbers = descend(optimiser, loss_of, "decoder", batch, train, stage)
         sums["loss"] += value * count
         for name, number in numbers.items():
             sums[name] += number * count

@@ -1,8 +1,9 @@
-"""A device whose memory runs out while F-CAM trains: networks that refuse more than so many photos stand for it."""
+"""A device whose memory runs out under F-CAM: training stops with one sentence, inference takes half the batch."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,108 +12,78 @@ from torch import nn
 
 from ala.config.schema import Fcam as Settings
 from ala.data.store import Store
-from ala.explain.fcam import optimise, train_fcam
+from ala.explain.fcam import train_fcam
 from ala.explain.fcam.classifier import CamClassifier
-from ala.explain.fcam.decoder import Decoder
 from ala.explain.fcam.frozen import FrozenFeatures
 from ala.explain.fcam.model import Trained
 from ala.explain.fcam.train_classifier import validate
 from ala.runtime.errors import UserError
+from ala.runtime.resume import Resumable
 
 Toy = Callable[..., Store]
 Make = Callable[..., Settings]
-#: The part of each network whose memory runs out.
-STAGES = {"classifier": (CamClassifier, "forward"), "decoder": (Decoder, "forward")}
+#: The number of the first step of each stage: two batches an epoch, two epochs of the classifier.
+STAGES = {"classifier": 0, "decoder": 4}
 
 
-def limited(
-    patch: pytest.MonkeyPatch, most: int, network: type[nn.Module], name: str, finish: bool = False
-) -> list[int]:
-    """`network` runs out of memory above `most` photos, or, with `finish`, after it has worked on them.
+def fail_in_backward(patch: pytest.MonkeyPatch, step: int) -> list[int]:
+    """Memory runs out in the backward pass of step number `step`; the numbers of the steps that were begun."""
+    begun: list[int] = []
+    real = torch.Tensor.backward
 
-    Returns:
-        How many photos each call was given.
-    """
-    seen: list[int] = []
-    real = getattr(network, name)
-
-    def stub(self: nn.Module, images: Any, *rest: Any) -> Any:
-        count = len(images[0] if isinstance(images, list) else images)
-        seen.append(count)
-        answer = real(self, images, *rest) if finish or count <= most else None
-        if count > most:
-            torch.rand(3)
+    def stub(self: torch.Tensor, *args: Any, **options: Any) -> None:
+        begun.append(len(begun))
+        if len(begun) - 1 == step:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
-        return answer
+        real(self, *args, **options)
 
-    patch.setattr(network, name, stub)
-    return seen
+    patch.setattr(torch.Tensor, "backward", stub)
+    return begun
 
 
 @pytest.fixture
-def run(toy: Toy) -> Callable[[Settings], Trained]:
+def run(toy: Toy) -> Callable[..., Trained]:
     stores = toy(14, 48, 0), toy(8, 48, 1, "val")  # batches of 8 and 6
-    return lambda options: train_fcam(*stores, options, seed=0)
+    return lambda options, **more: train_fcam(*stores, options, seed=0, **more)
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_the_batch_is_halved_once_with_a_message(
-    run: Any, settings: Make, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], stage: str
-) -> None:
-    seen = limited(monkeypatch, 4, *STAGES[stage])
-    trained = run(settings())
-    assert capsys.readouterr().out.splitlines() == [
-        "the device ran out of memory with 8 photos at once: from now on 4, the effective batch stays 8; BatchNorm sees"
-        " each part by itself"
-    ]
-    assert seen == [8, 4, 4, 3, 3, 4, 4, 3, 3]
-    assert trained.decoder_curve["epoch"].tolist() == [0, 1]
-
-
-def test_parts_of_the_classifiers_batch_train_as_the_whole_does(
-    run: Any, settings: Make, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Where no BatchNorm looks across photos: the effective batch is unchanged."""
-    options = settings(freeze_norms=True, classifier__epochs=3)
-    whole = run(options).classifier_curve
-    limited(monkeypatch, 4, *STAGES["classifier"])
-    parts = run(options).classifier_curve
-    for name in ("train_loss", "val_loss", "train_accuracy"):
-        assert parts[name].tolist() == pytest.approx(whole[name].tolist(), rel=1e-4)
-
-
-def test_parts_of_the_decoders_batch_train_as_the_whole_does(
-    run: Any, settings: Make, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(Decoder, "train", lambda self, mode=True: nn.Module.train(self, False))  # BatchNorm rests
-    options = settings(decoder__epochs=3, seeds__foreground=3)  # some seeds meet, so photos differ in their number
-    whole = run(options).decoder_curve
-    limited(monkeypatch, 4, *STAGES["decoder"])
-    parts = run(options).decoder_curve
-    for name in whole.columns:
-        assert parts[name].tolist() == pytest.approx(whole[name].tolist(), rel=1e-4), name
-
-
-@pytest.mark.parametrize("stage", STAGES)
-def test_a_failed_attempt_leaves_nothing_behind(
+def test_training_stops_with_the_setting_and_a_number(
     run: Any, settings: Make, monkeypatch: pytest.MonkeyPatch, stage: str
 ) -> None:
-    """Neither in BatchNorm's statistics, which a pass moves before memory runs out, nor in what is drawn."""
+    first = STAGES[stage]
+    begun = fail_in_backward(monkeypatch, first + 1)
+    with pytest.raises(UserError) as told:
+        run(settings())
+    assert str(told.value) == (
+        "the device's memory does not hold a training step of batch 8 (CUDA out of memory); lower"
+        f" fcam.{stage}.batch to 4"
+    )
+    assert begun == list(range(first + 2))  # the step is not tried again: BatchNorm has moved
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_what_failed_leaves_no_trace_in_a_run_that_goes_on(
+    run: Any, settings: Make, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, stage: str
+) -> None:
+    """Neither in weights nor in BatchNorm's buffers: the state of the last epoch stays, and the rest is done again."""
+    monkeypatch.setenv("ALA_KEEP_SECONDS", "0")
+    first = STAGES[stage]
+    expected = run(settings()).model.state_dict()
+    assert any("running_mean" in name for name in expected)
+
+    def work() -> Resumable:
+        return Resumable.open("fcam", {}, root=tmp_path)
+
     with monkeypatch.context() as patch:
-        limited(patch, 4, *STAGES[stage], finish=True)
-        halved = run(settings())
-    real = optimise.Fitting
-
-    def small(batch: int, least: int, **more: Any) -> Any:
-        made = real(batch, least, **more)
-        if least == 2 and stage in more["remedy"]:
-            made.size = 4
-        return made
-
-    monkeypatch.setattr(optimise, "Fitting", small)
-    began = run(settings())
-    state, wanted = halved.model.state_dict(), began.model.state_dict()
-    assert [name for name in wanted if not torch.equal(state[name], wanted[name])] == []
+        fail_in_backward(patch, first + 3)  # the second epoch's second batch
+        with pytest.raises(UserError, match=rf"lower fcam\.{stage}\.batch to 4"):
+            run(settings(), work=work())
+    with monkeypatch.context() as patch:
+        begun = fail_in_backward(patch, -1)
+        found = run(settings(), work=work()).model.state_dict()
+    assert len(begun) == 8 - (first + 2)
+    assert [name for name in expected if not torch.equal(found[name], expected[name])] == []
 
 
 def test_validation_and_features_in_parts_are_the_same(
@@ -121,14 +92,24 @@ def test_validation_and_features_in_parts_are_the_same(
     options, photos = settings(select="val_box_accuracy"), toy(12, 48, 0)
     classifier = CamClassifier(options, 4)
     whole, features = validate(classifier, photos, options), FrozenFeatures(classifier, photos, 48, 8)
-    seen = limited(monkeypatch, 3, CamClassifier, "pyramid")
+    before = {name: value.clone() for name, value in classifier.state_dict().items()}
+    real, seen = CamClassifier.pyramid, list[int]()
+
+    def stub(self: nn.Module, images: Any) -> Any:
+        seen.append(len(images))
+        if len(images) > 3:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+        return real(self, images)
+
+    monkeypatch.setattr(CamClassifier, "pyramid", stub)
     assert validate(classifier, photos, options) == pytest.approx(whole, rel=1e-5)
     assert seen == [8, 4, 2, 2, 2, 2, 2, 2]
     again = FrozenFeatures(classifier, photos, 48, 8)
     assert again.cached
     torch.testing.assert_close(again._levels, features._levels)
     torch.testing.assert_close(again._cams, features._cams)
-    assert "from now on 2, the effective batch stays 8\n" in capsys.readouterr().out
+    assert all(torch.equal(value, before[name]) for name, value in classifier.state_dict().items())
+    assert "out of memory with 4 images at a time, going on with 2\n" in capsys.readouterr().err
 
 
 def test_features_without_room_are_computed_anew(
@@ -141,14 +122,3 @@ def test_features_without_room_are_computed_anew(
     monkeypatch.setattr(torch.Tensor, "new_empty", full)
     assert not FrozenFeatures(classifier, toy(4, 48, 0), 48, 8).cached
     assert "no room for F-CAM's frozen features" in capsys.readouterr().out
-
-
-@pytest.mark.parametrize(
-    ("stage", "message"), [("classifier", "fcam.classifier.batch"), ("decoder", "lower fcam.input_size")]
-)
-def test_a_device_that_cannot_hold_two_photos_is_refused(
-    run: Any, settings: Make, monkeypatch: pytest.MonkeyPatch, stage: str, message: str
-) -> None:
-    limited(monkeypatch, 1, *STAGES[stage])
-    with pytest.raises(UserError, match=rf"too little memory for 2 photos at once \(CUDA out of memory\).*{message}"):
-        run(settings())

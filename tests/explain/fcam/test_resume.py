@@ -162,7 +162,7 @@ def test_a_number_that_is_none_stops_before_the_step_and_keeps_the_state(
 
         def spoilt(optimiser: Any, loss: Any, stage: str, batch: Any, *rest: Any) -> float:
             bad = (batch.epoch, batch.number) == (1, 1)
-            return real(optimiser, (lambda part: (spoil(loss(part)[0]), {})) if bad else loss, stage, batch, *rest)
+            return real(optimiser, (lambda: (spoil(loss()[0]), {})) if bad else loss, stage, batch, *rest)
 
         patch.setattr(module, "descend", spoilt)
         with pytest.raises(UserError, match=rf"{stage}: the {what} in epoch 1, batch 1 \(photos \d+, .*lower fcam"):

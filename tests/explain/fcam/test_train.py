@@ -159,7 +159,8 @@ def test_stores_of_another_size_are_refused(small: tuple[Store, Store], settings
 
 def test_the_model_comes_back_from_disk(small: tuple[Store, Store], settings: Make, tmp_path: Path) -> None:
     trained = run(small, settings())
-    save_fcam(tmp_path / "seed-0", trained)
+    used = {"classifier": {"threads": 1}, "decoder": {"threads": 1}}
+    save_fcam(tmp_path / "seed-0", trained, used)
     loaded = load_fcam(tmp_path / "seed-0")
     assert {f.name for f in (tmp_path / "seed-0").iterdir()} == {
         "classifier.safetensors", "decoder.safetensors", "model.json", "classifier_curve.csv", "decoder_curve.csv",
@@ -179,6 +180,7 @@ def test_the_model_comes_back_from_disk(small: tuple[Store, Store], settings: Ma
     assert all(not module.training for module in loaded.modules())
     about = json.loads((tmp_path / "seed-0" / "model.json").read_text())
     assert about["classes"] == 4
+    assert about["used"] == used
     assert about["classifier"]["val_accuracy"] == trained.about["classifier"]["val_accuracy"]
 
 
