@@ -65,7 +65,7 @@ def localised(store: Store) -> Any:
 
 
 def fixed(store: Store) -> Any:
-    probe = Probe(lambda x: x, store, np.eye(2)[store.labels], "cpu")  # type: ignore[arg-type]
+    probe = Probe(lambda x: x, store, np.eye(2)[store.labels], "cpu", {})  # type: ignore[arg-type]
     return fixes.score_fix("largest", refine.largest, maps_of(store), store, 127, probe, METRICS, 0)
 
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from ala.config.schema import Augment
 from ala.runtime.seeds import torch_generator
 from ala.training.features import CachedSource, LiveSource, Source, make_source
+from tests.training.settings import Augment
 
 CPU = torch.device("cpu")
 MIRROR = Augment(hflip=0.5)

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from ala.config import Profile
-from ala.config.schema import Lora, Schedule
+from ala.config.schema import Lora
 from ala.encoder import FrozenEncoder
 from ala.model.adapter import Adapter
 from ala.model.blueprint import VARIANTS, plan
@@ -20,6 +20,7 @@ from ala.training.features import CachedSource
 from ala.training.loop import CURVE, Trained, batches, run_epoch, train_variant, validate
 from ala.training.optimiser import Optimiser
 from ala.training.schedule import Epoch
+from tests.training.settings import Schedule
 
 FULL = "aea-true-sbn-true"
 CPU = torch.device("cpu")
@@ -270,7 +271,7 @@ def test_kept_and_live_features_train_alike(profile: Profile, encoder: Any, trai
 
 
 def test_photos_augmented_on_the_fly(profile: Profile, encoder: Any, val: Any) -> None:
-    from ala.config.schema import Augment
+    from tests.training.settings import Augment
 
     photos = type(val)(24, 20, 2)
     augment = Augment(resize=20, hflip=0.5, blur=0.3, sharpen=0.3)

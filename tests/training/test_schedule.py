@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from ala.config.schema import Schedule
 from ala.runtime.errors import UserError
 from ala.training.schedule import learning_rate, phases
+from tests.training.settings import Schedule
 
 
 @pytest.mark.parametrize(
