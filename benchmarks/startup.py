@@ -24,7 +24,7 @@ from typing import Annotated
 import typer
 
 RUNS = 5
-HELP, OVERHEAD, NOTHING, STATUS = 0.5, 3.0, 5.0, 3.0  # seconds that each may take
+HELP, OVERHEAD, NOTHING, STATUS = 0.5, 4.0, 5.0, 3.0  # seconds that each may take
 
 #: What each stage is asked for; TEMPORARY stands for a folder that is thrown away.
 MAIN = "aea-true-sbn-true"
