@@ -39,8 +39,9 @@ def extras(
     listed = f"# The worst photos\n\nOne line per photo, worst first: [error_top.csv](error_top.csv). {told}\n"
     found = sensitivity.gather(run, scores)
     run.notes.extend(found.notes)
-    seeds = sensitivity.per_seed(run, found)
-    by_protocol, survived = sensitivity.table(run, seeds), sensitivity.survival(seeds)
+    images = sensitivity.per_image(run, found)
+    by_protocol = sensitivity.table(run, sensitivity.per_seed(run, found, images))
+    survived = sensitivity.survival(run, images)
     common = sensitivity.common_model(run, found)
     return {
         "sensitivity": Extra(by_protocol, sensitivity_page.sensitivity(run, by_protocol, survived), how),

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from ala.report import captions, rows, slides, tables
+from ala.report import captions, rows, slides, statistics, tables
 from ala.report.run import Run
 
 HEADS = {"miou": "mean IoU ↑", "insertion": "Insertion ↑", "deletion": "Deletion ↓", "id": "ID ↑"}
@@ -118,13 +118,15 @@ def verdicts(table: pd.DataFrame) -> str:
                 number(line["difference"]),
                 number(line["spread"]),
                 interval,
+                ABSENT if line["p_holm"] is None else statistics.p_text(line["p_holm"]),
                 reported,
                 str(line["n_seeds"]),
                 str(line["n_images"]),
                 line["reason"],
             ]
         )
-    head = ["claim", "slide", "verdict", "difference", "spread", "95 % interval", "slides", "seeds", "photos", "why"]
+    head = ["claim", "slide", "verdict", "difference", "spread", "95 % interval", "p (Holm)", "slides", "seeds",
+            "photos", "why"]  # fmt: skip
     return grid(head, lines, left=3)
 
 

@@ -14,7 +14,9 @@ from ala.contracts import seal
 from ala.metrics.curves import Curves, area
 from ala.metrics.iou import RULES
 from ala.report import rows
+from ala.report.pairs import align, labels
 from ala.report.run import Cell, Run
+from ala.report.statistics import LEVEL, difference, holm
 from ala.runtime.errors import UserError
 
 #: Metrics of one kind share their photos: IoU by rule and ground truth, localisation, insertion and deletion.
@@ -30,6 +32,9 @@ COMMON_COLUMNS = [
 ]  # fmt: skip
 #: Rows of both tables; (iii) is ALA.
 SHOWN = (*rows.MAIN, "i", "ii", "iv")
+#: What stands together in the table of survival: metrics with scores per image.
+KINDS = {"miou": ("miou",), "insertion": ("insertion",), "deletion": ("deletion",), "id": ("id",),
+         "localisation": ("pointing", "energy")}  # fmt: skip
 #: Claims whose order is looked for in every protocol.
 ORDERS = (("ala", "fcam"), ("fcam", "rise"), ("ala", "i"), ("ala", "ii"))
 
@@ -114,45 +119,65 @@ def _true_class(run: Run, scores: Path) -> dict[tuple[str, int], pd.DataFrame]:
     return found
 
 
-def per_seed(run: Run, found: Protocols) -> pd.DataFrame:
-    """`protocol, metric, method, seed, value, n_images`: means over photos of every score under every protocol.
+#: Scores by image id, of one protocol, metric, row and seed.
+Images = dict[tuple[str, str, str, int], pd.Series]
+
+
+def per_image(run: Run, found: Protocols) -> Images:
+    """Every score under every protocol, image by image, by (protocol, metric, row, seed).
 
     All over the photos of the perturbation subset, which all methods share: a difference between two protocols, or
     between two methods under one, is not one between photos. The main table has IoU on every photo with a map.
     """
-    lines: list[dict[str, Any]] = []
+    scores: Images = {}
 
-    def add(protocol: str, metric: str, row: str, seed: int, values: pd.Series) -> None:
-        known = values.astype(float).dropna()
+    def add(protocol: str, metric: str, row: str, seed: int, frame: pd.DataFrame, column: str) -> None:
+        known = frame[column].astype(float).dropna()
         if len(known):
-            line = {"protocol": protocol, "metric": metric, "method": row, "seed": seed}
-            lines.append({**line, "value": float(known.mean()), "n_images": len(known)})
+            scores[protocol, metric, row, seed] = known
 
-    for row in SHOWN:
-        if row not in rows.MAIN and row not in run.settings.ablations:
-            continue
+    for row in _rows(run):
         for cell in run.of(row):
             key = cell.method, cell.seed
+            perturbed = cell.perturbed.set_index("image_id")
             for rule in RULES:
-                add(f"majority-{rule}", "miou", row, cell.seed, cell.perturbed[f"iou_{rule}"])
+                add(f"majority-{rule}", "miou", row, cell.seed, perturbed, f"iou_{rule}")
             for metric in ("insertion", "deletion", "id"):
-                add("official-predicted", metric, row, cell.seed, cell.scores[metric])
+                add("official-predicted", metric, row, cell.seed, perturbed, metric)
                 if key in found.true_class:
-                    add("official-true", metric, row, cell.seed, found.true_class[key][metric])
+                    add("official-true", metric, row, cell.seed, found.true_class[key], metric)
             lab = _of(found.lab, *key)
             for protocol, part in lab.groupby("protocol", sort=False) if len(lab) else ():
                 for metric in ("insertion", "deletion", "id"):
-                    add(str(protocol), metric, row, cell.seed, part[metric])
+                    add(str(protocol), metric, row, cell.seed, part.set_index("image_id"), metric)
             places = _of(found.localisation, *key)
             if len(places):
+                places = places.set_index("image_id")
                 for rule in RULES:
-                    add(f"anyone-{rule}", "miou", row, cell.seed, places[f"iou_any_{rule}"])
+                    add(f"anyone-{rule}", "miou", row, cell.seed, places, f"iou_any_{rule}")
                 for metric in ("pointing", "energy"):
-                    add("localisation", metric, row, cell.seed, places[metric])
-            for metric in WHOLE if key in found.whole else ():
+                    add("localisation", metric, row, cell.seed, places, metric)
+    return scores
+
+
+def per_seed(run: Run, found: Protocols, images: Images) -> pd.DataFrame:
+    """`protocol, metric, method, seed, value, n_images`: means of :func:`per_image`, and the scores of whole sets."""
+    lines: list[dict[str, Any]] = [
+        {"protocol": protocol, "metric": metric, "method": row, "seed": seed, "value": float(values.mean()),
+         "n_images": len(values)}
+        for (protocol, metric, row, seed), values in images.items()
+    ]  # fmt: skip
+    for row in _rows(run):
+        for cell in run.of(row):
+            whole = found.whole.get((cell.method, cell.seed), {})
+            for metric in WHOLE if whole else ():
                 line = {"protocol": "localisation", "metric": metric, "method": row, "seed": cell.seed}
-                lines.append({**line, "value": found.whole[key][metric], "n_images": found.whole[key]["n_images"]})
+                lines.append({**line, "value": whole[metric], "n_images": whole["n_images"]})
     return pd.DataFrame(lines, columns=["protocol", "metric", "method", "seed", "value", "n_images"])
+
+
+def _rows(run: Run) -> list[str]:
+    return [row for row in SHOWN if row in rows.MAIN or row in run.settings.ablations]
 
 
 def _of(frame: pd.DataFrame, method: str, seed: int) -> pd.DataFrame:
@@ -192,28 +217,31 @@ def _files(protocol: str, method: str, seeds: list[int], run: Run) -> str:
     return " ".join(f"scores/protocols/seed-{seed}/{name}" for seed in seeds)
 
 
-def survival(seeds: pd.DataFrame) -> pd.DataFrame:
+def survival(run: Run, images: Images) -> pd.DataFrame:
     """How often an order of the slides is seen: one line per order and metric, over all protocols of that metric.
 
-    `agree`: the difference of the means over seeds is above √(sd² + sd²); `reverse`: below minus that; `open`: neither,
-    or a single seed.
+    Each protocol is a test (:func:`ala.report.statistics.difference`); Holm's correction is over the protocols of one
+    line. `agree`: p < 0.05 after correction, in the order of the slides; `reverse`: the other way round; `open`:
+    neither, or not testable. Scores of whole sets (:data:`WHOLE`) have no value per image and are not judged.
     """
     lines = []
-    kinds = {"miou": ["miou"], "insertion": ["insertion"], "deletion": ["deletion"], "id": ["id"],
-             "localisation": [*WHOLE, "pointing", "energy"]}  # fmt: skip
     for better, worse in ORDERS:
-        for kind, metrics in kinds.items():
-            counts = {"agree": 0, "reverse": 0, "open": 0}
-            for (_, metric), part in seeds[seeds["metric"].isin(metrics)].groupby(["protocol", "metric"], sort=False):
-                sides = [part.loc[part["method"] == row, "value"].to_numpy() for row in (better, worse)]
-                if min(len(side) for side in sides) == 0:
+        classes = labels(run, better)
+        for kind, metrics in KINDS.items():
+            keys = dict.fromkeys((protocol, metric) for protocol, metric, *_ in images if metric in metrics)
+            p_values, signs = [], []
+            for protocol, metric in keys:
+                sides = [{seed: images[protocol, metric, row, seed] for seed in run.settings.seeds
+                          if (protocol, metric, row, seed) in images} for row in (better, worse)]  # fmt: skip
+                pair = align(sides[0], sides[1], classes)
+                if pair is None:
                     continue
-                gap = float(sides[0].mean() - sides[1].mean()) * (-1 if metric == "deletion" else 1)
-                known = min(len(side) for side in sides) > 1
-                spread = float(np.hypot(*(side.std(ddof=1) for side in sides))) if known else np.inf
-                counts["agree" if gap > spread else "reverse" if gap < -spread else "open"] += 1
-            head = {"better": better, "worse": worse, "metric": kind, "n_protocols": sum(counts.values())}
-            lines.append({**head, **counts})
+                tested = difference(*pair)
+                p_values.append(np.nan if tested is None else tested.p)
+                signs.append(0 if tested is None else np.sign(tested.mean) * (-1 if metric == "deletion" else 1))
+            called = np.where(holm(p_values) < LEVEL, signs, 0)
+            counts = {name: int((called == sign).sum()) for name, sign in (("agree", 1), ("reverse", -1), ("open", 0))}
+            lines.append({"better": better, "worse": worse, "metric": kind, "n_protocols": len(signs), **counts})
     return pd.DataFrame(lines)
 
 
