@@ -8,14 +8,17 @@ import pandas as pd
 
 from ala.report import claims, ends, rows
 from ala.report.run import Run
+from ala.report.statistics import LEVEL
 
 CLAIMS = (
     "Differences on the seeds and photos that both sides have, positive where the claimed direction is seen. Mean"
     " IoU by the mean + std rule, Insertion and Deletion by the official protocol; attended area: share of pixels"
-    " above half of the map's range. Spread: √(sd² + sd²) over seeds. Interval: 95 % bootstrap over photos of the"
-    f" paired difference. `{claims.HOLDS}`: difference above the spread and interval above 0; `{claims.FAILS}`: the"
-    f" same the other way round; `{claims.OPEN}`: neither, or fewer than {claims.MIN_SEEDS} seeds. A claim on every"
-    " metric holds if all its comparisons do, and does not if one does not."
+    " above half of the map's range. Spread: √(sd² + sd²) over seeds. Interval: 95 %, over seeds and over classes with"
+    " their photos; p: of the same rule, two-sided, corrected by Holm over all claims that have one"
+    f" (docs/protocols.md, Statistics). `{claims.HOLDS}`: p < {LEVEL:g} after correction, in the claimed direction;"
+    f" `{claims.FAILS}`: the same the other way round; `{claims.OPEN}`: neither. A claim on every metric has the"
+    " largest p of its comparisons, since all must hold; one that is reversed, corrected for their number, refutes it."
+    f" `{claims.ARITHMETIC}`: true by computation, checked and not judged."
 )
 
 

@@ -1,24 +1,25 @@
-"""What the paper claims and what this run says: differences, their spread and interval, and a computed verdict."""
+"""What the paper claims and what this run says: differences with their intervals, one test each, computed verdicts."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
 from ala.report import rows, slides
-from ala.report.pairs import SIGNS, TITLES, Pair, common
+from ala.report.pairs import SIGNS, TITLES, common
 from ala.report.run import Run
-from ala.report.statistics import interval
+from ala.report.statistics import LEVEL, MIN_CLASSES, MIN_SEEDS, difference, holm, p_text
 
-#: A spread from fewer seeds settles nothing.
-MIN_SEEDS = 3
 HOLDS, FAILS, OPEN, NOT_RUN = "holds", "does not hold", "cannot be told", "not run"
+#: What is true by computation: checked, but no claim that could have come out otherwise.
+ARITHMETIC = "arithmetic"
 
 COLUMNS = [
     "claim", "slide", "higher", "lower", "metric", "n_seeds", "n_images", "higher_mean", "lower_mean", "difference",
-    "spread", "ci_low", "ci_high", "paper_difference", "verdict", "reason", "command",
+    "spread", "ci_low", "ci_high", "p", "p_holm", "paper_difference", "verdict", "reason", "command",
 ]  # fmt: skip
 
 
@@ -68,27 +69,43 @@ def claimed(run: Run) -> list[Claim]:
 
 
 def table(run: Run) -> pd.DataFrame:
-    """One line per claim, in the columns of :data:`COLUMNS`; see :func:`compare` for what stands in them."""
-    lines = [compare(run, claim) for claim in claimed(run)]
+    """One line per claim, in the columns of :data:`COLUMNS`.
+
+    :func:`compare` tells what is tested. The family of Holm's correction is all claims with a p value. A claim `holds`
+    where p_holm < 0.05 and the difference is in the claimed direction, `does not hold` where p_holm < 0.05 and the
+    difference is the other way round, else it `cannot be told`. ID = Insertion - Deletion is no claim of this family.
+    """
+    outcomes = [compare(run, claim) for claim in claimed(run)]
     if {"i", "ii", "iii"} <= set(run.settings.ablations):
-        lines.append(_worst_without_sbn(run))
-    lines.append(_id_is_the_difference(run))
+        outcomes.append(_worst_without_sbn(run))
+    lines = [*judge(outcomes), _id_is_the_difference(run)]
     return pd.DataFrame(lines, columns=COLUMNS, dtype=object)
 
 
-def compare(run: Run, claim: Claim) -> dict[str, object]:
+@dataclass(frozen=True)
+class Outcome:
+    """A claim's line before its verdict.
+
+    Attributes:
+        p: not corrected; NaN where the claim could not be tested.
+        direction: +1 where what was seen speaks for the claim, -1 where it speaks against it, 0 for neither.
+        why: what the reason says beside the p value.
+    """
+
+    line: dict[str, object]
+    p: float = math.nan
+    direction: int = 0
+    why: str = ""
+
+
+def compare(run: Run, claim: Claim) -> Outcome:
     """Test one claim on the seeds and photos that both sides share.
 
     Means are over those photos, then over seeds. `difference` is positive where the claimed direction is seen, so for
     Deletion, where less is better, it is `lower_mean - higher_mean`. `spread` is sqrt(sd_higher² + sd_lower²) with
-    sample standard deviations over seeds. `ci_low`, `ci_high`: 95 % percentile bootstrap over photos (scipy) of the
-    mean paired difference, each photo's value being averaged over seeds first. The verdict is `holds` where the
-    difference is above the spread and the whole interval above 0, `does not hold` where it is below -spread and the
-    whole interval below 0, else, or with fewer than :data:`MIN_SEEDS` seeds, `cannot be told`.
+    sample standard deviations over seeds. `ci_low`, `ci_high`, `p`: :func:`ala.report.statistics.difference`.
     """
-    line: dict[str, object] = dict.fromkeys(COLUMNS)
-    line |= {"claim": str(claim), "slide": claim.slide, "higher": claim.higher, "lower": claim.lower,
-             "metric": claim.metric, "command": _command(run, claim.higher, claim.lower)}  # fmt: skip
+    line = _line(run, claim)
     sign = SIGNS[claim.metric]
     if claim.table is not None:
         paper = slides.printed(claim.table)
@@ -97,81 +114,92 @@ def compare(run: Run, claim: Claim) -> dict[str, object]:
             line["paper_difference"] = sign * (printed[0] - printed[1])
     pair = common(run, claim.higher, claim.lower, claim.metric)
     if pair is None:
-        line |= {"n_seeds": 0, "n_images": 0, "verdict": NOT_RUN, "reason": "no seed was run for both"}
-        return line
-    difference, spread, low, high = gain(pair, sign, claim)
+        return _not_run(line, "no seed was run for both")
+    sides = [side.mean(axis=1) for side in (pair.first, pair.second)]  # (seeds,)
     n_seeds, n_images = pair.first.shape
-    verdict, reason = judge(difference, spread, low, high, n_seeds)
+    mean = float(sign * (sides[0].mean() - sides[1].mean()))
     line |= {
         "n_seeds": n_seeds,
         "n_images": n_images,
-        "higher_mean": float(pair.first.mean()),
-        "lower_mean": float(pair.second.mean()),
-        "difference": difference,
-        "spread": spread,
-        "ci_low": low,
-        "ci_high": high,
-        "verdict": verdict,
-        "reason": reason,
+        "higher_mean": float(sides[0].mean()),
+        "lower_mean": float(sides[1].mean()),
+        "difference": mean,
+        "spread": float(np.hypot(*(side.std(ddof=1) for side in sides))) if n_seeds > 1 else None,
     }
-    return line
+    tested = difference(sign * pair.first, sign * pair.second, pair.labels)
+    if tested is None:
+        return Outcome(line, why=_untested(n_seeds))
+    return Outcome(line | {"ci_low": tested.low, "ci_high": tested.high}, tested.p, int(np.sign(mean)))
 
 
-def gain(pair: Pair, sign: int, claim: Claim) -> tuple[float, float | None, float, float]:
-    """Difference in the claimed direction, its spread over seeds, and its interval over photos."""
-    sides = [side.mean(axis=1) for side in pair]  # (seeds,)
-    spread = float(np.hypot(*(side.std(ddof=1) for side in sides))) if len(sides[0]) > 1 else None
-    names = (claim.higher, claim.lower) if claim.metric == "miou" else (claim.higher, claim.lower, claim.metric)
-    low, high = interval(sign * (pair.first.mean(axis=0) - pair.second.mean(axis=0)), *names)
-    return float(sign * (sides[0].mean() - sides[1].mean())), spread, low, high
+def judge(outcomes: list[Outcome]) -> list[dict[str, object]]:
+    """The lines of one family of claims with corrected p values, verdicts and reasons; see :func:`table`."""
+    corrected = holm([outcome.p for outcome in outcomes])
+    family = int((~np.isnan(corrected)).sum())
+    lines = []
+    for outcome, p_holm in zip(outcomes, corrected.tolist(), strict=True):
+        line, reasons = dict(outcome.line), [outcome.why]
+        if line["verdict"] == NOT_RUN:
+            lines.append(line)
+            continue
+        line["verdict"] = OPEN
+        if not math.isnan(p_holm):
+            line |= {"p": outcome.p, "p_holm": p_holm}
+            after = f"p {p_text(p_holm)} after correction for {family} claims"
+            if p_holm < LEVEL:
+                line["verdict"] = HOLDS if outcome.direction > 0 else FAILS
+            if line["verdict"] == FAILS:
+                after = f"the other way round, {after}"
+            elif line["verdict"] == OPEN and outcome.p < LEVEL:
+                after = f"p {p_text(outcome.p)} by itself, but {after}"
+            reasons.insert(0, after)
+        lines.append(line | {"reason": "; ".join(filter(None, reasons))})
+    return lines
 
 
-def judge(difference: float, spread: float | None, low: float, high: float, n_seeds: int) -> tuple[str, str]:
-    """Verdict and its reason; the rule is told in :func:`compare`."""
-    if spread is None or n_seeds < MIN_SEEDS:
-        return OPEN, f"{n_seeds} common seed{'s' if n_seeds > 1 else ''}, {MIN_SEEDS} are needed for a spread"
-    if difference > spread and low > 0:
-        return HOLDS, "difference above the spread over seeds, interval above 0"
-    if difference < -spread and high < 0:
-        return FAILS, "the other way round: difference below minus the spread, interval below 0"
-    if abs(difference) <= spread:
-        return OPEN, "difference within the spread over seeds"
-    return OPEN, "the interval over photos holds 0"
+def every(signs: np.ndarray, p: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Test that all of m differences are above 0, from their signs and p values `(..., m)`: p and direction, `(...)`.
+
+    For it speaks only that each is by itself, so its p is the largest (intersection-union test, Berger 1982), 1 if a
+    difference is not above 0. Against it speaks that one is below 0, with the smallest p of those times m (Bonferroni).
+    Both are two-sided, so that the smaller one is a p value for either direction. NaN where a p is NaN.
+    """
+    holds = np.where(signs > 0, p, np.maximum(p, 1)).max(axis=-1)
+    fails = np.minimum(p.shape[-1] * np.where(signs < 0, p, np.maximum(p, 1)).min(axis=-1), 1)
+    return np.minimum(holds, fails), np.where(holds <= fails, 1, -1)
 
 
-def _worst_without_sbn(run: Run) -> dict[str, object]:
-    """Slide 31: without several intermediate features every metric is worst. Eight comparisons; all must hold."""
+def _worst_without_sbn(run: Run) -> Outcome:
+    """Slide 31: without several intermediate features every metric is worst. Eight comparisons; see :func:`every`."""
     parts = [compare(run, Claim(row, "i", "ablation", metric)) for metric in slides.METRICS for row in ("ii", "iii")]
-    verdicts = [part["verdict"] for part in parts]
-    line: dict[str, object] = dict.fromkeys(COLUMNS)
-    line |= {"claim": "Without SBN (i) every metric is worst", "slide": "31", "higher": "ii iii", "lower": "i",
-             "metric": "all", "command": _command(run, "i", "ii", "iii")}  # fmt: skip
-    if NOT_RUN in verdicts:
-        return line | {"n_seeds": 0, "n_images": 0, "verdict": NOT_RUN, "reason": "a row was not run"}
-    counts = {name: verdicts.count(name) for name in (HOLDS, FAILS, OPEN)}
-    verdict = FAILS if counts[FAILS] else HOLDS if not counts[OPEN] else OPEN
-    failed = [f"{part['higher']} in {TITLES[str(part['metric'])]}" for part in parts if part["verdict"] == FAILS]
-    reason = f"of 8 comparisons {counts[HOLDS]} hold, {counts[FAILS]} do not, {counts[OPEN]} cannot be told"
-    return line | {
-        "n_seeds": min(int(str(part["n_seeds"])) for part in parts),
-        "n_images": min(int(str(part["n_images"])) for part in parts),
-        "verdict": verdict,
-        "reason": reason + (f"; (i) is better than {', '.join(failed)}" if failed else ""),
-    }
+    line = _line(run, Claim("ii iii", "i", None, "all", "31", "Without SBN (i) every metric is worst"), "ii", "iii")
+    if any(part.line["verdict"] == NOT_RUN for part in parts):
+        return _not_run(line, "a row was not run")
+    for name in ("n_seeds", "n_images"):
+        line[name] = min(int(str(part.line[name])) for part in parts)
+    untested = [part.why for part in parts if math.isnan(part.p)]
+    if untested:
+        return Outcome(line, why=untested[0])
+    signs, p_values = np.array([part.direction for part in parts]), np.array([part.p for part in parts])
+    p, direction = every(signs, p_values)
+    seen = int(((signs > 0) & (p_values < LEVEL)).sum())
+    turned = [part.line for part in parts if part.direction < 0 and len(parts) * part.p < LEVEL]
+    named = ", ".join(f"{rows.LABELS[str(one['higher'])]} in {TITLES[str(one['metric'])]}" for one in turned)
+    why = f"of 8 comparisons, all of which must hold, {seen} do, each by itself; {len(turned)} are reversed"
+    return Outcome(line, float(p), int(direction), why + (f": (i) is better than {named}" if named else ""))
 
 
 def _id_is_the_difference(run: Run) -> dict[str, object]:
-    """Slide 42: ID = Insertion - Deletion, checked on every photo of every row."""
+    """Slide 42: ID = Insertion - Deletion. It is computed so; this checks it on every photo of every row."""
     gaps = [
         (cell.perturbed["insertion"] - cell.perturbed["deletion"] - cell.perturbed["id"]).abs().max()
         for cell in run.cells.values()
         if len(cell.perturbed)
     ]
-    line: dict[str, object] = dict.fromkeys(COLUMNS)
-    line |= {"claim": "ID = Insertion − Deletion, photo by photo", "slide": "42", "higher": "all", "lower": "all",
-             "metric": "id", "command": "dvc repro report"}  # fmt: skip
+    line = _line(run, Claim("all", "all", None, "id", "42", "ID = Insertion − Deletion, photo by photo"))
+    line["command"] = "dvc repro report"
     if not gaps:
-        return line | {"n_seeds": 0, "n_images": 0, "verdict": NOT_RUN, "reason": "no photo was perturbed"}
+        return _not_run(line, "no photo was perturbed").line
     largest = float(max(gaps))
     printed = [abs(cells["insertion"].mean - cells["deletion"].mean - cells["id"].mean)
                for name in ("main", "ablation") for cells in slides.printed(name).values()]  # fmt: skip
@@ -180,9 +208,28 @@ def _id_is_the_difference(run: Run) -> dict[str, object]:
         "n_images": sum(len(cell.perturbed) for cell in run.cells.values()),
         "difference": largest,
         "paper_difference": max(printed),
-        "verdict": HOLDS if largest < 1e-9 else FAILS,
-        "reason": "largest gap over all photos and rows; on the slides RISE's printed ID is further off than rounding",
+        "verdict": ARITHMETIC if largest < 1e-9 else FAILS,
+        "reason": "no claim: ID is computed so; largest gap over all photos and rows; on the slides RISE's printed ID"
+        " is further off than rounding",
     }
+
+
+def _line(run: Run, claim: Claim, *more: str) -> dict[str, object]:
+    """An empty line of the table with what the claim itself says; `more` rows than its two are behind it."""
+    named = [row for row in (claim.higher, claim.lower, *more) if row in rows.LABELS]
+    line: dict[str, object] = dict.fromkeys(COLUMNS)
+    return line | {"claim": str(claim), "slide": claim.slide, "higher": claim.higher, "lower": claim.lower,
+                   "metric": claim.metric, "command": _command(run, *named)}  # fmt: skip
+
+
+def _not_run(line: dict[str, object], why: str) -> Outcome:
+    return Outcome(line | {"n_seeds": 0, "n_images": 0, "verdict": NOT_RUN, "reason": why})
+
+
+def _untested(n_seeds: int) -> str:
+    if n_seeds < MIN_SEEDS:
+        return f"{n_seeds} common seed, {MIN_SEEDS} are needed for a spread"
+    return f"fewer than {MIN_CLASSES} classes, so nothing is known of the spread between classes"
 
 
 def _command(run: Run, *names: str) -> str:

@@ -51,8 +51,9 @@ def extras(
     listed = f"# The worst photos\n\nOne line per photo, worst first: [error_top.csv](error_top.csv). {of_errors}\n"
     found = sensitivity.gather(run, scores)
     run.notes.extend(found.notes)
-    seeds = sensitivity.per_seed(run, found)
-    by_protocol, survived = sensitivity.table(run, seeds), sensitivity.survival(seeds)
+    images = sensitivity.per_image(run, found)
+    by_protocol = sensitivity.table(run, sensitivity.per_seed(run, found, images))
+    survived = sensitivity.survival(run, images)
     common, curve_ends = sensitivity.common_model(run, found), ends.table(run)
     by_layer_how = f"{layers.CAPTION} {ends.sentence(run, ['ala', 'abn'])} Curves of ABN on other layers are not kept."
     return {

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from ala.report import rows, slides, tables
+from ala.report import rows, slides, statistics, tables
 
 HEADS = {"miou": "mean IoU ↑", "insertion": "Insertion ↑", "deletion": "Deletion ↓", "id": "ID ↑"}
 ABSENT = "–"
@@ -139,11 +139,13 @@ def verdicts(table: pd.DataFrame) -> str:
                 number(line["difference"]),
                 number(line["spread"]),
                 interval,
+                ABSENT if line["p_holm"] is None else statistics.p_text(line["p_holm"]),
                 reported,
                 str(line["n_seeds"]),
                 str(line["n_images"]),
                 line["reason"],
             ]
         )
-    head = ["claim", "slide", "verdict", "difference", "spread", "95 % interval", "slides", "seeds", "photos", "why"]
+    head = ["claim", "slide", "verdict", "difference", "spread", "95 % interval", "p (Holm)", "slides", "seeds",
+            "photos", "why"]  # fmt: skip
     return grid(head, lines, left=3)

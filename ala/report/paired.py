@@ -1,4 +1,4 @@
-"""`paired.csv`: every two rows on the same photos, with interval, effect size, corrected test and seeds needed."""
+"""`paired.csv`: every two rows on the same photos, with interval, effect size and corrected test."""
 
 from __future__ import annotations
 
@@ -10,25 +10,26 @@ import numpy as np
 import pandas as pd
 
 from ala.report import rows
-from ala.report.claims import MIN_SEEDS
-from ala.report.markdown import grid, number
+from ala.report.markdown import ABSENT, grid, number
 from ala.report.pairs import SOURCES, TITLES, common
 from ala.report.run import Run
-from ala.report.statistics import LEVEL, MOST_SEEDS, POWER, holm, paired, seeds_needed
+from ala.report.statistics import LEVEL, MOST_SEEDS, difference, effect_sizes, holm, p_text
 
 COLUMNS = [
     "metric", "first", "second", "n_seeds", "n_images", "first_mean", "second_mean", "difference", "ci_low", "ci_high",
-    "effect_size", "rank_biserial", "p", "p_holm", "spread", "separated", "seeds_needed", "command",
+    "effect_size", "rank_biserial", "p", "p_holm", "spread", "separated", "seeds_to_halve", "command",
 ]  # fmt: skip
 
+#: Where classes and images alone make the interval wider than half of what it is.
+NOT_BY_SEEDS = "not by seeds alone"
+
 CAPTION = (
-    "`difference`: first − second, paired by photo, each photo averaged over seeds; for Deletion less is better."
-    " Interval: 95 % bootstrap over photos. Effect size: mean over sample standard deviation of the differences."
-    " p: Wilcoxon signed-rank, two-sided, corrected by Holm over all pairs of one metric. Such a test knows nothing of"
-    " the spread over seeds, so rows count as separated only if"
-    f" p < {LEVEL:g} after correction, the difference is above √(sd² + sd²) over seeds, and there are"
-    f" {MIN_SEEDS} seeds or more. Seeds needed: of each row, for a t test at {LEVEL:g} with power {POWER:g}, from the"
-    " difference and spread seen here; a rough guide where seeds are few. "
+    "`difference`: first − second, paired by photo; for Deletion less is better. Interval: 95 %, over seeds and over"
+    " classes with their photos; p: of the same rule, two-sided, corrected by Holm over all pairs of one metric, which"
+    f" is one table here (docs/protocols.md, Statistics). Rows are separated if p < {LEVEL:g}. Effect size: mean over"
+    " sample standard deviation of the differences of photos. Spread: √(sd² + sd²) over seeds. Last column: seeds of"
+    " each row at which the interval would be half as wide, from the variances seen here; a rough guide where seeds"
+    " are few. "
 )
 
 
@@ -43,7 +44,10 @@ def compared(run: Run) -> list[tuple[str, str]]:
 
 
 def table(run: Run) -> pd.DataFrame:
-    """One line per metric and pair; pairs without a common seed and photo are left out, the notes name what lacks."""
+    """One line per metric and pair; pairs without a common seed and photo are left out, the notes name what lacks.
+
+    What needs more seeds or classes than there are (:func:`ala.report.statistics.difference`) is empty.
+    """
     parts = [_of_metric(run, metric) for metric in SOURCES]
     return pd.concat(parts, ignore_index=True)[COLUMNS]
 
@@ -54,27 +58,27 @@ def _of_metric(run: Run, metric: str) -> pd.DataFrame:
         pair = common(run, first, second, metric)
         if pair is None:
             continue
-        means = [side.mean(axis=1) for side in pair]  # (seeds,)
-        test = paired(pair.first.mean(axis=0) - pair.second.mean(axis=0), "paired", metric, first, second)
+        means = [side.mean(axis=1) for side in (pair.first, pair.second)]  # (seeds,)
         n_seeds, n_images = pair.first.shape
+        effect_size, biserial = effect_sizes(pair.first.mean(axis=0) - pair.second.mean(axis=0))
         methods = dict.fromkeys(rows.scored_as(row, run.settings) for row in (first, second))
         commands = dict.fromkeys(rows.command(method, run.settings.seeds) for method in methods)
-        lines.append(
-            {
-                "metric": metric, "first": first, "second": second, "n_seeds": n_seeds, "n_images": n_images,
-                "first_mean": float(means[0].mean()), "second_mean": float(means[1].mean()),
-                "difference": test.mean, "ci_low": test.low, "ci_high": test.high,
-                "effect_size": test.effect_size, "rank_biserial": test.rank_biserial, "p": test.p,
-                "spread": float(np.hypot(*(side.std(ddof=1) for side in means))) if n_seeds > 1 else np.nan,
-                "seeds_needed": seeds_needed(*means), "command": " && ".join(commands),
-            }
-        )  # fmt: skip
-    frame = pd.DataFrame(lines, columns=[name for name in COLUMNS if name not in ("p_holm", "separated")])
-    frame["p_holm"] = holm(frame["p"].tolist())
-    above = frame["difference"].abs() > frame["spread"]  # false where one seed has no spread
-    apart = (frame["p_holm"] < LEVEL) & above & (frame["n_seeds"] >= MIN_SEEDS)
-    frame["separated"] = np.where(apart, "yes", "no")
-    frame["seeds_needed"] = frame["seeds_needed"].astype("Int64").mask(apart)  # asked of the others only
+        line: dict[str, Any] = {
+            "metric": metric, "first": first, "second": second, "n_seeds": n_seeds, "n_images": n_images,
+            "first_mean": float(means[0].mean()), "second_mean": float(means[1].mean()),
+            "difference": float(means[0].mean() - means[1].mean()),
+            "effect_size": effect_size, "rank_biserial": biserial,
+            "spread": float(np.hypot(*(side.std(ddof=1) for side in means))) if n_seeds > 1 else np.nan,
+            "command": " && ".join(commands),
+        }  # fmt: skip
+        if (tested := difference(*pair)) is not None:
+            halved = tested.seeds_to_halve
+            line |= {"ci_low": tested.low, "ci_high": tested.high, "p": tested.p,
+                     "seeds_to_halve": NOT_BY_SEEDS if halved is None else str(halved)}  # fmt: skip
+        lines.append(line)
+    frame = pd.DataFrame(lines, columns=COLUMNS)
+    frame["p_holm"] = holm(frame["p"].to_numpy(float))
+    frame["separated"] = np.where(frame["p_holm"] < LEVEL, "yes", "no")
     return frame
 
 
@@ -82,7 +86,7 @@ def markdown(frame: pd.DataFrame) -> str:
     """The table, rounded, one part per metric, with its caption."""
     parts = ["# Paired differences", CAPTION]
     head = ["first", "second", "seeds", "photos", "difference", "95 % interval", "effect size", "p (Holm)", "spread",
-            "separated", "seeds needed"]  # fmt: skip
+            "separated", "half as wide with"]  # fmt: skip
     for metric, title in TITLES.items():
         lines = [_cells(line) for line in frame[frame["metric"] == metric].to_dict("records")]
         if lines:
@@ -95,12 +99,14 @@ def _cells(line: dict[Hashable, Any]) -> list[str]:
     return [
         rows.LABELS[line["first"]], rows.LABELS[line["second"]], str(line["n_seeds"]), str(line["n_images"]),
         number(line["difference"]), f"[{number(line['ci_low'])}, {number(line['ci_high'])}]",
-        number(line["effect_size"], 2), "< 0.001" if line["p_holm"] < 0.001 else number(line["p_holm"]),
-        number(line["spread"]), str(line["separated"]), _seeds(line["seeds_needed"]),
+        number(line["effect_size"], 2), ABSENT if pd.isna(line["p_holm"]) else p_text(line["p_holm"]),
+        number(line["spread"]), str(line["separated"]), _seeds(line["seeds_to_halve"]),
     ]  # fmt: skip
 
 
 def _seeds(value: object) -> str:
-    if pd.isna(value):  # type: ignore[call-overload]
-        return "–"
-    return f"{MOST_SEEDS} or more" if int(str(value)) >= MOST_SEEDS else str(value)
+    if not isinstance(value, str):
+        return ABSENT
+    if value == NOT_BY_SEEDS:
+        return value
+    return f"{MOST_SEEDS} seeds or more" if int(value) >= MOST_SEEDS else f"{value} seeds"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -23,21 +24,39 @@ TITLES = {
 
 
 class Pair(NamedTuple):
-    """Scores `(seeds, images)` of two rows on the photos and seeds that both have."""
+    """Scores `(seeds, images)` of two rows on the images and seeds that both have; `labels` `(images,)` are classes."""
 
     first: np.ndarray
     second: np.ndarray
+    labels: np.ndarray
 
 
 def common(run: Run, first: str, second: str, metric: str = "miou") -> Pair | None:
     """`metric` of rows `first` and `second` where both were measured; None where they have nothing in common."""
     sides = [{cell.seed: _values(run, cell, metric) for cell in run.of(row)} for row in (first, second)]
-    seeds = [seed for seed in sides[0] if seed in sides[1]]
-    photos = set.intersection(*(set(side[seed].index) for side in sides for seed in seeds)) if seeds else set()
-    if not photos:
+    return align(sides[0], sides[1], labels(run, first))
+
+
+def align(first: Mapping[int, pd.Series], second: Mapping[int, pd.Series], labels: pd.Series) -> Pair | None:
+    """The seeds of both sides and the images that both have under every such seed; None where there are none.
+
+    Each side has scores by image id for each seed; `labels` has the class by image id.
+    """
+    seeds = [seed for seed in first if seed in second]
+    ids = [set(side[seed].index) for side in (first, second) for seed in seeds]
+    order = sorted(set.intersection(*ids)) if ids else []
+    if not order:
         return None
-    order = sorted(photos)
-    return Pair(*(np.stack([side[seed].loc[order].to_numpy(float) for seed in seeds]) for side in sides))
+    sides = [np.stack([side[seed].loc[order].to_numpy(float) for seed in seeds]) for side in (first, second)]
+    return Pair(sides[0], sides[1], labels.loc[order].to_numpy())
+
+
+def labels(run: Run, row: str) -> pd.Series:
+    """The class of each image that `row` was scored on, by image id; empty where it was not run."""
+    cells = run.of(row)
+    parts = [cell.scores.set_index("image_id")["label"] for cell in cells] or [pd.Series(dtype=int)]
+    joined = pd.concat(parts)
+    return joined[~joined.index.duplicated()]
 
 
 def _values(run: Run, cell: Cell, metric: str) -> pd.Series:

@@ -14,7 +14,9 @@ from ala.contracts import seal
 from ala.metrics.curves import Curves, area
 from ala.metrics.iou import RULES
 from ala.report import rows
+from ala.report.pairs import align, labels
 from ala.report.run import Cell, Run
+from ala.report.statistics import LEVEL, difference, holm
 from ala.runtime.errors import UserError
 
 #: Metrics of one kind share their photos: IoU by rule and ground truth, localisation, insertion and deletion.
@@ -30,6 +32,9 @@ COMMON_COLUMNS = [
 ]  # fmt: skip
 #: Rows of both tables; (iii) is ALA.
 SHOWN = (*rows.MAIN, "i", "ii", "iv")
+#: What stands together in the table of survival: metrics with scores per image.
+KINDS = {"miou": ("miou",), "insertion": ("insertion",), "deletion": ("deletion",), "id": ("id",),
+         "localisation": ("pointing", "energy")}  # fmt: skip
 #: Claims whose order is looked for in every protocol.
 ORDERS = (("ala", "fcam"), ("fcam", "rise"), ("ala", "i"), ("ala", "ii"))
 
@@ -114,55 +119,70 @@ def _true_class(run: Run, scores: Path) -> dict[tuple[str, int], pd.DataFrame]:
     return found
 
 
-def per_seed(run: Run, found: Protocols) -> pd.DataFrame:
-    """`protocol, metric, method, seed, value, n_images`: means over images of every score under every protocol.
+#: Scores by image id, of one protocol, metric, row and seed.
+Images = dict[tuple[str, str, str, int], pd.Series]
 
-    Each over the images on which all methods have that score at that seed, so that no difference between two methods is
-    one between images. MaxBoxAcc, MaxBoxAccV2 and PxAP are no means over images; they keep their own number of images.
-    """
-    scores: dict[tuple[str, str, int], dict[str, pd.Series]] = {}
-    lines: list[dict[str, Any]] = []
 
-    def add(protocol: str, metric: str, row: str, seed: int, values: pd.Series) -> None:
-        """Keep `values`, by image id; their mean is taken when all methods are known."""
-        known = values.astype(float).dropna()
+def per_image(run: Run, found: Protocols) -> Images:
+    """Every score under every protocol, image by image, by (protocol, metric, row, seed)."""
+    scores: Images = {}
+
+    def add(protocol: str, metric: str, row: str, seed: int, frame: pd.DataFrame, column: str) -> None:
+        known = frame[column].astype(float).dropna()
         if len(known):
-            scores.setdefault((protocol, metric, seed), {})[row] = known
-            lines.append({"protocol": protocol, "metric": metric, "method": row, "seed": seed})
+            scores[protocol, metric, row, seed] = known
 
-    for row in SHOWN:
-        if row not in rows.MAIN and row not in run.settings.ablations:
-            continue
+    for row in _rows(run):
         for cell in run.of(row):
             key = cell.method, cell.seed
-            own = cell.perturbed.set_index("image_id")
+            perturbed = cell.perturbed.set_index("image_id")
             for rule in RULES:
-                add(f"majority-{rule}", "miou", row, cell.seed, own[f"iou_{rule}"])
+                add(f"majority-{rule}", "miou", row, cell.seed, perturbed, f"iou_{rule}")
             for metric in ("insertion", "deletion", "id"):
-                add("official-predicted", metric, row, cell.seed, own[metric])
+                add("official-predicted", metric, row, cell.seed, perturbed, metric)
                 if key in found.true_class:
-                    add("official-true", metric, row, cell.seed, found.true_class[key][metric])
-            lab = _of(found.lab, *key).set_index("image_id") if len(found.lab) else found.lab
+                    add("official-true", metric, row, cell.seed, found.true_class[key], metric)
+            lab = _of(found.lab, *key)
             for protocol, part in lab.groupby("protocol", sort=False) if len(lab) else ():
                 for metric in ("insertion", "deletion", "id"):
-                    add(str(protocol), metric, row, cell.seed, part[metric])
+                    add(str(protocol), metric, row, cell.seed, part.set_index("image_id"), metric)
             places = _of(found.localisation, *key)
             if len(places):
                 places = places.set_index("image_id")
                 for rule in RULES:
-                    add(f"anyone-{rule}", "miou", row, cell.seed, places[f"iou_any_{rule}"])
+                    add(f"anyone-{rule}", "miou", row, cell.seed, places, f"iou_any_{rule}")
                 for metric in ("pointing", "energy"):
-                    add("localisation", metric, row, cell.seed, places[metric])
-            for metric in WHOLE if key in found.whole else ():
-                lines.append({"protocol": "localisation", "metric": metric, "method": row, "seed": cell.seed,
-                              "value": found.whole[key][metric], "n_images": found.whole[key]["n_images"]})  # fmt: skip
-    for line in lines:
-        if "value" not in line:
-            by_row = scores[line["protocol"], line["metric"], line["seed"]]
-            shared = set.intersection(*(set(values.index) for values in by_row.values()))
-            mine = by_row[line["method"]]
-            line |= {"value": mine[mine.index.isin(shared)].mean(), "n_images": len(shared)}
+                    add("localisation", metric, row, cell.seed, places, metric)
+    return scores
+
+
+def per_seed(run: Run, found: Protocols, images: Images) -> pd.DataFrame:
+    """`protocol, metric, method, seed, value, n_images`: means of :func:`per_image`, and the scores of whole sets.
+
+    Each mean is over the images on which all methods have that score at that seed, so that no difference between two
+    methods is one between images. MaxBoxAcc, MaxBoxAccV2 and PxAP are no means over images; they keep their own number.
+    """
+    shared: dict[tuple[str, str, int], set[int]] = {}
+    for (protocol, metric, _, seed), values in images.items():
+        ids = set(values.index)
+        shared[protocol, metric, seed] = shared.get((protocol, metric, seed), ids) & ids
+    lines: list[dict[str, Any]] = []
+    for (protocol, metric, row, seed), values in images.items():
+        common = shared[protocol, metric, seed]
+        mean = values[values.index.isin(common)].mean()
+        lines.append({"protocol": protocol, "metric": metric, "method": row, "seed": seed, "value": mean,
+                      "n_images": len(common)})  # fmt: skip
+    for row in _rows(run):
+        for cell in run.of(row):
+            whole = found.whole.get((cell.method, cell.seed), {})
+            for metric in WHOLE if whole else ():
+                line = {"protocol": "localisation", "metric": metric, "method": row, "seed": cell.seed}
+                lines.append({**line, "value": whole[metric], "n_images": whole["n_images"]})
     return pd.DataFrame(lines, columns=["protocol", "metric", "method", "seed", "value", "n_images"])
+
+
+def _rows(run: Run) -> list[str]:
+    return [row for row in SHOWN if row in rows.MAIN or row in run.settings.ablations]
 
 
 def _of(frame: pd.DataFrame, method: str, seed: int) -> pd.DataFrame:
@@ -205,31 +225,31 @@ def _files(protocol: str, method: str, seeds: list[int], run: Run) -> str:
     return " ".join(f"scores/protocols/seed-{seed}/{name}" for seed in seeds)
 
 
-def survival(seeds: pd.DataFrame) -> pd.DataFrame:
+def survival(run: Run, images: Images) -> pd.DataFrame:
     """How often an order of the slides is seen: one line per order and metric, over all protocols of that metric.
 
-    `agree`: the difference of the means over seeds is above √(sd² + sd²); `reverse`: below minus that; `open`: neither,
-    or a single seed. A protocol in which the two have other numbers of images is left out.
+    Each protocol is a test (:func:`ala.report.statistics.difference`); Holm's correction is over the protocols of one
+    line. `agree`: p < 0.05 after correction, in the order of the slides; `reverse`: the other way round; `open`:
+    neither, or not testable. Scores of whole sets (:data:`WHOLE`) have no value per image and are not judged.
     """
     lines = []
-    kinds = {"miou": ["miou"], "insertion": ["insertion"], "deletion": ["deletion"], "id": ["id"],
-             "localisation": [*WHOLE, "pointing", "energy"]}  # fmt: skip
     for better, worse in ORDERS:
-        for kind, metrics in kinds.items():
-            counts = {"agree": 0, "reverse": 0, "open": 0}
-            for (_, metric), part in seeds[seeds["metric"].isin(metrics)].groupby(["protocol", "metric"], sort=False):
-                both = [part[part["method"] == row] for row in (better, worse)]
-                sides = [side["value"].to_numpy() for side in both]
-                images = [dict(zip(side["seed"], side["n_images"], strict=True)) for side in both]
-                unlike = any(images[0][seed] != images[1][seed] for seed in images[0].keys() & images[1].keys())
-                if min(map(len, sides)) == 0 or unlike:
+        classes = labels(run, better)
+        for kind, metrics in KINDS.items():
+            keys = dict.fromkeys((protocol, metric) for protocol, metric, *_ in images if metric in metrics)
+            p_values, signs = [], []
+            for protocol, metric in keys:
+                sides = [{seed: images[protocol, metric, row, seed] for seed in run.settings.seeds
+                          if (protocol, metric, row, seed) in images} for row in (better, worse)]  # fmt: skip
+                pair = align(sides[0], sides[1], classes)
+                if pair is None:
                     continue
-                gap = float(sides[0].mean() - sides[1].mean()) * (-1 if metric == "deletion" else 1)
-                known = min(len(side) for side in sides) > 1
-                spread = float(np.hypot(*(side.std(ddof=1) for side in sides))) if known else np.inf
-                counts["agree" if gap > spread else "reverse" if gap < -spread else "open"] += 1
-            head = {"better": better, "worse": worse, "metric": kind, "n_protocols": sum(counts.values())}
-            lines.append({**head, **counts})
+                tested = difference(*pair)
+                p_values.append(np.nan if tested is None else tested.p)
+                signs.append(0 if tested is None else np.sign(tested.mean) * (-1 if metric == "deletion" else 1))
+            called = np.where(holm(p_values) < LEVEL, signs, 0)
+            counts = {name: int((called == sign).sum()) for name, sign in (("agree", 1), ("reverse", -1), ("open", 0))}
+            lines.append({"better": better, "worse": worse, "metric": kind, "n_protocols": len(signs), **counts})
     return pd.DataFrame(lines)
 
 

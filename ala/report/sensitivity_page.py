@@ -7,6 +7,7 @@ import pandas as pd
 from ala.report import ends, rows
 from ala.report.markdown import grid, spread
 from ala.report.run import Run
+from ala.report.statistics import LEVEL
 
 TITLES = {
     "miou": "Mean IoU, by ground truth and threshold rule",
@@ -15,6 +16,12 @@ TITLES = {
     "id": "ID",
     "localisation": "Localisation",
 }
+
+SURVIVAL = (
+    "Each protocol is a test (docs/protocols.md, Statistics), corrected by Holm over the protocols of one line:"
+    f" `agree` and `reverse` have p < {LEVEL:g}, `open` all others. MaxBoxAcc, MaxBoxAccV2 and PxAP are scores of a"
+    " whole set without a value per photo, so they are not judged; Localisation here is pointing game and energy."
+)
 
 
 def caption(run: Run) -> str:
@@ -37,7 +44,8 @@ def caption(run: Run) -> str:
 
 def sensitivity(run: Run, frame: pd.DataFrame, survived: pd.DataFrame) -> str:
     """Which orders survive, then one table per metric: a row per protocol, a column per method, the best one bold."""
-    parts = ["# Sensitivity to the protocol", caption(run), "## Which conclusions survive", _survival(survived)]
+    parts = ["# Sensitivity to the protocol", caption(run), "## Which conclusions survive", SURVIVAL]
+    parts.append(_survival(survived))
     if frame.empty:
         return "\n\n".join([*parts, "not run"]) + "\n"
     shown = [row for row in rows.LABELS if row in set(frame["method"])]

@@ -45,10 +45,12 @@ def settings() -> Settings:
 
 
 def make_cell(method: str, seed: int, iou: list[float], insertion: list[float] | None = None) -> Cell:
-    """A cell with photos 1, 2, ... of the given IoU under every rule; deletion is half of insertion."""
+    """A cell with photos 1, 2, ... of classes 0, 1, 2, 0 ... and the given IoU under every rule; deletion is half of
+    insertion."""
     n = len(iou)
     rows: dict[str, object] = dict.fromkeys(COLUMNS, 0)
     rows |= {"method": method, "seed": seed, "image_id": np.arange(1, n + 1), "correct": [True] + [False] * (n - 1)}
+    rows["label"] = np.arange(n) % 3
     rows |= {f"iou_{rule}": iou for rule in ("mean_std", "fixed", "otsu", "val")}
     rows |= {flag: pd.array([value == 0 for value in iou], dtype="boolean") for flag in FLAGS}
     along = np.array([np.nan] * n if insertion is None else insertion)

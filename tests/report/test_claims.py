@@ -2,31 +2,55 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from ala.report import claims
-from ala.report.claims import Claim, compare, judge
+from ala.report.claims import Claim, Outcome, compare, every, judge
+from ala.report.statistics import difference
 
 MAIN = "aea-true-sbn-true"
 
 
+def outcome(p, direction, why=""):
+    return Outcome(dict.fromkeys(claims.COLUMNS), p, direction, why)
+
+
 @pytest.mark.parametrize(
-    ("difference", "spread", "low", "high", "n_seeds", "verdict"),
+    ("p", "direction", "verdict", "reason"),
     [
-        (0.10, 0.02, 0.05, 0.15, 3, "holds"),
-        (-0.10, 0.02, -0.15, -0.05, 3, "does not hold"),
-        (0.10, 0.12, 0.05, 0.15, 3, "cannot be told"),  # within the spread over seeds
-        (0.10, 0.02, -0.01, 0.2, 3, "cannot be told"),  # photos disagree
-        (0.10, 0.02, 0.05, 0.15, 2, "cannot be told"),  # two seeds
-        (0.10, None, 0.05, 0.15, 1, "cannot be told"),
-        (-0.01, 0.02, -0.02, 0.01, 3, "cannot be told"),
-        (0.0, 0.0, 0.0, 0.0, 3, "cannot be told"),
+        (0.01, 1, "holds", "p 0.040 after correction for 4 claims"),
+        (0.01, -1, "does not hold", "the other way round, p 0.040 after correction for 4 claims"),
+        (0.0001, 1, "holds", "p < 0.001 after correction for 4 claims"),
+        (0.03, 1, "cannot be told", "p 0.030 by itself, but p 0.120 after correction for 4 claims"),
+        (0.3, -1, "cannot be told", "p 1.000 after correction for 4 claims"),
+        (1.0, 0, "cannot be told", "p 1.000 after correction for 4 claims"),
     ],
 )
-def test_verdicts(difference, spread, low, high, n_seeds, verdict):
-    assert judge(difference, spread, low, high, n_seeds)[0] == verdict
+def test_verdicts(p, direction, verdict, reason):
+    """One claim among three others of the family that show nothing, and one that could not be tested."""
+    others = [outcome(0.9, 1), outcome(0.9, 1), outcome(0.9, -1), outcome(math.nan, 0, "one seed")]
+    lines = judge([outcome(p, direction), *others])
+    assert (lines[0]["verdict"], lines[0]["reason"]) == (verdict, reason)
+    assert (lines[4]["verdict"], lines[4]["reason"], lines[4]["p_holm"]) == ("cannot be told", "one seed", None)
+
+
+@pytest.mark.parametrize(
+    ("signs", "p", "expected", "direction"),
+    [
+        ([1, 1, 1], [0.01, 0.04, 0.02], 0.04, 1),  # the largest: all must hold
+        ([1, 1, -1], [0.01, 0.04, 0.02], 0.06, -1),  # one is reversed, corrected for three
+        ([1, 1, 0], [0.01, 0.04, 1.0], 1.0, 1),
+        ([-1, -1, -1], [0.5, 0.6, 0.7], 1.0, 1),
+        ([1, 1, 1], [0.01, math.nan, 0.02], math.nan, -1),
+    ],
+)
+def test_every_comparison_must_hold(signs, p, expected, direction):
+    found = every(np.array(signs), np.array(p))
+    assert (float(found[0]), int(found[1])) == (pytest.approx(expected, nan_ok=True), direction)
 
 
 def test_only_common_photos_and_seeds_are_compared(run_of, cell_of):
@@ -35,29 +59,39 @@ def test_only_common_photos_and_seeds_are_compared(run_of, cell_of):
         *(cell_of("fcam", seed, [0.5 + 0.1 * seed, 0.7, np.nan]) for seed in (0, 1, 2)),
         *(cell_of("rise", seed, [0.2, 0.3, 0.9]) for seed in (0, 1)),
     )
-    line = compare(run, Claim("fcam", "rise", "main"))
+    found = compare(run, Claim("fcam", "rise", "main"))
+    line = found.line
     assert (line["n_seeds"], line["n_images"]) == (2, 2)
     assert line["higher_mean"] == pytest.approx((0.6 + 0.65) / 2)
     assert line["lower_mean"] == pytest.approx(0.25)
     assert line["difference"] == pytest.approx(0.375)
     assert line["spread"] == pytest.approx(0.05 / np.sqrt(2))  # sd of (0.6, 0.65), and 0
     assert line["paper_difference"] == pytest.approx(0.16)
-    assert line["verdict"] == "cannot be told"
-    assert "2 common seeds" in str(line["reason"])
+    values = [np.array([[0.5, 0.7], [0.6, 0.7]]), np.array([[0.2, 0.3]] * 2)]
+    expected = difference(*values, np.array([0, 1]))
+    assert expected is not None
+    assert (found.p, line["ci_low"], line["ci_high"]) == (expected.p, expected.low, expected.high)
 
 
-def test_interval_is_a_paired_percentile_bootstrap(run_of, cell_of):
+def test_one_common_seed_settles_nothing(run_of, cell_of):
+    run = run_of(cell_of("fcam", 0, [0.8] * 9), *(cell_of("rise", seed, [0.2] * 9) for seed in (0, 1, 2)))
+    line = claims.table(run).set_index("claim").loc["F-CAM better than RISE in mean IoU"]
+    assert (line["verdict"], line["reason"]) == ("cannot be told", "1 common seed, 2 are needed for a spread")
+    assert line["difference"] == pytest.approx(0.6)
+    assert line[["ci_low", "p", "p_holm"]].isna().all()
+
+
+def test_images_of_one_class_are_not_taken_as_independent(run_of, cell_of):
+    """Each class gains or loses as a whole: nine images look like nine gains, but they are three classes."""
+    gains = np.array([0.2, 0.3, -0.2])[np.arange(30) % 3]
     rng = np.random.default_rng(3)
-    low, gain = rng.random(60), rng.normal(0.05, 0.1, 60)
     run = run_of(
-        *(cell_of(MAIN, seed, (low + gain).tolist()) for seed in (0, 1, 2)),
-        *(cell_of("center", seed, low.tolist()) for seed in (0, 1, 2)),
+        *(cell_of(MAIN, seed, (0.5 + gains + 0.01 * rng.random(30)).tolist()) for seed in (0, 1, 2)),
+        *(cell_of("center", seed, [0.5] * 30) for seed in (0, 1, 2)),
     )
-    line = compare(run, Claim("ala", "center"))
-    means = np.sort([gain[rng.integers(0, 60, 60)].mean() for _ in range(4000)])
-    assert line["ci_low"] == pytest.approx(means[100], abs=0.004)
-    assert line["ci_high"] == pytest.approx(means[-100], abs=0.004)
-    assert compare(run, Claim("ala", "center")) == line  # the same numbers every time
+    found = compare(run, Claim("ala", "center"))
+    assert float(str(found.line["ci_low"])) < 0 < float(str(found.line["difference"]))
+    assert compare(run, Claim("ala", "center")) == found  # the same numbers every time
 
 
 def test_table_asks_every_claim_and_shows_what_was_not_run(run_of, cell_of):
@@ -98,11 +132,12 @@ def test_less_deletion_is_better(run_of, cell_of):
         *(cell_of(MAIN, seed, [0.5] * 9, along(rng, 0.4)) for seed in (0, 1, 2)),
         *(cell_of("fcam", seed, [0.5] * 9, along(rng, 0.8)) for seed in (0, 1, 2)),
     )
-    deletion = compare(run, Claim("ala", "fcam", "main", "deletion"))
+    table = claims.table(run).set_index("claim")
+    deletion = table.loc["ALA better than F-CAM in Deletion"]
     assert deletion["difference"] == pytest.approx(0.2, abs=0.01)
     assert deletion["paper_difference"] == pytest.approx(0.034 - 0.007)
     assert deletion["verdict"] == "holds"
-    assert compare(run, Claim("ala", "fcam", "main", "insertion"))["verdict"] == "does not hold"
+    assert table.loc["ALA better than F-CAM in Insertion", "verdict"] == "does not hold"
 
 
 ROWS = {"i": "aea-true-sbn-false", "ii": "aea-false-sbn-true", "iii": MAIN}
@@ -124,8 +159,9 @@ def test_every_metric_worst_needs_all_eight_comparisons(run_of, cell_of):
     run = ablation(run_of, cell_of, {"i": 0.2, "ii": 0.4, "iii": 0.6})
     line = claims.table(run).set_index("claim").loc["Without SBN (i) every metric is worst"]
     assert line["verdict"] == "does not hold"  # its deletion, half of a small insertion, is the best
-    assert line["reason"].startswith(
-        "of 8 comparisons 6 hold, 2 do not, 0 cannot be told; (i) is better than ii in Del"
+    assert line["reason"].endswith(
+        "of 8 comparisons, all of which must hold, 6 do, each by itself; 2 are reversed: (i) is better than (ii) in"
+        " Deletion, (iii) in Deletion"
     )
 
 
@@ -140,9 +176,12 @@ def test_a_wider_region_is_told_from_the_areas(run_of, cell_of):
 
 
 def test_an_id_that_is_not_the_difference_is_found(run_of, cell_of):
+    """It is computed as the difference: arithmetic, no claim of the family."""
     name = "ID = Insertion − Deletion, photo by photo"
     run = ablation(run_of, cell_of, {"i": 0.2})
-    assert claims.table(run).set_index("claim").loc[name, "verdict"] == "holds"
+    line = claims.table(run).set_index("claim").loc[name]
+    assert (line["verdict"], line["p"]) == ("arithmetic", None)
+    assert line["paper_difference"] == pytest.approx(0.522 - (0.604 - 0.086))  # of RISE's printed row
     run.cells[ROWS["i"], 1].scores.loc[3, "id"] += 0.01
     line = claims.table(run).set_index("claim").loc[name]
     assert line["verdict"] == "does not hold"

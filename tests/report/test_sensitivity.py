@@ -14,6 +14,7 @@ from ala.metrics.curves import Curves, area
 from ala.metrics.protocols import LAB
 from ala.report import sensitivity, sensitivity_page
 from ala.report.gather import gather
+from ala.report.statistics import difference, holm
 from ala.runtime.errors import UserError
 
 
@@ -28,8 +29,13 @@ def found(run, fake):
 
 
 @pytest.fixture(scope="module")
-def seeds(run, found):
-    return sensitivity.per_seed(run, found)
+def images(run, found):
+    return sensitivity.per_image(run, found)
+
+
+@pytest.fixture(scope="module")
+def seeds(run, found, images):
+    return sensitivity.per_seed(run, found, images)
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +89,8 @@ def test_methods_of_a_protocol_stay_on_common_images_when_one_lacks_some(run, fo
     scores = broken.scores.copy()
     scores.loc[scores["image_id"].isin(lost), ["insertion", "deletion", "id"]] = np.nan
     cells = run.cells | {(broken.method, broken.seed): replace(broken, scores=scores)}
-    seeds = sensitivity.per_seed(replace(run, cells=cells), found)
+    partly = replace(run, cells=cells)
+    seeds = sensitivity.per_seed(partly, found, sensitivity.per_image(partly, found))
     at = seeds[(seeds["protocol"] == "official-predicted") & (seeds["metric"] == "insertion")]
     assert set(at[at["seed"] == broken.seed]["n_images"]) == {3}
     assert set(at[at["seed"] != broken.seed]["n_images"]) == {6}
@@ -97,15 +104,14 @@ def test_no_rank_and_no_order_between_other_numbers_of_images(run, found):
     """MaxBoxAcc is no mean over images, so it cannot be restricted to common ones."""
     whole = {key: dict(values) for key, values in found.whole.items()}
     whole["fcam", 0]["n_images"] -= 1
-    seeds = sensitivity.per_seed(run, replace(found, whole=whole))
+    other = replace(found, whole=whole)
+    seeds = sensitivity.per_seed(run, other, sensitivity.per_image(run, other))
     frame = sensitivity.table(run, seeds)
     ranks = frame[frame["metric"] == "maxboxacc"].set_index("method")["rank"]
     assert ranks.isna().all()
     assert frame[frame["metric"] == "pointing"]["rank"].notna().any()
-    survived = sensitivity.survival(seeds).set_index(["better", "worse", "metric"])
-    assert survived.loc["ala", "fcam", "localisation"]["n_protocols"] == 2  # pointing game and energy
-    assert survived.loc["ala", "i", "localisation"]["n_protocols"] == 5
-    page = sensitivity_page.sensitivity(run, frame, sensitivity.survival(seeds))
+    survived = sensitivity.survival(run, sensitivity.per_image(run, other))
+    page = sensitivity_page.sensitivity(run, frame, survived)
     line = next(line for line in page.splitlines() if line.startswith("| maxboxacc |"))
     assert "(5 images)" in line
     assert "**" not in line
@@ -124,17 +130,35 @@ def test_ranks_are_among_explainers_and_less_deletion_is_better(frame):
     assert pd.isna(insertion["box"])
 
 
-def test_survival_counts_orders_beyond_the_spread(seeds):
-    table = sensitivity.survival(seeds).set_index(["better", "worse", "metric"])
+def test_survival_counts_the_orders_that_the_rule_calls(run, images):
+    table = sensitivity.survival(run, images).set_index(["better", "worse", "metric"])
     line = table.loc["ala", "fcam", "localisation"]
-    assert (line["n_protocols"], line["agree"], line["reverse"]) == (5, 5, 0)
+    assert (line["n_protocols"], line["agree"], line["reverse"], line["open"]) == (2, 2, 0, 0)  # pointing, energy
     assert table.loc["fcam", "rise", "miou"]["n_protocols"] == 8
-    turned = seeds.copy()
-    turned.loc[turned["method"] == "ala", "value"] *= 0
-    turned = turned[turned["metric"] == "pxap"]
-    line = sensitivity.survival(turned).set_index(["better", "worse", "metric"]).loc["ala", "fcam", "localisation"]
+    turned = {key: -values if key[2] == "ala" else values for key, values in images.items() if key[1] == "energy"}
+    line = sensitivity.survival(run, turned).set_index(["better", "worse", "metric"]).loc["ala", "fcam", "localisation"]
     assert (line["n_protocols"], line["reverse"]) == (1, 1)
-    assert sensitivity.survival(seeds[seeds["seed"] == 0])["agree"].sum() == 0  # one seed has no spread
+    alone = {key: values for key, values in images.items() if key[3] == 0}
+    line = sensitivity.survival(run, alone)
+    assert line["agree"].sum() == 0  # one seed has no spread
+    assert line["open"].sum() == table["n_protocols"].sum()
+
+
+def test_survival_is_corrected_over_the_protocols_of_a_line(run, images):
+    """Order, p and count of one line, by hand; less Deletion is better."""
+    labels = run.of("ala")[0].scores.set_index("image_id")["label"]
+    names = [key[0] for key in images if key[1:] == ("deletion", "ala", 0)]
+    tests = []
+    for name in names:
+        both = [np.stack([images[name, "deletion", row, seed].sort_index() for seed in (0, 1, 2)])
+                for row in ("fcam", "ala")]  # fmt: skip
+        ids = sorted(images[name, "deletion", "ala", 0].index)
+        tests.append(difference(*both, labels.loc[ids].to_numpy()))
+    small = holm([test.p for test in tests]) < 0.05
+    line = sensitivity.survival(run, images).set_index(["better", "worse", "metric"]).loc["ala", "fcam", "deletion"]
+    assert line["n_protocols"] == len(names) == 10
+    assert line["agree"] == sum(bool(called) and test.mean > 0 for called, test in zip(small, tests, strict=True))
+    assert line["reverse"] == sum(bool(called) and test.mean < 0 for called, test in zip(small, tests, strict=True))
 
 
 def test_common_model(run, found):
@@ -169,9 +193,10 @@ def test_maps_without_energy_are_named(run, fake, tmp_path):
     assert notes == [f"`abn`, seed 1: {lost} maps are 0 everywhere; their energy is left out"]
 
 
-def test_pages(run, frame, seeds, found):
-    text = sensitivity_page.sensitivity(run, frame.reset_index(), sensitivity.survival(seeds))
-    assert "| ALA better than F-CAM | Localisation | 5 | 5 | 0 | 0 | survives every protocol |" in text
+def test_pages(run, frame, images, found):
+    text = sensitivity_page.sensitivity(run, frame.reset_index(), sensitivity.survival(run, images))
+    assert "| ALA better than F-CAM | Localisation | 2 | 2 | 0 | 0 | survives every protocol |" in text
+    assert "corrected by Holm over the protocols of one line" in text
     assert "| lab-blur-q3-true | **" in text
     assert "| F-CAM | 3 |" in sensitivity_page.common_model(run, sensitivity.common_model(run, found))
 
@@ -181,7 +206,8 @@ def test_missing_and_edited_files(run, fake, tmp_path):
     shutil.rmtree(tmp_path / "scores/protocols/seed-0")
     some = sensitivity.gather(run, tmp_path / "scores")
     assert some.notes == ["`protocols` lacks seed 0; run `dvc repro protocols@0`"]
-    assert set(sensitivity.per_seed(run, some).query("protocol == 'lab-zero-q3-true'")["seed"]) == {1, 2}
+    seeds = sensitivity.per_seed(run, some, sensitivity.per_image(run, some))
+    assert set(seeds.query("protocol == 'lab-zero-q3-true'")["seed"]) == {1, 2}
     with (tmp_path / "scores/protocols/seed-1/lab.csv").open("a") as file:
         file.write("x")
     with pytest.raises(UserError, match=r"lab\.csv was changed .* run `dvc repro protocols@1`"):

@@ -80,6 +80,7 @@ COLUMNS = {
     "iou": "IoU", "paper_miou": "slides: mean IoU", "paper_insertion": "slides: Insertion",
     "paper_deletion": "slides: Deletion", "paper_id": "slides: ID", "paper_difference": "slides: difference",
     "higher_mean": "mean of the higher", "lower_mean": "mean of the lower", "ci": "95 % interval", "reason": "why",
+    "p_holm": "p after Holm", "seeds_to_halve": "half as wide with",
     "empty_mean_std": "empty, mean + std", "empty_fixed": "empty, fixed 0.5", "empty_otsu": "empty, Otsu",
     "empty_val": "empty, best on validation", "tau_val": "τ of validation", "tie_share": "tied pixels",
     "collapsed_constant": "constant maps", "collapsed_one_pixel": "maps of one pixel",
