@@ -255,7 +255,7 @@ def measure(parts: pd.DataFrame, runs: int) -> pd.DataFrame:
     lines = []
     questions = [("mini", seeds, "as seen", runs) for seeds in (2, 3, 5, 10)]
     questions += [("mini", 3, scenario, runs) for scenario in SCENARIOS if scenario != "as seen"]
-    questions.append(("paper", 3, "as seen", runs // 4))
+    questions += [("paper", 3, scenario, runs // 4) for scenario in ("as seen", "seed effects 3 times as large")]
     for name, seeds, scenario, wanted in questions:
         found = _in_parts(null, (parts, SIZES[name], seeds), wanted, name, scenario)
         lines.append(_line(name, seeds, scenario, "any of the claims, none of them true", 0.0, np.concatenate(found)))

@@ -4,8 +4,8 @@ Scores are `(..., seeds, images)`; images are nested in classes. The mean differ
 reasons, each with a variance of its own:
 
 * seeds: s_first² / S + s_second² / S, with sample variances of the means per seed. The trainings of two rows are
-  independent even where they bear the same number; rows that share a model are positively correlated, which makes the
-  sum too large, never too small. Degrees of freedom by Welch (1938), S - 1 to 2 (S - 1).
+  independent even where they bear the same number; rows that are evaluated on one model correlate positively as far as
+  measured, which makes the sum too large. Degrees of freedom by Welch (1938), S - 1 to 2 (S - 1).
 * classes: between the class means of the differences averaged over seeds, images within classes included, because
   images of one class are not independent. Degrees of freedom by Bell and McCaffrey (2002), C - 1 for equal classes.
 
