@@ -26,6 +26,7 @@ bench: oracles ## time RISE, insertion and deletion beside the bare model and ot
 	python -m benchmarks.perturbation
 
 repro: env ## run the pipeline of the chosen profile; the results are in reports/
+	@python -m stages.check
 	dvc repro
 	python -m stages.report --readme README.md
 
@@ -67,8 +68,8 @@ types: env
 lock: env ## resolve the requirements anew
 	python requirements/lock.py
 
-clean: ## remove what the pipeline wrote, but not its cache
-	rm -rf data models maps scores state
+clean: env ## remove what the stages wrote, and nothing beside it; DVC's cache stays
+	@python -m stages.clean
 
-clean-state: ## forget the half-done work of interrupted runs
-	rm -rf $${ALA_STATE:-state}/resume
+clean-state: env ## forget the half-done work of interrupted runs
+	@python -m stages.clean --state

@@ -16,7 +16,7 @@ Out = Annotated[Path, typer.Option(help="A line that is always the same; the sta
 
 
 def main(params: Params = Path("params.yaml"), out: Out = Path("data/checked")) -> None:
-    """Find out in a second what the run would find out late, or DVC would say in other words.
+    """Find out in a second what the run would find out late, or DVC would say in words of its own.
 
     Reads all settings; looks at the files that inputs.data, inputs.encoder and inputs.fcam name, as far as the active
     profile reads them; asks Git whether it may be used here, which DVC needs at the end of a run.
@@ -27,10 +27,13 @@ def main(params: Params = Path("params.yaml"), out: Out = Path("data/checked")) 
     """
     with reported():
         from ala.config import inputs
+        from ala.data.archives import present
         from ala.runtime import repository
 
+        settings = load(params)
+        if inputs.check(settings) == "archives":
+            present(settings.active.data.downloads or [], settings.inputs.path("data") or Path())
         repository.check(Path())
-        inputs.check(load(params))
         write_text(out, "checked\n")
 
 

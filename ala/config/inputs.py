@@ -18,7 +18,7 @@ def data_source(data: Data, given: Path | None) -> Source:
     A data set that lies there unpacked counts before archives beside it.
 
     Raises:
-        UserError: the profile needs a folder and none is named, it does not exist, or it holds nothing of use.
+        UserError: the profile needs a data set and none is named, there is no such folder, or it holds none.
     """
     if data.source == "birdlets":
         return "birdlets"
@@ -30,12 +30,10 @@ def data_source(data: Data, given: Path | None) -> Source:
         raise UserError(f"inputs.data {given} is no folder; {_name('data', 'DIR')}")
     if any((given / place / "images.txt").exists() for place in ("", "CUB_200_2011")):
         return "folder"
-    archives = [archive.name for archive in data.downloads or []] if data.source == "download" else []
-    if any((given / name).exists() for name in archives):
+    if data.source == "download":
         return "archives"
-    sought = "images.txt" if not archives else f"images.txt, {' or '.join(archives)}"
     raise UserError(
-        f"inputs.data {given} holds no {sought}, so it is no data set in CUB-200-2011 layout; {_name('data', 'DIR')}"
+        f"inputs.data {given} holds no images.txt, so it is no data set in CUB-200-2011 layout; {_name('data', 'DIR')}"
     )
 
 
@@ -69,15 +67,15 @@ def fcam_file(fcam: Fcam, given: Path | None) -> Path | None:
     return _file("fcam", given) if fcam.pretrained else None
 
 
-def check(settings: Settings) -> None:
-    """Look at every file that the active profile reads.
+def check(settings: Settings) -> Source:
+    """Look at every file that the active profile reads; tell where its images come from.
 
     Raises:
         UserError: one of them is missing, empty, unreadable, or no data set.
     """
-    data_source(settings.active.data, settings.inputs.path("data"))
     encoder_file(settings.active.encoder, settings.inputs.path("encoder"))
     fcam_file(settings.active.fcam, settings.inputs.path("fcam"))
+    return data_source(settings.active.data, settings.inputs.path("data"))
 
 
 def _file(name: Literal["encoder", "fcam"], given: Path | None) -> Path | None:

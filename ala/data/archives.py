@@ -64,16 +64,29 @@ def fetch(archives: list[Archive], downloads: Path) -> list[Path]:
     return [downloads / archive.name for archive in archives]
 
 
+def present(archives: list[Archive], folder: Path) -> list[Path]:
+    """The archives in `folder`, which are not opened.
+
+    Raises:
+        UserError: some are not there, with size and hash of each.
+    """
+    files = [_place(archive, folder) for archive in archives]
+    lost = " and ".join(_described(item) for item, file in zip(archives, files, strict=True) if not file.is_file())
+    if lost:
+        raise UserError(
+            f"inputs.data {folder} holds no data set (images.txt) and lacks {lost}; put them there, or set"
+            f" inputs.data to {NOTHING}"
+        )
+    return files
+
+
 def at_hand(archives: list[Archive], folder: Path) -> list[Path]:
     """The archives in `folder`, checked; nothing is downloaded.
 
     Raises:
         UserError: some are not there, with size and hash of each, or one is another file.
     """
-    files = [_place(archive, folder) for archive in archives]
-    lost = " and ".join(_described(item) for item, file in zip(archives, files, strict=True) if not file.is_file())
-    if lost:
-        raise UserError(f"inputs.data {folder} lacks {lost}; put them there, or set inputs.data to {NOTHING}")
+    files = present(archives, folder)
     for archive, file in zip(archives, files, strict=True):
         _check(file, archive)
     return files

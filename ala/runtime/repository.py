@@ -31,7 +31,7 @@ def check(folder: Path) -> None:
         )
     if "not a git repository" in done.stderr:
         raise UserError(
-            f"{place} is no Git repository, which DVC needs; run `git init && git add -A && git commit -m 'Start'`"
-            " there"
+            f"{place / '.git'} does not exist, and DVC needs a Git repository; run `git init && git add -A"
+            " && git commit -m 'Start'` there"
         )
     raise UserError(f"Git cannot use {place} ({reason(RuntimeError(done.stderr))}); mend the repository")

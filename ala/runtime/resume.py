@@ -24,7 +24,7 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from types import ModuleType
@@ -207,6 +207,13 @@ def state_folder() -> Path:
     return Path(os.environ.get("ALA_STATE") or "state")
 
 
+def units(root: Path) -> Iterator[Path]:
+    """The folders of half-done work below `root`, as :meth:`Resumable.open` names them; no other folder is touched."""
+    for folder in sorted((root / "resume").glob("*")):
+        if folder.is_dir() and re.fullmatch(r".+-[0-9a-f]{16}", folder.name):
+            yield folder
+
+
 def stamps(folder: Path) -> dict[str, list[int]]:
     """Size and time of change of every file below `folder`, in place of its bytes where those are gigabytes."""
     files = (path for path in sorted(folder.rglob("*")) if path.is_file())
@@ -217,7 +224,7 @@ def stamps(folder: Path) -> dict[str, list[int]]:
 def sweep(root: Path) -> None:
     """Remove the units of finished work, of all below `root`, whose stage DVC has entered into `dvc.lock` since."""
     lock = Path(os.environ.get("DVC_ROOT", "")) / "dvc.lock"
-    for mark in (root / "resume").glob(f"*/{_FINISHED}"):
+    for mark in [mark for folder in units(root) if (mark := folder / _FINISHED).exists()]:
         try:
             entered = lock.stat().st_mtime_ns > mark.stat().st_mtime_ns
         except FileNotFoundError:  # no lock yet, or another process was quicker

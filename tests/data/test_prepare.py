@@ -208,14 +208,15 @@ def test_archives_in_another_folder(packed: Data, cub: Path, tmp_path: Path) -> 
 def test_a_folder_of_one_archive_tells_of_the_other(packed: Data, tmp_path: Path) -> None:
     (tmp_path / "downloads" / "masks.tgz").unlink()
     with pytest.raises(
-        UserError, match=r"downloads lacks masks\.tgz .*; put them there, or set inputs.data to inputs/none"
+        UserError,
+        match=r"downloads holds no data set \(images\.txt\) and lacks masks\.tgz .*; put them there, or set inputs",
     ):
         prepare(packed, tmp_path / "out", tmp_path / "downloads", tmp_path / "elsewhere")
 
 
 def test_a_folder_of_neither_is_no_reason_to_download(packed: Data, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    with pytest.raises(UserError, match=r"empty holds no images\.txt, birds\.tgz or masks\.tgz"):
+    with pytest.raises(UserError, match=r"empty holds no data set .* lacks birds\.tgz .* and masks\.tgz"):
         prepare(packed, tmp_path / "out", tmp_path / "empty", tmp_path / "downloads")
 
 

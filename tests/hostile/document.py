@@ -20,6 +20,19 @@ nothing and leaves with exit code 2. This page is made from the cases in `tests/
 
 TAIL = """## What DVC says itself
 
+`failed to resolve 'stages.train.foreach' in 'dvc.yaml': expected list/dictionary, got int`: `seeds` was given a number;
+it is a list, `-S 'seeds=[3]'`. `'Value' object is not iterable`: so was `extensions`, `-S 'extensions=[lora]'`.
+
+`Invalid --set-param value`, then `Cannot merge DictConfig with ListConfig`: a mapping was given for a list of pairs,
+`-S 'profiles.mini.ala.sbn.fusion_map=[[1, 0], [2, 1]]'`; then `mismatched input`: a path with spaces or brackets needs
+quotes of its own, `-S 'inputs.data="/home/me/my photos (2)"'`; then `Could not override 'profiles.photos.data.root'`:
+it is `inputs.data` now, the weights are `inputs.encoder` and `inputs.fcam`.
+
+`failed to reproduce '...': [Errno 2] No such file or directory: '...'`: a file that `inputs` names was there when the
+settings were last checked, and is gone. `python -m stages.check` looks again.
+
+`... is not a git repository`, `repository path ... is not owned by current user`: README, "Use it".
+
 `dvc.lock` with the marks of a merge conflict: `'./dvc.lock' is invalid (possible merge conflicts)`, and DVC leaves with
 exit code 255. Take either side whole, `git checkout --ours dvc.lock` or `--theirs`, and run `dvc repro`: it makes what
 that side does not know. `params.yaml` that is no YAML is refused by DVC in the same way, before any stage begins.

@@ -112,6 +112,12 @@ def name_inputs(folder: Path, **files: str | None) -> None:
     (folder / "params.yaml").write_text(yaml.safe_dump(settings, sort_keys=False))
 
 
+def write_weights(file: Path) -> None:
+    """Random weights of timm's smallest ResNet, always the same."""
+    torch.manual_seed(0)
+    save_file(timm.create_model("test_resnet", num_classes=0).state_dict(), file)
+
+
 def build(folder: Path, commands: Sequence[str] = COMMANDS) -> Path:
     """The sound project, from which every case is copied, after `commands`."""
     folder.mkdir(parents=True)
@@ -121,8 +127,7 @@ def build(folder: Path, commands: Sequence[str] = COMMANDS) -> Path:
     change(folder / "params.yaml", CHANGES)
     name_inputs(folder, data="photos", encoder="weights.safetensors")
     write_cub(folder / "photos")
-    torch.manual_seed(0)
-    save_file(timm.create_model("test_resnet", num_classes=0).state_dict(), folder / "weights.safetensors")
+    write_weights(folder / "weights.safetensors")
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("ALA_STATE", raising=False)
         for command in commands:

@@ -151,7 +151,7 @@ def test_another_data_set(here: Bench, small: Drawn, tmp_path: Path, case: str, 
     _repacked(here, small, change, tmp_path)
     here.settings(given=tmp_path / "changed" if by == "root" else None)
     if case == "another data set" and by == "root":
-        message = "holds no images.txt, CUB_200_2011.tgz or segmentations.tgz"
+        message = "holds no data set (images.txt) and lacks CUB_200_2011.tgz"
     sentence = here.refused(message)
     assert ".unpacked-" not in sentence
     assert (here.server.asked == []) == (by == "root")

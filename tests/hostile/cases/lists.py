@@ -129,10 +129,14 @@ CASES = [
     Case("another data set than the settings expect", "data",
          lambda w: w.set("data.expected", {"photos": 11_788, "classes": 200}), "photos", "lists 15 photos of 3 classes",
          "change data.expected"),
-    Case("no data set in the folder", "data", lambda w: shutil.rmtree(w / "photos"), "data root 'photos'",
-         "is no folder", "set profiles.mini.data.root"),
-    Case("a root inside the folder that is written", "data", lambda w: w.set("data.root", "data/dataset"),
-         "data root data/dataset", "which this stage writes", "set profiles.mini.data.root"),
+    Case("no data set where the settings name one", "data", lambda w: shutil.rmtree(w / "photos"), "inputs.data",
+         "photos is no folder", "name it by its absolute path"),
+    Case("no data set is named", "data", lambda w: w.give(data=None), "inputs.data", "is inputs/none",
+         "name it by its absolute path"),
+    Case("a folder without a data set", "data", lambda w: w.give(data="photos/images"), "inputs.data",
+         "photos/images holds no images.txt", "name it by its absolute path"),
+    Case("a data set inside the folder that is written", "data", lambda w: w.give(data="data/dataset"),
+         "inputs.data", "which this stage writes", "move it and name its new place"),
 ]  # fmt: skip
 
 

@@ -22,6 +22,11 @@ def _set(place: str, value: object):
     return lambda world: world.set(place, value)
 
 
+def _inputs(data: str):
+    """Name a place in the words of the user, not made absolute."""
+    return lambda world: world.edit(PARAMS, f"data: {world / 'photos'}", f"data: {data}")
+
+
 def _folder(world: World) -> None:
     (world / PARAMS).unlink()
     (world / PARAMS).mkdir()
@@ -94,6 +99,22 @@ CASES = [
     Case("an id in place of a list of ids", "data", _set("data.exclude", 6), PARAMS, "data.exclude: 6", "valid list"),
     Case("settings that exclude one another", "data", _set("ala.sbn.heads", 3), PARAMS, "heads (3)",
          "must divide width (8)"),
+    Case("a place of a file as it was once named", "data", _set("data.root", "photos"), PARAMS,
+         "data.root: is no setting any more", "name it by inputs.data"),
+    Case("a relative path", "data", _inputs("../photos"), PARAMS, "inputs.data: '../photos'",
+         "write the absolute path, or inputs/none for none"),
+    Case("taps as a mapping", "data", _set("ala.sbn.fusion_map", {1: 0, 2: 1}), PARAMS, "ala.sbn.fusion_map",
+         "write it as a list of pairs: [[1, 0], [2, 1]]"),
+    Case("timm's options as a mapping", "data", _set("encoder.options", {"pad_type": "same"}), PARAMS,
+         "encoder.options", "write it as a list of pairs: [[pad_type, same]]"),
+    Case("an option of timm that names a file", "data", _set("encoder.options", [["checkpoint_path", "w.pt"]]), PARAMS,
+         "checkpoint_path would read weights", "name the file in inputs"),
+    Case("one seed in place of a list", "data", _edit("seeds:\n- 0", "seeds: 3"), PARAMS, "seeds: 3: is no list",
+         "write [3], with dvc exp run -S 'seeds=[3]'"),
+    Case("a setting left out", "data", _edit("        momentum: 0.9\n", ""), PARAMS, "fcam.classifier.momentum",
+         "is missing"),
+    Case("no Git repository", "check", lambda w: None, ".git does not exist", "DVC needs a Git repository",
+         "git commit -m 'Start'"),
     Case("a variant that does not exist", "train --variant full --seed 0", lambda w: None, "variant", "'full'",
          "choose one of"),
     Case("a method that does not exist", "explain --method gradcam --seed 0", lambda w: None, "method", "'gradcam'",

@@ -36,6 +36,17 @@ def _checkpoint(content: object) -> Callable[[World], None]:
     return damage
 
 
+def _fcam(name: str) -> Callable[[World], None]:
+    """Name a file for F-CAM's backbone."""
+
+    def damage(world: World) -> None:
+        (world / "empty.safetensors").touch()
+        world.set("fcam.pretrained", True)
+        world.give(fcam=name)
+
+    return damage
+
+
 def _pickle(world: World) -> None:
     (world / "given.pt").write_bytes(pickle.dumps(_Evil()))
     world.give(encoder="given.pt")
@@ -90,9 +101,17 @@ AGAIN = "run the train stage again"
 EXPLAIN = "explain --method abn --seed 0"
 CASES = [
     Case("a weight file is missing", "encoder", lambda w: (w / GIVEN).unlink(), GIVEN, "does not exist",
-         "give the path of a weight file"),
+         "name it by its absolute path"),
+    Case("a weight file is missing, told before any work", "check", lambda w: (w / GIVEN).unlink(), "inputs.encoder",
+         f"{GIVEN} does not exist", "name it by its absolute path"),
+    Case("F-CAM's weight file is missing, told before any work", "check", _fcam("gone.safetensors"), "inputs.fcam",
+         "gone.safetensors does not exist", "name it by its absolute path"),
+    Case("F-CAM's weight file is empty", "check", _fcam("empty.safetensors"), "inputs.fcam",
+         "empty.safetensors is empty", "fetch it again"),
+    Case("a folder in place of a weight file", "check", _fcam("photos"), "inputs.fcam", "photos is a folder",
+         "name it by its absolute path"),
     Case("no weight file is named", "encoder", lambda w: w.give(encoder=None), "inputs.encoder",
-         "is null", "give the path of a timm state dict (.safetensors)"),
+         "is inputs/none", "name it by its absolute path"),
     Case("a pickle that would run code", "encoder", _pickle, "given.pt", "no readable weight file",
          "files that hold more than tensors are not opened"),
     Case("a checkpoint with objects", "encoder", _checkpoint({"model": _Evil()}), "given.pt", "no readable weight file",
