@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help env plan oracles bench repro rehearsal experiments report test fuzz soak audit audit-env lint types lock clean clean-state
+.PHONY: help env plan oracles bench repro rehearsal experiments report test test-all fuzz soak audit audit-env lint types lock clean clean-state
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -39,8 +39,15 @@ experiments: env ## experiments side by side: what was changed, and the metrics
 report: env ## rebuild the report alone
 	dvc repro --single-item report
 
-test: lint types ## lint, types and the whole test suite, on all cores
-	pytest -n auto --dist loadfile --no-loadscope-reorder
+# What takes seconds, and the rest: the pipeline in scratch clones, the page in a browser, other libraries, full sizes.
+QUICK := not (soak or slow or pipeline or browser or audit or oracle)
+REST := (slow or pipeline or browser or audit or oracle) and not soak
+
+test: lint types ## lint, types and all tests that take seconds, on all cores (a few minutes)
+	pytest -n auto --dist loadfile --no-loadscope-reorder -m "$(QUICK)"
+
+test-all: test ## `make test`, then the pipeline in scratch clones, the page in a browser, full sizes (a quarter of an hour)
+	pytest -n auto --dist loadfile --no-loadscope-reorder -m "$(REST)"
 
 soak: env ## `dvc repro` killed a hundred times at random instants (half an hour)
 	pytest -m soak -s
