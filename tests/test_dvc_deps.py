@@ -20,6 +20,7 @@ NO_NUMBERS = {
 
 #: What a command that several stages share reaches only for the others.
 NOT_USED: dict[str, list[str]] = {
+    "check": ["ala/data/archives.py", "ala/data/download.py"],  # looks whether archives are there, opens none
     "train": ["ala/data/birdlets"],  # ala.encoder reaches the drawings to pre-train, which only `encoder` does
     "evaluate": ["ala/explain/rise.py", "ala/explain/attention.py", "ala/data/birdlets"],
     "evaluate_main": ["ala/explain/rise.py", "ala/explain/attention.py", "ala/explain/fcam", "ala/data/birdlets"],

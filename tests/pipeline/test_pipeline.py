@@ -119,7 +119,7 @@ def test_the_report_holds_every_table_its_twin_and_one_page(scratch):
     assert record["results"]["profile"] == "mini"
     assert len(record["results"]["models"]) == 6 * 2  # four variants, ABN, F-CAM; two seeds
     assert {"train@0", "rise@1", "protocols@0", "layers@1", "edge@0", "encoder"} <= record["cost"].keys()
-    assert all(entry["seconds"] > 0 and entry["peak_memory_mb"] > 50 for entry in record["cost"].values())
+    assert all(entry["seconds"] > 0 and entry["peak_memory_mb"] > 20 for entry in record["cost"].values())
     assert record["cost"]["rise@0"]["forwards"] >= 16 * 8  # masks times photos
 
 
@@ -157,8 +157,8 @@ def test_aea_switch_reruns_only_what_it_touches(scratch, main, ablation):
     done = scratch.run("dvc", "exp", "run", "-S", "aea=false", "--name", "no-aea")
     assert scratch.stages_run(done) == {
         *(f"{name}@{seed}" for name in ("rise", "evaluate_main", "edge", "protocols") for seed in (0, 1)),
-        "report",
-    }
+        "check", "report",
+    }  # fmt: skip
     assert (scratch.folder / "reports/tables/ablation.csv").read_bytes() == before
     switched = pd.read_csv(scratch.folder / "reports/tables/main.csv").set_index("method")
     assert switched.loc["ala", "miou_mean"] == ablation.loc["ii", "miou_mean"]
