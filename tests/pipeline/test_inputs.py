@@ -166,7 +166,8 @@ def test_without_git_make_says_what_to_do(project: Scratch, tmp_path: Path) -> N
 
 
 def test_strangers_beside_outs_survive_a_run(project: Scratch) -> None:
-    places = ["data/photos/x", "data/dataset.txt", "models/mine.pt", "models/fcam/seed-mine/x"]
+    places = ["data/photos/x", "data/dataset.txt", "models/mine.pt", "models/fcam/seed-mine/x",
+              "data/.dataset-original/x"]  # fmt: skip
     for name in places:
         (project.folder / name).parent.mkdir(parents=True, exist_ok=True)
         (project.folder / name).write_text("mine")
