@@ -51,7 +51,7 @@ def test_paper_profile_is_what_the_authors_ran():
     [
         ("      precision: bf16", "      precision: auto",
          "profiles.paper.engine.precision: 'auto': choose fp32 or bf16"),
-        ("hflip: 0.5, blur: 0.0, sharpen: 0.0}\n      precision: fp32", "hflip: 0.5, blur: 0.0, sharpen: 0.0}\n      precision: auto",
+        ("blur: 0.0, sharpen: 0.0}\n      precision: fp32", "blur: 0.0, sharpen: 0.0}\n      precision: auto",
          "profiles.mini.train.precision: 'auto': choose fp32 or bf16"),
         ("p1: 0.5, seed: 0, output: probabilities, batch: 64}", "p1: 0.5, seed: 0, output: probabilities, batch: auto}",
          "profiles.mini.rise.batch: 'auto': a number of images is needed, such as 64"),
