@@ -9,6 +9,7 @@ import pandas as pd
 
 from ala.config.schema import Settings
 from ala.metrics.fix_tables import FIXES
+from ala.report.captions import ground_truth
 from ala.report.edge_scores import EdgeScores, command, files, gather
 from ala.report.markdown import ABSENT, grid, number, spread
 from ala.report.statistics import difference
@@ -109,7 +110,7 @@ def caption(settings: Settings) -> str:
     subset = "all test photos" if per_class is None else f"{per_class} test photos per class"
     return (
         f"Maps of `{settings.main_variant}`, seeds {settings.seeds}. Mean IoU at {data.input_size}×{data.input_size}:"
-        f" ground truth grey > {data.mask_threshold}; `ala+edge` and `ala+largest` are cut at mean + standard deviation"
+        f" {ground_truth(data)}; `ala+edge` and `ala+largest` are cut at mean + standard deviation"
         " of the original map, `original` and `ala+guided` at their own. Insertion and deletion: `official` protocol,"
         f" {metrics.step} pixels per step, deletion to the mean colour, insertion from a"
         f" {metrics.blur_kernel}×{metrics.blur_kernel} blur with σ {metrics.blur_sigma:g}, predicted class, on"
