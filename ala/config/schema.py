@@ -35,7 +35,9 @@ def _number(value: Any) -> Any:
 
 
 def _absolute(value: Any) -> Any:
-    """A place that names the same files wherever DVC runs the stage; anything but text is left for pydantic."""
+    """A place that names the same files wherever DVC runs the stage; any other thing is left for pydantic."""
+    if value is None:
+        raise ValueError(f"null is no path that DVC can read; write {NOTHING} for none")
     if not isinstance(value, str) or value == NOTHING:
         return value
     if value != value.strip():
