@@ -26,6 +26,7 @@ from ala.metrics.insertion_deletion import (
 )
 from ala.perturb import predict
 from ala.runtime.errors import UserError
+from ala.runtime.threads import lane
 
 CPU = torch.device("cpu")
 
@@ -67,6 +68,24 @@ def test_blur_is_the_plain_convolution(shape: tuple[int, ...]) -> None:
     assert found.is_contiguous()
     expected = torch.nn.functional.conv2d(images.double(), kernel.double().expand(3, 1, 11, 11), padding=5, groups=3)
     torch.testing.assert_close(found.double(), expected, atol=1e-6, rtol=0)
+
+
+def test_every_forward_pass_on_a_cpu_is_a_whole_lane(toy_photos: Any, small_net: Any) -> None:
+    """That of the empty image, too: for fewer images the kernels, and the last bits, hang on the number of threads."""
+
+    class Noted:
+        def __init__(self) -> None:
+            self.net, self.seen = small_net(8), list[int]()
+            self.preprocessing = self.net.preprocessing
+
+        def __call__(self, images: torch.Tensor) -> torch.Tensor:
+            self.seen.append(len(images))
+            return self.net(images)
+
+    model = Noted()
+    measure(model, toy_photos((3, 8)), np.arange(3), np.random.default_rng(0).random((3, 8, 8)))
+    assert len(model.seen) > 3
+    assert set(model.seen) == {lane(8)}
 
 
 def test_shown_pixels() -> None:
