@@ -23,6 +23,7 @@ from ala.contracts.maps import Computed, Selected, resize
 from ala.metrics.curves import Curves
 from ala.perturb import Photos, Prepared, column_scores
 from ala.runtime.seeds import numpy_generator
+from ala.runtime.threads import in_lanes
 
 Curve = Literal["both", "insertion", "deletion"]
 Sliced = np.ndarray | Selected | Computed  # maps (n, h, w); a slice of them is in memory, all of them need not be
@@ -233,7 +234,8 @@ def insertion_deletion_of(
         frames.order(int(photo))
     empty = np.zeros(0, np.float32)
     if curve != "insertion":  # deletion ends there
-        empty = model(torch.zeros(1, 3, frames.side, frames.side, device=device))[0].float().cpu().numpy()  # (K,)
+        black = torch.zeros(1, 3, frames.side, frames.side, device=device)
+        empty = in_lanes(model, black)[0].float().cpu().numpy()  # (K,)
     curves = []
     for column, targets in enumerate(classes.T):
         inner = found[:, column].reshape(len(rows), frames.count)  # (n, F)
