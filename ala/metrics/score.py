@@ -1,4 +1,4 @@
-"""Scores of one method: IoU of every map, insertion and deletion on the class-balanced subset, one row per photo."""
+"""Score one method: IoU of every map, insertion and deletion on the class-balanced subset, one row per image."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from ala.runtime.kept import once
 
 @dataclass(frozen=True)
 class Truth:
-    """Test and validation photos with their masks at the side of the evaluation, S = data.input_size."""
+    """Test and validation images with their masks at the side of the evaluation, S = data.input_size."""
 
     val: Store
     test: Store
@@ -36,7 +36,7 @@ class Truth:
 
 @dataclass(frozen=True)
 class Probe:
-    """A model whose answers are followed, and what it says about the whole test photos.
+    """The evaluated model, and its predictions for the unperturbed test images.
 
     Attributes:
         model: the model that the maps explain (METHODS 5.6).
@@ -54,7 +54,7 @@ class Probe:
 
     @classmethod
     def of(cls, model: Classifier, photos: Store, batch: int, device: torch.device, engine: Engine) -> Probe:
-        """Ask `model`, run as `engine` says, about all of `photos`."""
+        """Predict all of `photos` with `model`, run as `engine` says."""
         model = running(model, engine, device)
         full = predict(model, photos, np.arange(len(photos)), batch, device, "predict test photos")
         return cls(model, photos, full, device, used(device, engine.precision, batch))
@@ -62,7 +62,7 @@ class Probe:
 
 @dataclass(frozen=True)
 class Scored:
-    """What one method earned: rows of Scores, curves of the subset, and their summary (numbers and texts only)."""
+    """The scores of one method: rows of Scores, curves of the subset, and their summary (numbers and texts only)."""
 
     rows: pd.DataFrame
     curves: Curves
@@ -136,7 +136,8 @@ def _tau(maps: Maps, truth: Truth) -> float:
 
 
 def _overlaps(maps: Maps, truth: Truth, tau: float | None) -> dict[str, np.ndarray]:
-    """By rule: IoU of every test photo, NaN without a map; whether its prediction is empty: 1, 0, or -1 without one."""
+    """Compute by rule the IoU of each test image (NaN without map) and whether its prediction is empty (1, 0; -1
+    without)."""
     test = truth.test
     found: dict[str, np.ndarray] = {}
     for rule in iou.RULES:
@@ -150,7 +151,7 @@ def _overlaps(maps: Maps, truth: Truth, tau: float | None) -> dict[str, np.ndarr
 
 
 def _chunks(maps: Maps, store: Store, threshold: int) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Rows of the store, their maps `(b, S, S)` in [0, 1] and their masks, boolean `(b, S, S)`, a few at a time."""
+    """Yield a few indices of the image cache at a time, with maps in [0, 1] and boolean masks, both `(b, S, S)`."""
     for rows in iou.chunks(np.sort(store.rows_of(maps.image_ids)), store.size):
         masks = store.foreground(rows, threshold)
         empty = ~masks.any(axis=(1, 2))
