@@ -1,7 +1,7 @@
-"""Token insertion and deletion: patches that are not shown are no tokens, instead of being blurred or grey.
+"""Token insertion and deletion: hidden patches are left out as tokens, instead of being blurred or grey.
 
 A Vision Transformer takes any number of tokens. Leaving out those of hidden patches needs no substitute for their
-colours, and costs the less the more is hidden: about half over a whole curve. What is probed is CLIP itself as a
+colours, and costs the less the more is hidden: about half over a whole curve. The evaluated model is CLIP itself as a
 zero-shot classifier (the image's embedding against the classes' texts): ALA and other models that read the taps as maps
 need every token. So this is a metric of its own, whose values cannot be compared with those of insertion and deletion.
 """
@@ -75,7 +75,7 @@ def token_curves(
     Photos that show the same number of patches share a forward pass, so every pass is dense.
 
     Args:
-        model: the probed CLIP.
+        model: the evaluated CLIP.
         photos: at the side of its input.
         rows: int `(n,)`.
         maps: `(n, h, w)`, of any resolution.

@@ -19,7 +19,7 @@ OPTIONAL_LISTS = ("reflections.txt",)  # `image_id 1` where a reflection is seen
 
 @dataclass(frozen=True)
 class CubIndex:
-    """What the lists say; no photo is opened for it.
+    """The content of the lists; no image is opened.
 
     Attributes:
         root: the folder of the lists and of `images/`.

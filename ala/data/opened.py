@@ -1,4 +1,4 @@
-"""An image file opened and decoded fully, or what is wrong with it."""
+"""Open and decode an image file fully, or say what is wrong with it."""
 
 from __future__ import annotations
 

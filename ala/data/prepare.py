@@ -1,4 +1,4 @@
-"""Where the photos come from: drawn, a folder, or downloaded; always to one checked folder in CUB's layout."""
+"""Make one checked data set in CUB's layout from drawings, a folder or a download."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Photos and masks at one side length, memory-mapped; `ala.data.store_build` writes them (METHODS 1.5)."""
+"""The image cache: images and masks at one size, memory-mapped; `ala.data.store_build` writes it (METHODS 1.5)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _PARTS = ("images", "masks", "ids", "labels", "boxes")
 
 @dataclass(frozen=True)
 class Store:
-    """The photos of one split at S x S pixels; arrays stay on disk until rows are asked for.
+    """The cached images of one split at S x S pixels; arrays stay on disk until they are indexed.
 
     Attributes:
         size: the side S.

@@ -1,4 +1,4 @@
-"""Decode and resize photos once, for :mod:`ala.data.store` to map into memory (METHODS 1.5).
+"""Build the image cache of :mod:`ala.data.store`: decode and resize each image once (METHODS 1.5).
 
 At CUB's size that takes minutes and writes gigabytes. So the arrays are filled where they lie, and how far they are
 filled is noted beside them: nothing is written twice, and a killed run goes on after the last noted photo. Two runs at
@@ -28,7 +28,7 @@ from ala.runtime.resume import Resumable
 
 
 def required(settings: Profile) -> dict[int, set[str]]:
-    """Which splits are needed at which side length, from the settings of the active profile."""
+    """List the splits needed at each image size, from the settings of the active profile."""
     wanted: dict[int, set[str]] = {}
     size, crop_from = settings.data.input_size, settings.train.augment.resize
     wanted.setdefault(size, set()).update({"val", "test"})
@@ -40,7 +40,7 @@ def required(settings: Profile) -> dict[int, set[str]]:
 
 
 def build_store(folder: Path, index: CubIndex, splits: dict[str, pd.DataFrame], size: int, reading: Reading) -> None:
-    """What :func:`fill_store` does, at once: `folder` (e.g. `data/store/384`) is replaced as a whole.
+    """Build an image cache by :func:`fill_store`; `folder` (e.g. `data/store/384`) is replaced as a whole.
 
     Raises:
         UserError: a photo or mask does not decode, or the disk is too small.

@@ -117,13 +117,12 @@ def contour_area(part: np.ndarray) -> float:
 
 
 def max_box_acc(largest: np.ndarray) -> float:
-    """Compute MaxBoxAcc from the first of :func:`box_scores` `(n, T)`: the best share of images with IoU >= 0.5."""
+    """MaxBoxAcc from the first of :func:`box_scores` `(n, T)`: best share of images with IoU >= 0.5 at one tau."""
     return float((largest >= 0.5).mean(axis=0).max())
 
 
 def max_box_acc_v2(best: np.ndarray) -> float:
-    """Compute MaxBoxAccV2 from the second of :func:`box_scores` `(n, T)`: mean over IoU 0.3, 0.5, 0.7, each with its
-    tau."""
+    """MaxBoxAccV2 from the second of :func:`box_scores` `(n, T)`: mean over IoU 0.3, 0.5, 0.7, each with its tau."""
     return float(np.mean([(best >= level).mean(axis=0).max() for level in IOU_LEVELS]))
 
 

@@ -136,8 +136,7 @@ def _tau(maps: Maps, truth: Truth) -> float:
 
 
 def _overlaps(maps: Maps, truth: Truth, tau: float | None) -> dict[str, np.ndarray]:
-    """Compute by rule the IoU of each test image (NaN without map) and whether its prediction is empty (1, 0; -1
-    without)."""
+    """Compute by rule each test image's IoU (NaN without map) and whether its prediction is empty (1, 0, or -1)."""
     test = truth.test
     found: dict[str, np.ndarray] = {}
     for rule in iou.RULES:

@@ -1,4 +1,4 @@
-"""What the paper claims and what this run says: differences with their intervals, one test each, computed verdicts."""
+"""Test the paper's claims on this run: differences with intervals, one test each, computed verdicts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the edge fix and its rivals gain over the map as it is, on all photos and on the worst ones (METHODS 6)."""
+"""Tabulate the gains of the edge fix and its alternatives, on all images and on the worst ones (METHODS 6)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the stage `edge` left behind, of all seeds; what is missing or odd becomes a note."""
+"""Read the results of the stage `edge` for all seeds; missing or unexpected ones become notes."""
 
 from __future__ import annotations
 

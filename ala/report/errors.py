@@ -1,4 +1,4 @@
-"""The worst photos and what is wrong with their maps, beside the slides' 86 / 12 / 2 (METHODS 6; slide 36)."""
+"""Count the kinds of error of the worst images, beside the slides' 86 / 12 / 2 (METHODS 6; slide 36)."""
 
 from __future__ import annotations
 

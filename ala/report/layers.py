@@ -1,4 +1,4 @@
-"""`layers.csv`: ABN layer by layer beside ALA, and what each tap gives to ALA's map (slide 6)."""
+"""`layers.csv`: ABN layer by layer beside ALA, and each encoder feature's contribution to ALA's map (slide 6)."""
 
 from __future__ import annotations
 

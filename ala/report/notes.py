@@ -1,4 +1,4 @@
-"""What a reader of the means must know: what was not run, and scores that are not what the settings promise."""
+"""Write notes on the means: what was not run, and scores that do not match the settings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Everything in `reports/`, made in one go: tables, figures, curves for DVC, `metrics.json` and `report.md`."""
+"""Make everything in `reports/`: tables, figures, curves for DVC, `metrics.json` and `report.md`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The same photos and seeds of two rows, side by side: what every comparison is made of."""
+"""Align two rows on their common images and seeds, the basis of every comparison."""
 
 from __future__ import annotations
 

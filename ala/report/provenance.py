@@ -1,4 +1,4 @@
-"""What the numbers were made from: commit, hashes, versions, what was used, cost by stage. No host, user or path."""
+"""Record what the results were made from: commit, hashes, versions, device, cost by stage. No host, user or path."""
 
 from __future__ import annotations
 

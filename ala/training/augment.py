@@ -52,8 +52,7 @@ def blurred(pixels: Tensor, sigma: Tensor) -> Tensor:
 
 
 def sharpened(pixels: Tensor, factor: float) -> Tensor:
-    """Sharpen: `factor` times the image plus (1 - factor) times its 3x3-smoothed version, in 0..255, except border
-    pixels."""
+    """Sharpen: `factor` times the image plus (1 - factor) times its 3x3 smoothing, in 0..255, except border pixels."""
     kernel = _SMOOTH.to(pixels).expand(3, 1, 3, 3)
     smooth = pixels.clone()
     if len(pixels):

@@ -16,7 +16,7 @@ NORMS = (nn.modules.batchnorm._BatchNorm,)
 
 
 def build_backbone(settings: Settings, weights: bool = True, file: Path | None = None) -> nn.Module:
-    """The network `settings.backbone` without its classification layer, at `settings.output_stride`.
+    """Build the network `settings.backbone` without its classification layer, at `settings.output_stride`.
 
     ResNets get stride 1 in their last stages and keep their kernels as they are, without dilation (METHODS 4.1);
     other networks are asked for timm's own `output_stride`, which dilates.
@@ -69,7 +69,7 @@ def build_backbone(settings: Settings, weights: bool = True, file: Path | None =
 
 
 def _class_of(timm: Any, name: str, settings: Settings) -> type[nn.Module]:
-    """The class timm builds for `name`."""
+    """Return the class that timm builds for `name`."""
     try:
         with torch.random.fork_rng(devices=[]):  # its random weights are thrown away and move no generator
             return type(timm.create_model(name, pretrained=False, num_classes=0))

@@ -1,4 +1,4 @@
-"""The order of photos and their random changes during training, fixed by the seed before anything is computed."""
+"""Plan the order and the augmentation of training images from the seed, before anything is computed."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class Plan:
 
 
 def crops(store: Store, batch: Batch, size: int) -> Tensor:
-    """The photos of a batch as the network sees them: uint8 `(B, 3, size, size)`."""
+    """Crop and mirror the images of a batch: uint8 `(B, 3, size, size)`."""
     pixels = store.pixels(batch.rows)  # (B, 3, stored, stored)
     if store.size != size:
         pixels = torch.stack(
@@ -80,5 +80,5 @@ def crops(store: Store, batch: Batch, size: int) -> Tensor:
 
 
 def mirrored(images: Tensor, flipped: Tensor) -> Tensor:
-    """Mirror those images of `(B, C, H, W)` for which bool `(B,)` says so."""
+    """Mirror the images of `(B, C, H, W)` that bool `flipped` `(B,)` selects."""
     return torch.where(flipped[:, None, None, None], images.flip(3), images)

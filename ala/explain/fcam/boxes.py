@@ -1,4 +1,4 @@
-"""Box accuracy of CAMs, by which the classifier's checkpoint can be chosen (METHODS 4.5, 5.5)."""
+"""Compute the box accuracy of CAMs, a criterion for the classifier's checkpoint (METHODS 4.5, 5.5)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The CRF loss: neighbours of like colour should belong to one region (METHODS 4.3, 4.5)."""
+"""The CRF loss, which assigns neighbours of similar colour to one region (METHODS 4.3, 4.5)."""
 
 from __future__ import annotations
 

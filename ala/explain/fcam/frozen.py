@@ -1,4 +1,4 @@
-"""Features and CAMs of the frozen classifier, computed once per photo where memory and augmentation allow."""
+"""Compute features and CAMs of the frozen classifier, once per image where memory and augmentation allow."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class FrozenFeatures:
                     store[flip, part] = level.permute(0, 2, 3, 1)
 
     def _compute(self, pixels: Tensor, labels: Tensor) -> tuple[list[Tensor], Tensor]:
-        """Levels and CAMs, in as many parts as the device's memory asks for: each photo's are its own."""
+        """Compute levels and CAMs in parts that fit the device's memory; images are independent."""
         found = self._halving(0, len(pixels), lambda start, stop: self._forward(pixels[start:stop], labels[start:stop]))
         if len(found) == 1:
             return found[0]

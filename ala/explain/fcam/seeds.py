@@ -1,4 +1,4 @@
-"""Seeds: the few pixels per photo that the decoder is told about, drawn anew at every step (METHODS 4.3)."""
+"""Draw seeds, the few labelled pixels per image that train the decoder, again at every step (METHODS 4.3)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""F-CAM from photos and labels: classifier, then decoder (METHODS 4)."""
+"""Train F-CAM from images and labels: classifier, then decoder (METHODS 4)."""
 
 from __future__ import annotations
 

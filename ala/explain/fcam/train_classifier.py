@@ -1,4 +1,4 @@
-"""Stage 1: the classifier, whose best epoch on the validation photos is kept (METHODS 4.1, 4.5)."""
+"""Train stage 1, the classifier, and keep its best epoch on the validation images (METHODS 4.1, 4.5)."""
 
 from __future__ import annotations
 

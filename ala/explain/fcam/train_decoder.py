@@ -1,4 +1,4 @@
-"""Stage 2: the decoder over the frozen classifier (METHODS 4.2, 4.3)."""
+"""Train stage 2, the decoder over the frozen classifier (METHODS 4.2, 4.3)."""
 
 from __future__ import annotations
 
