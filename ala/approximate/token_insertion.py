@@ -50,12 +50,12 @@ class ZeroShot:
 
 
 def patch_ranks(importance: np.ndarray, side: int, grid: int, image_ids: np.ndarray, seed: int) -> np.ndarray:
-    """Patches of each photo from the most to the least important by the mean of the map: int64 `(n, g * g)`.
+    """Patches of each image from the most to the least important by the mean of the map: int64 `(n, g * g)`.
 
     Args:
         importance: maps `(n, h, w)`, resized to `side`.
         side: S, of the model's input.
-        grid: g, patches per side; equal patches stand in an order drawn from `seed` and the photo's id.
+        grid: g, patches per side; equal patches stand in an order drawn from `seed` and the image's id.
     """
     found = np.empty((len(importance), grid * grid), np.int64)
     for photo, image in enumerate(image_ids):
@@ -70,9 +70,9 @@ def token_curves(
     model: ZeroShot, photos: Photos, rows: np.ndarray, maps: np.ndarray, targets: np.ndarray, *,
     curve: Literal["insertion", "deletion"], step: int, seed: int, batch: int, device: torch.device,
 ) -> np.ndarray:  # fmt: skip
-    """Probability of each photo's target class while tokens of patches are added (insertion) or taken away.
+    """Probability of each image's target class while tokens of patches are added (insertion) or taken away.
 
-    Photos that show the same number of patches share a forward pass, so every pass is dense.
+    Images that show the same number of patches share a forward pass, so every pass is dense.
 
     Args:
         model: the evaluated CLIP.
@@ -83,7 +83,7 @@ def token_curves(
         curve: which.
         step: patches per step.
         seed: of the order of equal patches.
-        batch: photos per forward pass.
+        batch: images per forward pass.
         device: where the model lives.
 
     Returns:

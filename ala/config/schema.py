@@ -140,7 +140,7 @@ class Birdlets(Section):
     """The drawn data set of the miniature (METHODS 1.2)."""
 
     species: Annotated[int, Field(strict=True, ge=2, le=240)]  # 240 birds differ in colours or crest
-    train_per_species: Count  # official-train photos of each species, later split into train and val
+    train_per_species: Count  # official-train images of each species, later split into train and val
     test_per_species: Count
     clutter: Fraction  # share of colourful decoys behind, and of twigs in front of, the birds
     seed: Natural
@@ -176,10 +176,10 @@ class Data(Section):
     source: Literal["birdlets", "folder", "download"]
     birdlets: Birdlets | None = None  # source: birdlets
     downloads: list[Archive] | None = None  # source: download, unless inputs.data holds them or the data set
-    expected: Expected | None = None  # null: any number of photos
+    expected: Expected | None = None  # null: any number of images
     split_seed: Natural
     train_per_class: Count
-    at_most: AtMost | None  # null: all photos
+    at_most: AtMost | None  # null: all images
     exclude: list[Natural]  # ids of images.txt that are left out
     mask_threshold: Annotated[int, Field(strict=True, ge=0, le=254)]  # foreground where grey > threshold
     object_levels: Annotated[list[Level], Field(min_length=1)] | None  # of masks; null: see mask_threshold
@@ -442,7 +442,7 @@ class ErrorSettings(Section):
 
     rho: Annotated[list[Annotated[Number, Field(ge=1)]], Field(min_length=1)]  # dominance of fp or fn
     main_rho: Number  # the one by which pictures are sorted
-    worst_share: Annotated[Number, Field(gt=0, le=1)]  # of the test photos; the slides' 100 of 5,794
+    worst_share: Annotated[Number, Field(gt=0, le=1)]  # of the test images; the slides' 100 of 5,794
     at_least: Count  # in small sets
 
     @model_validator(mode="after")
@@ -464,10 +464,10 @@ class Edge(Section):
     """The edge fix (METHODS 6); the kappa that is best on validation images is used."""
 
     kappas: Annotated[list[Positive], Field(min_length=1)]
-    low: NotNegative  # Canny's thresholds as multiples of the photo's median grey level
+    low: NotNegative  # Canny's thresholds as multiples of the image's median grey level
     high: NotNegative
     dilate: Count  # side of the square by which edges grow
-    tiny: Fraction  # of the photo; smaller regions join their neighbour
+    tiny: Fraction  # of the image; smaller regions join their neighbour
     guided: Guided
 
     @model_validator(mode="after")
@@ -482,8 +482,8 @@ class Edge(Section):
 class Metrics(Section):
     """The metrics and the number of images that they are computed on (METHODS 5)."""
 
-    images_per_class: Count | None  # test photos for RISE, insertion and deletion; null: all
-    val_images_per_class: Count | None  # validation photos on which RISE is run for the val-best threshold
+    images_per_class: Count | None  # test images for RISE, insertion and deletion; null: all
+    val_images_per_class: Count | None  # validation images on which RISE is run for the val-best threshold
     subset_seed: Natural
     step: Count  # pixels per insertion/deletion step
     blur_kernel: Annotated[int, Field(strict=True, ge=3)]

@@ -10,8 +10,8 @@ import pandas as pd
 from ala.runtime.errors import UserError
 from ala.runtime.files import atomic_path
 
-#: Columns in order. Insertion, deletion and id are empty for photos outside the perturbation subset, the columns of
-#: IoU for photos without a map; `target` is the predicted class, whose probability insertion and deletion follow; the
+#: Columns in order. Insertion, deletion and id are empty for images outside the perturbation subset, the columns of
+#: IoU for images without a map; `target` is the predicted class, whose probability insertion and deletion follow; the
 #: booleans tell of empty predictions.
 COLUMNS = [
     "method", "seed", "image_id", "label", "target", "correct",
@@ -20,7 +20,7 @@ COLUMNS = [
     "insertion", "deletion", "id",
 ]  # fmt: skip
 
-#: True or false, and empty for photos without a map; pandas' nullable type keeps the three apart.
+#: True or false, and empty for images without a map; pandas' nullable type keeps the three apart.
 FLAGS = [column for column in COLUMNS if column.startswith("empty_")]
 
 #: Columns that identify a row.

@@ -85,7 +85,7 @@ def _whole(url: str, archive: Archive, part: Path) -> str | None:
 
 
 def _attempt(url: str, archive: Archive, part: Path) -> None:
-    """One request for what `part` lacks; a server without Range sends all, and `part` begins anew."""
+    """One request for what `part` lacks; a server without Range sends all, and `part` begins again."""
     import requests
 
     host, have = urlsplit(url).hostname, part.stat().st_size

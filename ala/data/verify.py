@@ -30,8 +30,8 @@ class Facts:
     Attributes:
         photos: their number.
         classes: number of classes.
-        greyscale: photos stored without colour.
-        box_area: (mean, median) of box area / photo area.
+        greyscale: images stored without colour.
+        box_area: (mean, median) of box area / image area.
         mask_levels: pixels of all masks at original resolution by grey level (or palette index, as
             :class:`ala.data.decode.Reading` says); levels that do not occur are absent.
         excluded: ids that were left out.

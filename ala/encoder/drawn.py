@@ -18,7 +18,7 @@ def captions_and_trainer(
 ) -> tuple[list[list[str]] | None, Trainer | None]:
     """Make arguments of :func:`ala.encoder.build.build_encoder`: one caption per class, and the contrastive training.
 
-    Both are None where the photos are not drawn, and for random weights: a rehearsal takes the path of photographs,
+    Both are None where the images are not drawn, and for random weights: a rehearsal takes the path of photographs,
     whose classes have names only. The training is None also where `settings` ask for none; `work` keeps its
     state between epochs.
     """

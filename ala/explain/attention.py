@@ -38,7 +38,7 @@ def explain_photos(
         preprocessing: of that model.
         photos: at the side of `preprocessing`.
         rows: int `(n,)`.
-        batch: photos per forward pass.
+        batch: images per forward pass.
         device: where the model lives.
         what: the name of the work, shown with its progress.
         keep: save maps so that an interrupted run resumes from them.

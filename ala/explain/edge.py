@@ -1,7 +1,7 @@
 """Segment an image into regions between its edges, and find those that a map attends to (METHODS 6; slide 36).
 
 The slides say only "use edge detection to extract object boundaries and remove the regions with low attention". The
-steps here are ours: Canny edges (Canny 1986) with thresholds from the photo's median, grown a little; regions are what
+steps here are ours: Canny edges (Canny 1986) with thresholds from the image's median, grown a little; regions are what
 lies between them; a region stays if the map's mean on it is large enough. Pixels are only removed, so the fix can mend
 over-attention and nothing else. Contours are rarely closed: where object and background are connected, they are kept or
 removed together.
@@ -32,7 +32,7 @@ def threshold(maps: np.ndarray) -> np.ndarray:
 def edges(photo: np.ndarray, settings: Edge) -> np.ndarray:
     """Detect the edges of a grey image `(S, S)` in [0, 255]: boolean `(S, S)`.
 
-    Canny after a 5 x 5 Gaussian, with thresholds `low` and `high` times the median of the smoothed photo on the
+    Canny after a 5 x 5 Gaussian, with thresholds `low` and `high` times the median of the smoothed image on the
     Sobel gradient's length, then grown by a square of side `dilate`.
     """
     from scipy.ndimage import binary_dilation, gaussian_filter
@@ -49,8 +49,8 @@ def regions(between: np.ndarray, tiny: float) -> np.ndarray:
     """Label the region that each pixel belongs to, int64 `(S, S)` from 0.
 
     Regions are the 4-connected components of what lies `between` the edges, boolean `(S, S)`. Those below `tiny` of
-    the photo are dissolved; their pixels, like those of the edges, belong to the nearest region that is left. Where
-    none is left, the whole photo is one region.
+    the image are dissolved; their pixels, like those of the edges, belong to the nearest region that is left. Where
+    none is left, the whole image is one region.
     """
     from scipy.ndimage import distance_transform_edt, label
 
@@ -78,7 +78,7 @@ def attended(importance: np.ndarray, photo: np.ndarray, kappa: float, settings: 
     """
     between = ~edges(photo, settings)
     owner = regions(between, settings.tiny)
-    weight = between if between.any() else np.ones_like(between)  # a photo all of edges
+    weight = between if between.any() else np.ones_like(between)  # an image all of edges
     count = np.bincount(owner.ravel(), weight.ravel())
     attention = np.bincount(owner.ravel(), (importance * weight).ravel().astype(np.float64)) / count
     stays: np.ndarray = attention >= kappa * threshold(importance[None])[0, 0, 0]

@@ -1,6 +1,6 @@
 """Refine finished maps by their images: the edge fix and two alternatives (METHODS 6).
 
-Each takes maps float32 `(n, S, S)` in [0, 1] and their RGB photos uint8 `(n, S, S, 3)`, and gives :class:`Fixed`.
+Each takes maps float32 `(n, S, S)` in [0, 1] and their RGB images uint8 `(n, S, S, 3)`, and gives :class:`Fixed`.
 """
 
 from __future__ import annotations
@@ -71,12 +71,12 @@ def guided(maps: np.ndarray, photos: np.ndarray, radius: int, eps: float) -> Fix
 def guided_filter(importance: np.ndarray, guide: np.ndarray, radius: int, eps: float) -> np.ndarray:
     """A map `(S, S)`, in each window a linear function of the guide `(S, S)` (He, Sun and Tang 2013): float64.
 
-    Windows are cut off at the border of the photo.
+    Windows are cut off at the border of the image.
     """
     from scipy.ndimage import uniform_filter
 
     side = 2 * radius + 1
-    inside = uniform_filter(np.ones(guide.shape), side, mode="constant")  # the share of a window within the photo
+    inside = uniform_filter(np.ones(guide.shape), side, mode="constant")  # the share of a window within the image
 
     def mean(values: np.ndarray) -> np.ndarray:
         found: np.ndarray = uniform_filter(values.astype(np.float64), side, mode="constant") / inside

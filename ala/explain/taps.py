@@ -37,8 +37,8 @@ def tap_shares(
     """Compute each feature's share of what the encoder features (taps) add to the SBN's image tokens.
 
     Every tap is normalised, projected to the SBN's width and added to the same residual stream, so the lengths of
-    these vectors can be compared. The share of tap i on a photo is the mean over cells of
-    |c_i| / (|c_1| + ... + |c_n|), with c_i its addition before it is resized; shares of a photo sum to 1.
+    these vectors can be compared. The share of tap i on an image is the mean over cells of
+    |c_i| / (|c_1| + ... + |c_n|), with c_i its addition before it is resized; shares of an image sum to 1.
 
     Returns:
         float64 `(len(rows),)` for each tap.

@@ -27,15 +27,15 @@ def error_rows(
     """Make one row per rule and test image in the columns of `errors.csv`.
 
     Args:
-        maps: of all test photos.
-        store: test photos and masks.
+        maps: of all test images.
+        store: test images and masks.
         mask_threshold: foreground where grey > threshold.
-        scores: of these maps, one row per photo of `store`, in its order; they tell which photos are misclassified.
+        scores: of these maps, one row per image of `store`, in its order; they tell which images are misclassified.
         tau: the threshold of the rule `val`.
         seed: of the run.
 
     Raises:
-        UserError: the scores are of other photos or other maps.
+        UserError: the scores are of other images or other maps.
     """
     if scores["image_id"].tolist() != store.image_ids.tolist():
         raise UserError(f"the scores of {maps.method}, seed {seed}, are of other photos than the store; evaluate again")

@@ -20,7 +20,7 @@ KINDS = (OA, IA, OTHERS)
 FLAGS = ("missed", "misclassified", "tiny_object", "mask_uncertain", "reflection")
 
 MISSED_IOU = 0.02  # below it, the object counts as missed
-TINY_AREA = 0.05  # of the photo; a smaller object counts as tiny
+TINY_AREA = 0.05  # of the image; a smaller object counts as tiny
 UNCERTAIN_SHARE = 0.3  # of the union; above it, annotators disagree on too much of what is compared
 
 

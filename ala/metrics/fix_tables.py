@@ -15,7 +15,7 @@ FIXES = ("original", "ala+edge", "ala+largest", "ala+guided")
 #: Threshold rules under which errors are sorted (ala/metrics/iou.py).
 RULES = ("mean_std", "fixed", "val")
 
-#: `edge.csv`. Insertion, deletion and id are empty for photos outside the perturbation subset; `empty` marks a
+#: `edge.csv`. Insertion, deletion and id are empty for images outside the perturbation subset; `empty` marks a
 #: prediction without a pixel.
 FIX_COLUMNS = ["fix", "seed", "image_id", "iou", "empty", "insertion", "deletion", "id"]
 #: `errors.csv`. `label` from 0; iou, fp and fn are shares of the union (ala/metrics/errors.py).
@@ -36,8 +36,8 @@ def load(path: Path, seed: int) -> pd.DataFrame | None:
     """Load what :func:`save` wrote for `seed`; None if there is no such file.
 
     Raises:
-        UserError: it has other columns, another seed, a photo twice or a missing number, or not every fix or rule has
-            the same photos.
+        UserError: it has other columns, another seed, an image twice or a missing number, or not every fix or rule has
+            the same images.
     """
     if not path.exists():
         return None

@@ -52,8 +52,8 @@ def score_fix(
     Args:
         name: of the fix.
         fix: function that changes the maps.
-        maps: of all test photos.
-        store: test photos and masks at the side of the evaluation.
+        maps: of all test images.
+        store: test images and masks at the side of the evaluation.
         mask_threshold: foreground where grey > threshold.
         probe: the model that the maps explain.
         settings: the `metrics` block; insertion and deletion as in :func:`ala.metrics.score.score`.

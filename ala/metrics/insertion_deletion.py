@@ -182,10 +182,10 @@ def insertion_deletion(
         photos: at the side of `model.preprocessing`.
         rows: int `(n,)`.
         maps: `(n, h, w)`, of any resolution.
-        full: `(n, K)`, the model's probabilities on the whole photos (:func:`ala.perturb.predict`); the target class
-            of each photo is their argmax.
+        full: `(n, K)`, the model's probabilities on the whole images (:func:`ala.perturb.predict`); the target class
+            of each image is their argmax.
         method: the maps' method, stored in the result.
-        step: pixels per step, of a photo of side `reference_side` (:func:`shown_pixels`).
+        step: pixels per step, of an image of side `reference_side` (:func:`shown_pixels`).
         kernel: of the blur, `(k,)` (:func:`blur_kernel`).
         seed: of the order of equal values.
         batch: images per forward pass.

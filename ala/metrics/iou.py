@@ -1,6 +1,6 @@
 """Compute the intersection over union of a thresholded map with the object's mask (METHODS 5.4).
 
-Foreground only, per photo, averaged over photos. A pixel is predicted where the map is strictly above the threshold:
+Foreground only, per image, averaged over images. A pixel is predicted where the map is strictly above the threshold:
 
 | rule | threshold |
 |---|---|
@@ -9,7 +9,7 @@ Foreground only, per photo, averaged over photos. A pixel is predicted where the
 | `otsu` | Otsu's, on the map in 8 bits |
 | `val` | the tau of {0, 0.01, ..., 1} with the best mean IoU on validation, one per method and seed |
 
-Maps are scaled to [0, 1] per photo first, except those that are calibrated; binary maps are predictions already.
+Maps are scaled to [0, 1] per image first, except those that are calibrated; binary maps are predictions already.
 """
 
 from __future__ import annotations
@@ -113,7 +113,7 @@ def iou_by_tau(maps: np.ndarray, truth: np.ndarray) -> np.ndarray:
     """Compute the IoU of maps `(n, S, S)` in [0, 1] with truth `(n, S, S)` at each tau of :data:`TAUS`: float64 `(n,
     101)`.
 
-    One histogram per photo instead of 101 comparisons: a pixel passes the first k taus that lie below its value.
+    One histogram per image instead of 101 comparisons: a pixel passes the first k taus that lie below its value.
     """
     n = len(maps)
     passed = np.searchsorted(TAUS.astype(np.float32), maps.reshape(n, -1), side="left")  # (n, P), k of each pixel

@@ -121,7 +121,7 @@ def lab_curves(
         classes: int `(n, C)`, e.g. the predicted and the true one.
         points: K, of the curve.
         levels: of the quantisation, None for none.
-        substrate: `zero` is a black image (0 in pixel space), `blur` the blurred photo.
+        substrate: `zero` is a black image (0 in pixel space), `blur` the blurred image.
         kernel: of the blur, `(k,)` (:func:`ala.metrics.insertion_deletion.blur_kernel`).
         batch: images per forward pass.
         device: where the model lives.

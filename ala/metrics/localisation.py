@@ -45,7 +45,7 @@ def box_scores(maps: np.ndarray, boxes: np.ndarray, step: float) -> tuple[np.nda
 
     Args:
         maps: `(n, S, S)` in [0, 1].
-        boxes: `(n, 4)` `x, y, width, height` in pixels of the S x S photo, from the data set's own list.
+        boxes: `(n, 4)` `x, y, width, height` in pixels of the S x S image, from the data set's own list.
         step: of tau.
 
     Returns:

@@ -40,8 +40,8 @@ class Probe:
 
     Attributes:
         model: the model that the maps explain (METHODS 5.6).
-        photos: test photos at the side of the model's input.
-        full: float32 `(n, K)`, probabilities of all test photos.
+        photos: test images at the side of the model's input.
+        full: float32 `(n, K)`, probabilities of all test images.
         device: where the model lives.
         used: what the model was run with (:func:`ala.contracts.compute.used`).
     """
@@ -73,19 +73,19 @@ class Scored:
 def score(val_maps: Maps, test_maps: Maps, truth: Truth, probe: Probe, settings: Metrics, seed: int) -> Scored:
     """Score one method.
 
-    IoU is measured on all test photos that have a map, insertion and deletion on `images_per_class` photos of each
-    class, and the threshold of the rule `val` is chosen on all validation photos that have a map.
+    IoU is measured on all test images that have a map, insertion and deletion on `images_per_class` images of each
+    class, and the threshold of the rule `val` is chosen on all validation images that have a map.
 
     Args:
-        val_maps: of validation photos.
-        test_maps: of test photos, at least of the subset.
-        truth: photos and masks.
+        val_maps: of validation images.
+        test_maps: of test images, at least of the subset.
+        truth: images and masks.
         probe: the model that the maps explain.
         settings: the `metrics` block.
         seed: of the run, kept in the rows.
 
     Raises:
-        UserError: a photo of the subset has no map, a map belongs to no photo, or a mask is empty.
+        UserError: an image of the subset has no map, a map belongs to no image, or a mask is empty.
     """
     tau = None if test_maps.binary else _tau(val_maps, truth)
     test = truth.test

@@ -42,7 +42,7 @@ class Blueprint(Section):
         lora: low-rank update of an encoder block, or None.
         channels: channels C of each encoder tap that is read.
         grid: side g of the encoder's taps, in cells, at `input_size`.
-        input_size: side S of the photos, in pixels.
+        input_size: side S of the images, in pixels.
         classes: K.
     """
 

@@ -45,7 +45,7 @@ def column_scores(
 
     Args:
         score: a model; its prediction for an image does not depend on the others in the batch.
-        columns: int `(n, C)`, the classes of each photo.
+        columns: int `(n, C)`, the classes of each image.
         counts: int `(n,)`, perturbed images of each image.
         frames: makes the perturbed images.
         batch: images per forward pass; on a CPU it is rounded up to whole lanes.

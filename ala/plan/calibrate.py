@@ -30,7 +30,7 @@ class Job:
     Attributes:
         kind: verb and model.
         units: number that the whole run needs; kinds with more work are timed earlier and longer.
-        flops: of one unit; 0 where it is not counted, as of work on single photos.
+        flops: of one unit; 0 where it is not counted, as of work on single images.
         smallest, largest: units of the shortest and of the longest timing.
         make: prepares the work; its time counts towards the calibration.
     """

@@ -196,7 +196,7 @@ def _fcam(profile: Profile, photos: Photos) -> Iterator[Work]:
     yield Work("fcam", "train classifier", epochs * photos.train, "fcam")
     yield Work("fcam", "look", epochs * photos.val, "fcam")
     if settings.resize is None or settings.resize == settings.input_size:
-        yield Work("fcam", "look", 2 * photos.train, "fcam")  # each photo and its mirror image, once
+        yield Work("fcam", "look", 2 * photos.train, "fcam")  # each image and its mirror image, once
     else:
         yield Work("fcam", "look", settings.decoder.epochs * photos.train, "fcam")
     yield Work("fcam", "train decoder", settings.decoder.epochs * photos.train, "fcam")

@@ -50,7 +50,7 @@ def _number(value: object) -> bool:
 
 
 def perturbation(run: Run, kind: str) -> pd.DataFrame:
-    """Curve `kind` (`insertion` or `deletion`): `share` and the mean probability per method, over photos and seeds.
+    """Curve `kind` (`insertion` or `deletion`): `share` and the mean probability per method, over images and seeds.
 
     A method that was not run keeps its column, empty: `dvc plots` refuses a column that is not there.
     """

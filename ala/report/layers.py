@@ -81,7 +81,7 @@ def _taps(path: Path) -> pd.DataFrame:
 
 
 def _means(frame: pd.DataFrame) -> dict[str, object]:
-    """Mean over photos, then mean and sample standard deviation over seeds."""
+    """Mean over images, then mean and sample standard deviation over seeds."""
     seeds = frame.groupby("seed")
     means = pd.DataFrame({name: seeds[source].apply(lambda column: column.astype(float).mean())
                           for name, source in _SCORES.items()})  # fmt: skip

@@ -88,7 +88,7 @@ def train_variant(
         encoder: frozen, on `device`; it is not changed.
         train, val: stores; `train` at `train.augment.resize` pixels if that is set, `val` at the input size.
         classes: K; labels are 0..K-1.
-        seed: of the initial weights, the order of photos, augmentation and dropout.
+        seed: of the initial weights, the order of images, augmentation and dropout.
         diagnose: called after each on epoch; its numbers are logged in the curve and decide nothing.
         sources: batches of `train` and `val` made before, to share features between trainings; those of `train` in
             the precision that the settings ask for.
@@ -174,7 +174,7 @@ def run_epoch(
         precision: in which the adapter runs; its loss, gradients and weights are float32.
 
     Raises:
-        UserError: the loss of a batch or its gradient is NaN or infinite; it names epoch, batch and photos. Or the
+        UserError: the loss of a batch or its gradient is NaN or infinite; it names epoch, batch and images. Or the
             device's memory does not hold a step; nothing of the epoch may then be saved.
     """
     adapter.train_phase(epoch.on)

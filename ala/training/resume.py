@@ -1,6 +1,6 @@
 """Save and restore the state of a training between epochs; resumed training is bit-identical (METHODS 2.6, 2.7).
 
-The learning rate, AEA's phase, the order of photos, augmentation and dropout follow from the seed and the epoch's
+The learning rate, AEA's phase, the order of images, augmentation and dropout follow from the seed and the epoch's
 number, so only weights, both optimisers, the best state so far and the curve are saved.
 """
 

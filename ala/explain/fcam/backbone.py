@@ -81,7 +81,7 @@ def drop_strides(network: nn.Module, output_stride: int) -> None:
     """Set the stride of a timm ResNet's last stages to 1, in place, until its output stride is `output_stride`.
 
     A ResNet's stages have the output strides 4, 8, 16 and 32; at 8, layer3 and layer4 keep the 28 x 28 grid of a 224
-    photo. Only the first block of a stage is strided: in one convolution and in its short cut (a strided 1x1
+    image. Only the first block of a stage is strided: in one convolution and in its short cut (a strided 1x1
     convolution, or an average pooling before it). No parameter changes its shape, so pre-trained weights still fit.
     """
     for reduction, name in ((8, "layer2"), (16, "layer3"), (32, "layer4")):

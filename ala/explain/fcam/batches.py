@@ -23,7 +23,7 @@ class Batch:
         ends_epoch: whether it is the epoch's last.
         rows: int64 `(B,)`, rows of the training store.
         flipped: bool `(B,)`, mirrored left to right.
-        offsets: int64 `(B, 2)`, the crop's top and left in pixels of the stored photo.
+        offsets: int64 `(B, 2)`, the crop's top and left in pixels of the stored image.
     """
 
     epoch: int
@@ -36,14 +36,14 @@ class Batch:
 
 @dataclass(frozen=True)
 class Plan:
-    """All batches of a training, or of its epochs from `first` on: each epoch visits every photo once, in a new order.
+    """All batches of a training, or of its epochs from `first` on: each epoch visits every image once, in a new order.
 
-    Each photo is mirrored with probability 1/2 and, where the stored side is larger than `crop`, cropped at a
+    Each image is mirrored with probability 1/2 and, where the stored side is larger than `crop`, cropped at a
     uniformly drawn place (METHODS 1.5, column `[F]`).
     """
 
     photos: int
-    stored: int  # side of the stored photos
+    stored: int  # side of the stored images
     crop: int  # side of what the network sees
     epochs: int
     batch: int

@@ -72,7 +72,7 @@ def checked(value: float, what: str, stage: str, batch: Batch, store: Store, set
     """Return `value` if it is finite.
 
     Raises:
-        UserError: it is NaN or infinite; the message names the epoch, the batch and its photos.
+        UserError: it is NaN or infinite; the message names the epoch, the batch and its images.
     """
     if not math.isfinite(value):
         ids = named(np.asarray(store.image_ids)[batch.rows])

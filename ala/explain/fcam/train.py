@@ -22,11 +22,11 @@ def train_fcam(
     train: Store, val: Store, settings: Settings, seed: int, device: torch.device | str = "cpu",
     work: Resumable | None = None, file: Path | None = None,
 ) -> Trained:  # fmt: skip
-    """Train both stages. No mask is read; the validation photos choose the classifier's epoch and nothing else.
+    """Train both stages. No mask is read; the validation images choose the classifier's epoch and nothing else.
 
     Args:
-        train: photos at `settings.resize` px (then cropped at random), or at `input_size` where that is null.
-        val: photos at `settings.input_size` px.
+        train: images at `settings.resize` px (then cropped at random), or at `input_size` where that is null.
+        val: images at `settings.input_size` px.
         settings: the `fcam` block.
         seed: of weights, order, augmentation and seeds.
         device: where to train.
