@@ -38,7 +38,7 @@ class AdaptiveMaps:
 
 
 class _Shown:
-    """Frame f of an image is the normalised image seen through mask f."""
+    """Perturbed image f of an image is the normalised image times mask f."""
 
     def __init__(self, model: Classifier, photos: Photos, rows: np.ndarray, masks: Tensor) -> None:
         self.count, self.side = len(masks), masks.shape[-1]
@@ -64,7 +64,7 @@ def adaptive_rise(
         settings: the `rise` block.
         device: where the model lives.
         bound: of the rank correlation of the two halves, in (0, 1).
-        block: masks between two looks, an even number.
+        block: masks between two comparisons, an even number.
 
     Raises:
         ValueError: `bound` or `block` is out of range.
@@ -88,7 +88,7 @@ def _adaptive(
     model: Classifier, photos: Photos, rows: np.ndarray, targets: np.ndarray, masks: RiseMasks, settings: Rise,
     device: torch.device, bound: float, block: int,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:  # fmt: skip
-    """Maps, masks and agreement of images whose sums lie in memory together."""
+    """Compute maps, masks and agreement of images whose sums fit in memory together."""
     side, count = masks.side, len(rows)
     halves = torch.zeros(2, count, side * side, device=device)  # sums over even and odd masks
     taken, agreement = np.zeros(count, np.int64), np.full(count, -1.0)

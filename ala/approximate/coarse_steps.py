@@ -1,7 +1,7 @@
 """Coarse insertion and deletion: larger steps, with a bound on what that does to the mean area.
 
 The curve with k times larger steps passes through every k-th point of the fine one, so a pilot with fine steps on a few
-images tells the error of all coarser ones without another forward pass. The bound is the far end of the 95 % confidence
+images gives the error of all coarser ones without another forward pass. The bound is the far end of the 95 % confidence
 interval of the mean error, |mean| + t s / sqrt(n), with the pilot's n images.
 """
 

@@ -45,7 +45,7 @@ class ZeroShot:
         return self.answer(self.encoder.pooled(images))
 
     def answer(self, embeddings: Tensor) -> Tensor:
-        """Embeddings `(B, D)` to probabilities `(B, K)`."""
+        """Convert embeddings `(B, D)` to probabilities `(B, K)`."""
         return (self.scale * F.normalize(embeddings.float(), dim=-1) @ self.texts.T).softmax(-1)
 
 

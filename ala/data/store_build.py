@@ -65,11 +65,11 @@ def fill_store(
     Args:
         folder: for this side length alone; `store.json` is written last.
         reading: how images and masks are read.
-        work: notes which images are safely on the disk in `folder`, so that a run that was cut off goes on after them.
+        work: notes which images are safely on the disk in `folder`, so that an interrupted run continues after them.
 
     Raises:
         UserError: an image or mask does not decode, or the disk is too small.
-        Stopped: a signal asked for it, and what was decoded is noted.
+        Stopped: a signal arrived, and what was decoded is recorded.
     """
     if not folder.is_dir() or not any(folder.iterdir()):
         photos = sum(map(len, splits.values()))

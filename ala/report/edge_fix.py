@@ -33,7 +33,7 @@ def edge_table(scores: Path, settings: Settings) -> pd.DataFrame:
 
     Mean over images first, then mean and sample standard deviation over seeds. A gain is the mean difference to the
     original on the same images and seeds, with a 95 % percentile bootstrap over images (scipy), each image's gain being
-    averaged over seeds first. Insertion, deletion and ID stand on the `n_perturbed` images that have them.
+    averaged over seeds first. Insertion, deletion and ID are over the `n_perturbed` images that have them.
     """
     found = gather(scores, settings)
     groups = {"all": sorted(set(found.fixes["image_id"])), "worst": found.worst("mean_std", settings)}
@@ -113,7 +113,7 @@ def edge_markdown(table: pd.DataFrame, scores: Path, settings: Settings) -> str:
 
 
 def caption(settings: Settings) -> str:
-    """How the numbers were made, and why a gain on the worst images says less than it seems to."""
+    """Describe how the numbers were made, and the selection bias of gains on the worst images."""
     metrics, data = settings.active.metrics, settings.active.data
     per_class = metrics.images_per_class
     subset = "all test photos" if per_class is None else f"{per_class} test photos per class"
@@ -139,7 +139,7 @@ def _gain(line: pd.Series, name: str) -> str:
 
 
 def _chosen(found: EdgeScores, settings: Settings) -> str:
-    """Mean IoU on validation images by kappa and seed, and what was taken; a warning where nothing helps there."""
+    """Tabulate mean IoU on validation images by kappa and seed, and the choice; warn where no kappa helps."""
     if not found.seeds:
         return ""
     kappas = settings.active.edge.kappas

@@ -1,4 +1,4 @@
-"""The worst images on one sheet, sorted by kind of error: what the counts of `errors.csv` look like."""
+"""Draw the worst images on one sheet, sorted by kind of error, to illustrate the counts of `errors.csv`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Plain files for DVC: a few numbers for `dvc metrics`, curves for `dvc plots`.
+"""Export plain files for DVC: a few numbers for `dvc metrics`, curves for `dvc plots`.
 
 DVC's line templates tell lines apart by column, not by the content of a column: hence one column per method.
 """

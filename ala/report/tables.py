@@ -151,7 +151,7 @@ def main(run: Run) -> pd.DataFrame:
 def ablation(run: Run) -> pd.DataFrame:
     """`ablation.csv`: one line per row that the settings name, in the order of the slides, beside their values.
 
-    Below them the extensions that were asked for, which the slides do not have.
+    Below them the selected extensions, which the slides do not have.
     """
     paper = slides.printed("ablation")
     names = [*(row for row in rows.ABLATION if row in run.settings.ablations), *run.settings.extensions]

@@ -59,7 +59,7 @@ class Species:
         return f"{self.number:03d}.{self.name}"
 
     def caption(self) -> str:
-        """The sentence that stands for this class in zero-shot classification."""
+        """The sentence that describes this class in zero-shot classification."""
         return caption(self.attributes)
 
 

@@ -31,11 +31,12 @@ def train_fcam(
         seed: of weights, order, augmentation and seeds.
         device: where to train.
         file: the backbone's pre-trained weights, in place of timm's own source.
-        work: keeps the state of both stages between epochs; what it holds is not done again.
+        work: saves the state of both stages between epochs; what is saved is not computed again.
 
     Raises:
-        UserError: a store has another side length or other classes, a weight file does not fit, or a loss is no number.
-        Stopped: a signal asked for it, and the state is kept.
+        UserError: a store has another side length or other classes, a weight file does not fit, or a loss is NaN or
+            infinite.
+        Stopped: a signal arrived, and the state is saved.
     """
     for store, side in ((train, settings.resize or settings.input_size), (val, settings.input_size)):
         if store.size != side:

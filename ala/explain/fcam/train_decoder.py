@@ -48,8 +48,8 @@ def train_decoder(
     """Train `decoder` in place; the classifier is frozen: eval mode, no gradient, no optimiser entry.
 
     The loss is PCE + `size_weight` * ELB + CRF. The last epoch is kept, as the official training does: to choose an
-    epoch by the maps' quality would need masks or boxes, which this weakly supervised method must not see. `work` keeps
-    the state between epochs; a training that finds one there goes on from it, bit by bit.
+    epoch by the maps' quality would need masks or boxes, which this weakly supervised method must not see. `work` saves
+    the state between epochs; training resumes from a saved state, bit-identically.
 
     Returns:
         The curve, one row per epoch with the columns :data:`CURVE`: means over the epoch's images of the loss and its
@@ -58,7 +58,7 @@ def train_decoder(
     Raises:
         UserError: the loss or a gradient becomes NaN or infinite, no image has a seed in a whole epoch, or the device's
             memory does not hold a step.
-        Stopped: a signal asked for it, and the state is kept.
+        Stopped: a signal arrived, and the state is saved.
     """
     stage, size = settings.decoder, settings.input_size
     device = next(decoder.parameters()).device
