@@ -13,7 +13,7 @@ Source = Literal["birdlets", "folder", "archives", "download"]
 
 
 def data_source(data: Data, given: Path | None) -> Source:
-    """Where the images of a profile come from, by its block `data` and the user's folder, if there is one.
+    """Determine the source of a profile's images from its block `data` and the user's folder, if there is one.
 
     A data set that lies there unpacked counts before archives beside it.
 
@@ -51,7 +51,7 @@ def encoder_file(encoder: Encoder, given: Path | None) -> Path | None:
 
 
 def no_weights(encoder: Encoder) -> str:
-    """What to say where nothing gives an encoder its weights."""
+    """Return the error message for an encoder without a source of weights."""
     others = "" if encoder.kind == "timm" else ", or set one of encoder.pretrained and encoder.pretrain"
     return (
         f"inputs.encoder is {NOTHING}, so {encoder.name} would keep random weights; {_name('encoder', 'FILE')}{others}"
@@ -68,7 +68,7 @@ def fcam_file(fcam: Fcam, given: Path | None) -> Path | None:
 
 
 def check(settings: Settings) -> Source:
-    """Look at every file that the active profile reads; tell where its images come from.
+    """Check every input file that the active profile reads; return the source of its images.
 
     Raises:
         UserError: one of them is missing, empty, unreadable, or no data set.

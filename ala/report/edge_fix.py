@@ -1,4 +1,4 @@
-"""What the edge fix and its rivals gain over the map as it is, on all photos and on the worst ones (METHODS 6)."""
+"""Tabulate the gains of the edge fix and its alternatives, on all images and on the worst ones (METHODS 6)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ala.report.tables import NOT_RUN
 from ala.runtime.seeds import numpy_generator
 
 RESAMPLES = 2000
-#: A bootstrap over fewer photos gives intervals that are far too narrow.
+#: A bootstrap over fewer images gives intervals that are far too narrow.
 MIN_PHOTOS = 10
 #: Column of the table: column of the per-image scores.
 METRICS = {"miou": "iou", "insertion": "insertion", "deletion": "deletion", "id": "id"}
@@ -29,11 +29,11 @@ HEADS = {"miou": "mean IoU ↑", "insertion": "Insertion ↑", "deletion": "Dele
 
 
 def edge_table(scores: Path, settings: Settings) -> pd.DataFrame:
-    """`edge.csv`: one line per fix on `all` test photos and on the `worst`, in the columns of :data:`COLUMNS`.
+    """`edge.csv`: one line per fix on `all` test images and on the `worst`, in the columns of :data:`COLUMNS`.
 
-    Mean over photos first, then mean and sample standard deviation over seeds. A gain is the mean difference to the
-    original on the same photos and seeds, with a 95 % percentile bootstrap over photos (scipy), each photo's gain being
-    averaged over seeds first. Insertion, deletion and ID stand on the `n_perturbed` photos that have them.
+    Mean over images first, then mean and sample standard deviation over seeds. A gain is the mean difference to the
+    original on the same images and seeds, with a 95 % percentile bootstrap over images (scipy), each image's gain being
+    averaged over seeds first. Insertion, deletion and ID are over the `n_perturbed` images that have them.
     """
     found = gather(scores, settings)
     groups = {"all": sorted(set(found.fixes["image_id"])), "worst": found.worst("mean_std", settings)}
@@ -66,7 +66,7 @@ def _line(found: EdgeScores, fix: str, photos: str, ids: list[int], settings: Se
 
 
 def _by_photo(rows: pd.DataFrame, column: str) -> pd.DataFrame:
-    """Values `(photos, seeds)`, NaN where a photo has none."""
+    """Values `(photos, seeds)`, NaN where an image has none."""
     return rows.pivot_table(index="image_id", columns="seed", values=column, dropna=False)
 
 
@@ -113,7 +113,7 @@ def edge_markdown(table: pd.DataFrame, scores: Path, settings: Settings) -> str:
 
 
 def caption(settings: Settings) -> str:
-    """How the numbers were made, and why a gain on the worst photos says less than it seems to."""
+    """Describe how the numbers were made, and the selection bias of gains on the worst images."""
     metrics, data = settings.active.metrics, settings.active.data
     per_class = metrics.images_per_class
     subset = "all test photos" if per_class is None else f"{per_class} test photos per class"
@@ -139,7 +139,7 @@ def _gain(line: pd.Series, name: str) -> str:
 
 
 def _chosen(found: EdgeScores, settings: Settings) -> str:
-    """Mean IoU on validation photos by kappa and seed, and what was taken; a warning where nothing helps there."""
+    """Tabulate mean IoU on validation images by kappa and seed, and the choice; warn where no kappa helps."""
     if not found.seeds:
         return ""
     kappas = settings.active.edge.kappas
