@@ -1,4 +1,4 @@
-"""Stage `check`: settings, files of the user's own and Git, looked at before any work begins."""
+"""Stage `check`: check settings, the user's files and Git before any work begins."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Stage `edge`: what fixes of the main model's maps earn, and which errors the maps make, one seed."""
+"""Stage `edge`: scores of fixes of the main model's maps, and the errors that the maps make, one seed."""
 
 from __future__ import annotations
 

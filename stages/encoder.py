@@ -23,7 +23,7 @@ Stores = Annotated[Path, typer.Option(help="The folder that the stage `store` wr
 Out = Annotated[Path, typer.Option(help="Where the encoder goes; replaced as a whole.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")]
 
-#: Whatever of this changes, a half-done pre-training is begun anew.
+#: A change of any of these restarts an unfinished pre-training.
 CODE = ["ala.encoder", "ala.data.birdlets", "ala.contracts", "ala.runtime.seeds"]
 
 

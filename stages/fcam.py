@@ -19,7 +19,7 @@ StoreFolder = Annotated[Path, typer.Option(help="Photos by side length, from the
 Out = Annotated[Path, typer.Option(help="The model is written to seed-SEED in this folder.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 ...")]
 
-#: Whatever of this changes, a half-done training is begun anew.
+#: A change of any of these restarts an unfinished training.
 CODE = ["ala.explain.fcam", "ala.encoder.weights", "ala.data.store", "ala.contracts", "ala.runtime.seeds"]
 
 

@@ -1,4 +1,4 @@
-"""Stage `layers`: what an arbitrary layer costs. ABN on each encoder layer in turn, and ALA's weight on each tap."""
+"""Stage `layers`: ABN on each encoder layer in turn, and the contribution of each encoder feature to ALA."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`make plan`: what a run of the profile will do, need and take on this device, before it is begun. No stage of DVC."""
+"""`make plan`: estimate the cost of a run of the profile on this device beforehand. No stage of DVC."""
 
 from __future__ import annotations
 

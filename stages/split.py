@@ -1,4 +1,4 @@
-"""Stage `split`: which photos train, validate and test."""
+"""Stage `split`: divide the images into train, validation and test."""
 
 from __future__ import annotations
 

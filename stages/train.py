@@ -24,7 +24,7 @@ Encoder = Annotated[Path, typer.Option(help="The frozen encoder, from the stage 
 Out = Annotated[Path, typer.Option(help="The model is written to VARIANT/seed-SEED in this folder.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 ...")]
 
-#: Whatever of this changes, a half-done training is begun anew.
+#: A change of any of these restarts an unfinished training.
 CODE = ["ala.training", "ala.model", "ala.encoder", "ala.metrics.iou", "ala.data.store", "ala.contracts",
         "ala.runtime.seeds"]  # fmt: skip
 

@@ -1,1 +1,1 @@
-"""Cheaper relatives of RISE, insertion and deletion. None of them bears the name of what it approximates."""
+"""Cheaper approximations of RISE, insertion and deletion, each under a name of its own."""

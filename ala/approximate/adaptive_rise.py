@@ -1,8 +1,8 @@
-"""Adaptive RISE: masks are added until two halves of them agree on the map, photo by photo.
+"""Adaptive RISE: masks are added until two halves of them agree on the map, image by image.
 
-The masks are those of RISE, in its order: the map of a photo that needed n masks is the mean over the first n of them.
+The masks are those of RISE, in its order: the map of an image that needed n masks is the mean over the first n of them.
 After every block the maps of the masks with even and with odd numbers are compared by Spearman's rank correlation over
-pixels; a photo stops when that reaches a bound. The correlation is of two *halves*, so the map of all n masks is more
+pixels; an image stops when that reaches a bound. The correlation is of two *halves*, so the map of all n masks is more
 reliable than the bound says (by Spearman and Brown, 2 r / (1 + r) with another n masks).
 """
 
@@ -28,7 +28,7 @@ class AdaptiveMaps:
 
     Attributes:
         importance: float32 `(n, S, S)`, on RISE's scale.
-        masks: int64 `(n,)`, how many masks each photo took.
+        masks: int64 `(n,)`, how many masks each image took.
         agreement: float64 `(n,)`, the rank correlation of the two halves when it stopped.
     """
 
@@ -38,7 +38,7 @@ class AdaptiveMaps:
 
 
 class _Shown:
-    """Frame f of a photo is the normalised photo seen through mask f."""
+    """Perturbed image f of an image is the normalised image times mask f."""
 
     def __init__(self, model: Classifier, photos: Photos, rows: np.ndarray, masks: Tensor) -> None:
         self.count, self.side = len(masks), masks.shape[-1]
@@ -54,7 +54,7 @@ def adaptive_rise(
     model: Classifier, photos: Photos, rows: np.ndarray, targets: np.ndarray, settings: Rise, device: torch.device, *,
     bound: float, block: int = 100,
 ) -> AdaptiveMaps:  # fmt: skip
-    """Maps of photos `rows` for one class each, with as many masks as each needs, at most `settings.n_masks`.
+    """Maps of images `rows` for one class each, with as many masks as each needs, at most `settings.n_masks`.
 
     Args:
         model: any Classifier; its probabilities are used, whatever `settings.output` says.
@@ -64,7 +64,7 @@ def adaptive_rise(
         settings: the `rise` block.
         device: where the model lives.
         bound: of the rank correlation of the two halves, in (0, 1).
-        block: masks between two looks, an even number.
+        block: masks between two comparisons, an even number.
 
     Raises:
         ValueError: `bound` or `block` is out of range.
@@ -88,7 +88,7 @@ def _adaptive(
     model: Classifier, photos: Photos, rows: np.ndarray, targets: np.ndarray, masks: RiseMasks, settings: Rise,
     device: torch.device, bound: float, block: int,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:  # fmt: skip
-    """Maps, masks and agreement of photos whose sums lie in memory together."""
+    """Compute maps, masks and agreement of images whose sums fit in memory together."""
     side, count = masks.side, len(rows)
     halves = torch.zeros(2, count, side * side, device=device)  # sums over even and odd masks
     taken, agreement = np.zeros(count, np.int64), np.full(count, -1.0)

@@ -1,8 +1,8 @@
 """Coarse insertion and deletion: larger steps, with a bound on what that does to the mean area.
 
 The curve with k times larger steps passes through every k-th point of the fine one, so a pilot with fine steps on a few
-photos tells the error of all coarser ones without another forward pass. The bound is the far end of the 95 % confidence
-interval of the mean error, |mean| + t s / sqrt(n), with the pilot's n photos.
+images gives the error of all coarser ones without another forward pass. The bound is the far end of the 95 % confidence
+interval of the mean error, |mean| + t s / sqrt(n), with the pilot's n images.
 """
 
 from __future__ import annotations
@@ -55,11 +55,11 @@ def choose(pilot: Curves, tolerance: float) -> Coarse:
     """The coarsest steps whose bounds, for insertion and deletion, are at most `tolerance`; factor 1 has bound 0.
 
     Args:
-        pilot: fine curves of at least two photos, drawn at random from those that will be scored.
+        pilot: fine curves of at least two images, drawn at random from those that will be scored.
         tolerance: of the error of the mean area.
 
     Raises:
-        ValueError: the pilot has fewer than two photos.
+        ValueError: the pilot has fewer than two images.
     """
     if len(pilot.insertion) < 2:
         raise ValueError("a pilot needs at least two photos")

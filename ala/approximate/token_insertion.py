@@ -1,7 +1,7 @@
-"""Token insertion and deletion: patches that are not shown are no tokens, instead of being blurred or grey.
+"""Token insertion and deletion: hidden patches are left out as tokens, instead of being blurred or grey.
 
 A Vision Transformer takes any number of tokens. Leaving out those of hidden patches needs no substitute for their
-colours, and costs the less the more is hidden: about half over a whole curve. What is probed is CLIP itself as a
+colours, and costs the less the more is hidden: about half over a whole curve. The evaluated model is CLIP itself as a
 zero-shot classifier (the image's embedding against the classes' texts): ALA and other models that read the taps as maps
 need every token. So this is a metric of its own, whose values cannot be compared with those of insertion and deletion.
 """
@@ -45,17 +45,17 @@ class ZeroShot:
         return self.answer(self.encoder.pooled(images))
 
     def answer(self, embeddings: Tensor) -> Tensor:
-        """Embeddings `(B, D)` to probabilities `(B, K)`."""
+        """Convert embeddings `(B, D)` to probabilities `(B, K)`."""
         return (self.scale * F.normalize(embeddings.float(), dim=-1) @ self.texts.T).softmax(-1)
 
 
 def patch_ranks(importance: np.ndarray, side: int, grid: int, image_ids: np.ndarray, seed: int) -> np.ndarray:
-    """Patches of each photo from the most to the least important by the mean of the map: int64 `(n, g * g)`.
+    """Patches of each image from the most to the least important by the mean of the map: int64 `(n, g * g)`.
 
     Args:
         importance: maps `(n, h, w)`, resized to `side`.
         side: S, of the model's input.
-        grid: g, patches per side; equal patches stand in an order drawn from `seed` and the photo's id.
+        grid: g, patches per side; equal patches stand in an order drawn from `seed` and the image's id.
     """
     found = np.empty((len(importance), grid * grid), np.int64)
     for photo, image in enumerate(image_ids):
@@ -70,12 +70,12 @@ def token_curves(
     model: ZeroShot, photos: Photos, rows: np.ndarray, maps: np.ndarray, targets: np.ndarray, *,
     curve: Literal["insertion", "deletion"], step: int, seed: int, batch: int, device: torch.device,
 ) -> np.ndarray:  # fmt: skip
-    """Probability of each photo's target class while tokens of patches are added (insertion) or taken away.
+    """Probability of each image's target class while tokens of patches are added (insertion) or taken away.
 
-    Photos that show the same number of patches share a forward pass, so every pass is dense.
+    Images that show the same number of patches share a forward pass, so every pass is dense.
 
     Args:
-        model: the probed CLIP.
+        model: the evaluated CLIP.
         photos: at the side of its input.
         rows: int `(n,)`.
         maps: `(n, h, w)`, of any resolution.
@@ -83,7 +83,7 @@ def token_curves(
         curve: which.
         step: patches per step.
         seed: of the order of equal patches.
-        batch: photos per forward pass.
+        batch: images per forward pass.
         device: where the model lives.
 
     Returns:

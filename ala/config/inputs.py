@@ -15,7 +15,7 @@ NAMES: tuple[Name, ...] = get_args(Name)
 
 
 def data_source(data: Data, given: Path | None) -> Source:
-    """Where the images of a profile come from, by its block `data` and the user's folder, if there is one.
+    """Determine the source of a profile's images from its block `data` and the user's folder, if there is one.
 
     A data set that lies there unpacked counts before archives beside it.
 
@@ -53,7 +53,7 @@ def encoder_file(encoder: Encoder, given: Path | None) -> Path | None:
 
 
 def no_weights(encoder: Encoder) -> str:
-    """What to say where nothing gives an encoder its weights."""
+    """Return the error message for an encoder without a source of weights."""
     others = "" if encoder.kind == "timm" else ", or set one of encoder.pretrained and encoder.pretrain"
     return (
         f"inputs.encoder is {NOTHING}, so {encoder.name} would keep random weights; {_name('encoder', 'FILE')}{others}"
@@ -70,7 +70,7 @@ def fcam_file(fcam: Fcam, given: Path | None) -> Path | None:
 
 
 def check(settings: Settings) -> Source:
-    """Look at every file that the active profile reads, and for the others; tell where its images come from.
+    """Check every input file that the active profile reads, and that the others exist; return the source of its images.
 
     Raises:
         UserError: one of those that are read is missing, empty, unreadable, or no data set; one of the others is

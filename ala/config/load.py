@@ -1,4 +1,4 @@
-"""One typed way from `params.yaml` to settings; everything wrong with the file is told at once."""
+"""Load `params.yaml` as typed settings; all errors of the file are reported together."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class _Loader(yaml.SafeLoader):
     """YAML 1.2 scalars: only true/false are booleans, `1e-5` is a number, a key stands once.
 
     DVC reads and writes params.yaml by YAML 1.2, PyYAML by YAML 1.1, where `off` is false, `1e-5` is text, `017` is 15
-    and `1:30` is 90; with two readings of one file, DVC would take another experiment for run than the code runs.
+    and `1:30` is 90; if the two read the file differently, DVC would record another experiment than the code runs.
     """
 
     yaml_implicit_resolvers = {
@@ -54,7 +54,7 @@ _Loader.add_implicit_resolver(
 )
 
 
-#: Places that were once named in each profile, where DVC could not see what changed there.
+#: Paths that older versions had in each profile, where DVC could not see changes of their content.
 MOVED = {
     ".data.root": "inputs.data", ".data.archives": "inputs.data", ".encoder.checkpoint": "inputs.encoder",
     ".fcam.checkpoint": "inputs.fcam",
@@ -93,7 +93,7 @@ def load(path: Path | str = "params.yaml") -> Settings:
 
 
 def _parse(text: str) -> Any:
-    """The content of a YAML document, once it is known to be finite and of a sensible size."""
+    """Parse a YAML document after checking that it is finite and of a sensible size."""
     loader = _Loader(text)
     try:
         node = loader.get_single_node()
@@ -108,7 +108,7 @@ def _parse(text: str) -> Any:
 
 
 def _reason(error: Exception) -> str:
-    """What is wrong with the text and where, in one line."""
+    """Describe in one line what is wrong with the text, and where."""
     if isinstance(error, RecursionError):
         return "its brackets or indents are too deep"
     if type(error) is ValueError and "digits" in str(error):  # of int(); its text tells how to lift Python's limit
@@ -123,7 +123,7 @@ def _reason(error: Exception) -> str:
 
 
 def _expanded(node: yaml.Node, known: dict[int, int]) -> int:
-    """The number of values below `node` when each alias is written out."""
+    """Count the values below `node` with each alias expanded."""
     if not isinstance(node, yaml.CollectionNode):
         return 1
     if id(node) not in known:
@@ -154,7 +154,7 @@ def _sentence(item: Any) -> str:
 
 
 def _brief(value: Any) -> str:
-    """A value as text; of long ones only the beginning."""
+    """Format a value as text, truncated if it is long."""
     brief = reprlib.Repr()
     brief.maxstring = brief.maxother = 80
     return brief.repr(value)

@@ -1,4 +1,4 @@
-"""Every setting of `params.yaml`: its type, its range, and what it means."""
+"""Define every setting of `params.yaml`: type, range and meaning."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def _number(value: Any) -> Any:
 
 
 def _absolute(value: Any) -> Any:
-    """A place that names the same files wherever DVC runs the stage; any other thing is left for pydantic."""
+    """Refuse a path that names another place wherever DVC runs the stage; other types are left for pydantic."""
     if value is None:
         raise ValueError(f"null is no path that DVC can read; write {NOTHING} for none")
     if not isinstance(value, str) or value == NOTHING:
@@ -51,7 +51,7 @@ def _absolute(value: Any) -> Any:
 
 
 def _pairs(value: Any) -> Any:
-    """A list of pairs with different first parts: what a mapping holds, in a form that DVC replaces as a whole."""
+    """Check a list of pairs with distinct first elements: a mapping in a form that DVC replaces as a whole."""
     if isinstance(value, Mapping):
         pairs = ", ".join(f"[{key}, {one}]" for key, one in value.items())
         raise ValueError(
@@ -84,10 +84,10 @@ def _loads_no_file(options: Any) -> Any:
     return options
 
 
-#: The file that an input of the user's own stands for when there is none; DVC depends on it in the input's place.
+#: The file that replaces an input that the user does not give; DVC depends on it instead.
 NOTHING = "inputs/none"
 
-#: Arguments of timm.create_model that name weights, or where they lie, behind DVC's back.
+#: Arguments of timm.create_model that choose weights or their location without DVC's knowledge.
 UNSEEN_OPTIONS = {"cache_dir", "checkpoint_path", "pretrained", "pretrained_cfg", "pretrained_cfg_overlay"}
 
 Number = Annotated[float, BeforeValidator(_number), Field(allow_inf_nan=False)]
@@ -133,7 +133,7 @@ class Inputs(Section):
     fcam: Given  # a timm weight file in place of timm's own source; unread where fcam.pretrained is false
 
     def path(self, name: Literal["data", "encoder", "fcam"]) -> Path | None:
-        """The path of one of them; None where there is none."""
+        """Return the path of the input `name`; None if there is none."""
         value = getattr(self, name)
         return None if value == NOTHING else Path(value)
 
@@ -142,7 +142,7 @@ class Birdlets(Section):
     """The drawn data set of the miniature (METHODS 1.2)."""
 
     species: Annotated[int, Field(strict=True, ge=2, le=240)]  # 240 birds differ in colours or crest
-    train_per_species: Count  # official-train photos of each species, later split into train and val
+    train_per_species: Count  # official-train images of each species, later split into train and val
     test_per_species: Count
     clutter: Fraction  # share of colourful decoys behind, and of twigs in front of, the birds
     seed: Natural
@@ -158,14 +158,14 @@ class Archive(Section):
 
 
 class Expected(Section):
-    """What a data set must consist of, so that another one is not taken for it."""
+    """Expected counts of a data set, so that a different one is refused."""
 
     photos: Count
     classes: Count
 
 
 class AtMost(Section):
-    """How many photos of each split a rehearsal keeps, spread evenly over the classes; the classes stay all."""
+    """The number of images of each split in a rehearsal, spread evenly over the classes; all classes remain."""
 
     train: Annotated[int, Field(strict=True, ge=2)]  # BatchNorm needs two
     val: Count
@@ -173,15 +173,15 @@ class AtMost(Section):
 
 
 class Data(Section):
-    """Which photos, and how they are split (METHODS 1)."""
+    """The images and their split (METHODS 1)."""
 
     source: Literal["birdlets", "folder", "download"]
     birdlets: Birdlets | None = None  # source: birdlets
     downloads: list[Archive] | None = None  # source: download, unless inputs.data holds them or the data set
-    expected: Expected | None = None  # null: any number of photos
+    expected: Expected | None = None  # null: any number of images
     split_seed: Natural
     train_per_class: Count
-    at_most: AtMost | None  # null: all photos
+    at_most: AtMost | None  # null: all images
     exclude: list[Natural]  # ids of images.txt that are left out
     mask_threshold: Annotated[int, Field(strict=True, ge=0, le=254)]  # foreground where grey > threshold
     object_levels: Annotated[list[Level], Field(min_length=1)] | None  # of masks; null: see mask_threshold
@@ -220,7 +220,7 @@ class Encoder(Section):
     options: TimmOptions  # [name, value] of each argument passed to timm, e.g. [[pad_type, same]]
     norm: Literal["clip", "imagenet", "half"]
     pretrain: Pretrain | None = None
-    random_weights: StrictBool = False  # drawn, never trained: a rehearsal, and every page of its report says so
+    random_weights: StrictBool = False  # random, untrained: a rehearsal, which every page of its report states
 
     @model_validator(mode="after")
     def _weights_come_from_one_place(self) -> Encoder:
@@ -243,12 +243,12 @@ class Encoder(Section):
 
     @property
     def reads_file(self) -> bool:
-        """Whether its weights come from a file of the user's, if there is one."""
+        """Whether the weights come from the user's file, if there is one."""
         return self.pretrain is None and not self.random_weights
 
 
 class SideBranchSettings(Section):
-    """SBN: a narrow ViT beside the encoder (METHODS 2.3)."""
+    """Settings of the SBN, a narrow ViT beside the encoder (METHODS 2.3)."""
 
     width: Count
     heads: Count
@@ -257,7 +257,7 @@ class SideBranchSettings(Section):
     mlp_ratio: Positive
     patch: Count  # input pixels per side of a token
     decoder_width: Count  # of the query and pixel MLPs
-    fusion_map: FusionMap  # [encoder tap, side block after which it is added (0 = before)] of each tap that is read
+    fusion_map: FusionMap  # [encoder feature, side block after which it is added (0 = before)] of each one read
 
     @model_validator(mode="after")
     def _shapes_fit(self) -> SideBranchSettings:
@@ -273,7 +273,7 @@ class SideBranchSettings(Section):
 
 
 class AttentionSettings(Section):
-    """AB: from the SBN's mask logits to the map and a second classification (METHODS 2.4)."""
+    """Settings of AB: from the SBN's mask logits to the map and a second classification (METHODS 2.4)."""
 
     kind: Literal["minmax", "sigmoid"]  # minmax: Conv1x1 and per-image min-max; sigmoid: the ABN trunk and sigmoid
     map_dropout: Fraction
@@ -281,11 +281,11 @@ class AttentionSettings(Section):
 
 
 class PerceptionSettings(Section):
-    """PB: classifies the attended features (METHODS 2.5)."""
+    """Settings of PB, which classifies the attended features (METHODS 2.5)."""
 
     combine: Literal["alpha", "one_plus_alpha"]  # alpha * h, or (1 + alpha) * h
     inputs: Literal["clip", "clip+sbn"]  # clip+sbn adds projected SBN features (slide 9: "both are used")
-    feature_layer: Natural  # the tap h that PB reads
+    feature_layer: Natural  # the encoder feature h that PB reads
     norm: Literal["batch", "group"]
     channels: Annotated[list[Count], Field(min_length=1)]  # of the 3x3 convolutions, each followed by a 2x2 pooling
     hidden: Annotated[list[Count], Field(min_length=1)]  # of the MLP after global average pooling
@@ -319,7 +319,7 @@ class Ala(Section):
     sbn: SideBranchSettings
     attention: AttentionSettings
     perception: PerceptionSettings
-    single_layer: Natural  # the one tap that feeds AB where sbn is false
+    single_layer: Natural  # the one encoder feature that AB reads where sbn is false
     predict: Literal["pb", "pb_plus_ab"]
     lambda_ab: NotNegative  # weight of CE(AB)
     schedule: Schedule
@@ -327,7 +327,7 @@ class Ala(Section):
 
 
 class Augment(Section):
-    """Training-time changes of a photo (METHODS 1.5)."""
+    """Augmentation of an image in training (METHODS 1.5)."""
 
     resize: Count | None  # then a random crop of the input size; null: straight to the input size
     hflip: Fraction
@@ -440,11 +440,11 @@ class Abn(Section):
 
 
 class ErrorSettings(Section):
-    """Which photos count as the worst, and when an error is one-sided (METHODS 6)."""
+    """The criteria of the worst images and of one-sided errors (METHODS 6)."""
 
     rho: Annotated[list[Annotated[Number, Field(ge=1)]], Field(min_length=1)]  # dominance of fp or fn
     main_rho: Number  # the one by which pictures are sorted
-    worst_share: Annotated[Number, Field(gt=0, le=1)]  # of the test photos; the slides' 100 of 5,794
+    worst_share: Annotated[Number, Field(gt=0, le=1)]  # of the test images; the slides' 100 of 5,794
     at_least: Count  # in small sets
 
     @model_validator(mode="after")
@@ -456,20 +456,20 @@ class ErrorSettings(Section):
 
 
 class Guided(Section):
-    """Guided filter of a map by its grey photo; what serves best on validation photos is taken."""
+    """Guided filter of a map by its grey image; the setting that is best on validation images is used."""
 
     radius: Annotated[list[Count], Field(min_length=1)]  # pixels at data.input_size; window 2r + 1
     eps: Annotated[list[Positive], Field(min_length=1)]  # of grey levels in [0, 1], squared
 
 
 class Edge(Section):
-    """The edge fix (METHODS 6); the kappa that serves best on validation photos is taken."""
+    """The edge fix (METHODS 6); the kappa that is best on validation images is used."""
 
     kappas: Annotated[list[Positive], Field(min_length=1)]
-    low: NotNegative  # Canny's thresholds as multiples of the photo's median grey level
+    low: NotNegative  # Canny's thresholds as multiples of the image's median grey level
     high: NotNegative
     dilate: Count  # side of the square by which edges grow
-    tiny: Fraction  # of the photo; smaller regions join their neighbour
+    tiny: Fraction  # of the image; smaller regions join their neighbour
     guided: Guided
 
     @model_validator(mode="after")
@@ -482,17 +482,17 @@ class Edge(Section):
 
 
 class Metrics(Section):
-    """What is scored, on how many photos (METHODS 5)."""
+    """The metrics and the number of images that they are computed on (METHODS 5)."""
 
-    images_per_class: Count | None  # test photos for RISE, insertion and deletion; null: all
-    val_images_per_class: Count | None  # validation photos on which RISE is run for the val-best threshold
+    images_per_class: Count | None  # test images for RISE, insertion and deletion; null: all
+    val_images_per_class: Count | None  # validation images on which RISE is run for the val-best threshold
     subset_seed: Natural
     step: Count  # pixels per insertion/deletion step
     blur_kernel: Annotated[int, Field(strict=True, ge=3)]
     blur_sigma: Positive
     lab_points: Annotated[int, Field(strict=True, ge=2)]  # of the curves of the protocol `lab`; the authors had 48
     box_step: Annotated[Number, Field(gt=0, lt=1)]  # between the thresholds of MaxBoxAcc and MaxBoxAccV2
-    batch: Batch  # images per forward pass of the probed model
+    batch: Batch  # images per forward pass of the evaluated model
 
     @model_validator(mode="after")
     def _kernel_is_odd(self) -> Metrics:
@@ -502,16 +502,16 @@ class Metrics(Section):
 
 
 class Engine(Section):
-    """How models are run for RISE, insertion and deletion (`ala/perturb`); maps and areas hang on it a little."""
+    """How models run in RISE, insertion and deletion (`ala/perturb`); maps and areas depend on it slightly."""
 
     precision: Precision
     compile: StrictBool  # torch.compile: minutes at the start, worth it on GPUs and long runs
 
 
 class Layers(Section):
-    """Which layers are compared where a method reads a single one (slide 6)."""
+    """The encoder layers to compare for methods that read a single one (slide 6)."""
 
-    abn: Annotated[list[Natural], Field(min_length=1)]  # encoder taps; ABN is trained on each in turn
+    abn: Annotated[list[Natural], Field(min_length=1)]  # encoder features; ABN is trained on each in turn
 
     @model_validator(mode="after")
     def _each_once(self) -> Layers:
@@ -523,7 +523,7 @@ class Layers(Section):
 class Extensions(Section):
     """Settings of the rows that the top-level `extensions` adds to the ablation."""
 
-    lora: Lora | None  # null: the row lora cannot be asked for
+    lora: Lora | None  # null: the row lora is not available
 
 
 class Chosen(Section):
@@ -605,7 +605,7 @@ def _has(section: Section, path: str) -> bool:
 
 
 def unknown_profile(name: object, profiles: Iterable[object]) -> list[str]:
-    """What to say of a profile that does not exist; nothing if it does."""
+    """Return the error message for a profile that does not exist; nothing if it does."""
     names = [str(profile) for profile in profiles]
     return [] if name in names else [f"profile {name!r} does not exist; choose one of {', '.join(names)}"]
 
@@ -646,7 +646,7 @@ class Settings(Section):
         return self.profiles[self.profile]
 
     def trained_as(self, name: str) -> tuple[str, Profile]:
-        """The variant that a model's `name` stands for, and the profile it is trained by.
+        """Return the variant that a model's `name` denotes, and the profile that it is trained by.
 
         Every name but those of :data:`EXTENSIONS` is its own variant, trained by the active profile.
         """
@@ -668,7 +668,7 @@ class Settings(Section):
         return sum(self.active.ala.schedule.on(epoch) for epoch in range(self.active.train.epochs))
 
     def deciding(self) -> dict[str, Any]:
-        """What decides about the results of one cell: the profile and the main model's switches, as JSON has them."""
+        """Return what the results of one cell depend on, as JSON: the profile and the main model's switches."""
         return {"profile": self.active.model_dump(mode="json"), "aea": self.aea, "sbn": self.sbn}
 
     @property

@@ -1,1 +1,1 @@
-"""The three contracts that carry everything: Classifier, Maps, Scores."""
+"""The three data contracts between parts of the pipeline: Classifier, Maps, Scores."""

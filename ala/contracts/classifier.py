@@ -1,4 +1,4 @@
-"""What RISE, insertion and deletion know of a model, and nothing else."""
+"""Define and check the model interface that RISE, insertion and deletion use."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from ala.contracts.preprocessing import Preprocessing
 from ala.runtime.errors import UserError
 
-#: What probabilities computed in bfloat16 may lie beyond [0, 1], and their sum from 1.
+#: Tolerance, for bfloat16, by which probabilities may exceed [0, 1] and their sum may differ from 1.
 ROUNDING = 0.01
 
 
@@ -17,8 +17,8 @@ ROUNDING = 0.01
 class Classifier(Protocol):
     """Normalised images `(B, 3, S, S)` to class probabilities `(B, K)`, each row summing to 1.
 
-    `preprocessing` says what "normalised" and S mean for this model. Implementations are in eval mode, have a
-    result that does not depend on what else is in the batch, and keep no gradient.
+    `preprocessing` says what "normalised" and S mean for this model. Implementations are in eval mode, give each image
+    a prediction that does not depend on the rest of the batch, and keep no gradient.
 
     The loops that call models check this once each: :func:`require_eval` before the first forward pass,
     :func:`require_predictions` after it.
@@ -54,12 +54,12 @@ def require_predictions(predictions: Tensor, images: int, what: str, *, probabil
 
     Args:
         predictions: finite.
-        images: B, that were shown.
+        images: B, the number of images.
         what: the name of the work, for the message.
         probabilities: whether rows are probabilities; logits are checked for their shape alone.
 
     Raises:
-        UserError: they are something else.
+        UserError: the predictions violate this.
     """
     if predictions.ndim != 2 or len(predictions) != images:
         raise UserError(

@@ -1,4 +1,4 @@
-"""Maps that say nothing: constant, or all of it in one pixel. Every metric still gives them a number.
+"""Detect collapsed maps: constant, or with nearly all importance in one pixel. Metrics still give them a number.
 
 They arise when an attention branch saturates; IoU and insertion of such a map measure the threshold rule and the order
 of ties, so a run that has them says so in its log and in its report.
@@ -12,12 +12,12 @@ from ala.contracts.maps import Maps
 from ala.runtime.finite import named
 
 KINDS = ("constant", "one_pixel")
-_FLAT = 1e-6  # a reach of so little, relative to the largest value, is rounding
+_FLAT = 1e-6  # a range this small, relative to the largest value, is rounding
 _PEAK = 0.9  # share of what lies above a map's minimum that one pixel holds
 
 
 def collapsed(importance: np.ndarray) -> dict[str, np.ndarray]:
-    """Which maps have collapsed.
+    """Find the maps that have collapsed.
 
     Args:
         importance: `(n, h, w)`, finite.
@@ -34,7 +34,7 @@ def collapsed(importance: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def collapsed_of(maps: Maps) -> dict[str, np.ndarray]:
-    """:func:`collapsed` of finished maps, read a few at a time; masks that are maps (`binary`) never count."""
+    """Apply :func:`collapsed` to finished maps, a few at a time; binary maps never count."""
     n = len(maps.image_ids)
     found = {kind: np.zeros(n, dtype=bool) for kind in KINDS}
     if maps.binary:
@@ -47,10 +47,10 @@ def collapsed_of(maps: Maps) -> dict[str, np.ndarray]:
 
 
 def warning(maps: Maps, what: str) -> str | None:
-    """One sentence that tells of collapsed maps, or None if there are none.
+    """Describe the collapsed maps in one sentence; None if there are none.
 
     Args:
-        maps: as a method gave them.
+        maps: as the method made them.
         what: whose they are, such as `abn, seed 0, test photos`.
     """
     found = collapsed_of(maps)

@@ -1,4 +1,4 @@
-"""How a network was run: precision, device, threads and batch, recorded with everything that was made by it.
+"""Choose and record how a network is run: precision, device, threads and batch.
 
 Autocast runs matrix products and convolutions in bfloat16 (8 bits of mantissa) and keeps weights, sums and softmax in
 float32. In training, the loss, gradients of weights and both optimisers stay float32, too; bfloat16 has float32's
@@ -19,7 +19,7 @@ Precision = Literal["fp32", "bf16"]
 
 
 def autocast(precision: Precision, device: torch.device) -> torch.autocast:
-    """The context in which a network runs in `precision`; for `fp32` it changes nothing."""
+    """Return the context in which a network runs in `precision`; for `fp32` it changes nothing."""
     return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
 
 
@@ -46,7 +46,7 @@ def require_precision(precision: Precision, device: torch.device, setting: str) 
 
 
 def used(device: torch.device, precision: Precision, batch: int) -> dict[str, Any]:
-    """What a network was run with, to be written beside what it made.
+    """Describe how a network was run, to be written with its results.
 
     A function of settings and machine: the same run on the same machine gives the same content.
 

@@ -1,4 +1,4 @@
-"""Maps: what every explainer writes and every metric reads."""
+"""Define Maps, the saliency maps that every explainer writes and every metric reads."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ class Maps:
 
     Attributes:
         image_ids: int64 `(n,)`, unique, the ids of `images.txt`.
-        importance: float32 `(n, h, w)`, finite, at the resolution the method produces; metrics resize it
-            bilinearly (`align_corners=False`). One map `(1, h, w)` stands for every image; it is kept and saved once.
+        importance: float32 `(n, h, w)`, finite, at the resolution the method produces; metrics resize it bilinearly
+            (`align_corners=False`). One map `(1, h, w)` may be shared by all images; it is stored once.
         method: the explainer (`ala`, `rise`, ...).
         model: the model that the maps explain (`aea-true-sbn-true`, `fcam`, ...); empty for model-free maps.
-        targets: int64 `(n,)`, the class each map argues for, -1 where the method is class-agnostic.
+        targets: int64 `(n,)`, the class that each map explains, -1 where the method is class-agnostic.
         calibrated: the values have a meaning of their own in [0, 1] (F-CAM's foreground probability), so fixed
             thresholds apply to them as they are, without a min-max first (METHODS 7, pitfall 14).
         binary: the values are 0 or 1 and are themselves the prediction, so no threshold rule applies (the full
@@ -78,7 +78,7 @@ class Maps:
             raise UserError(f"maps of {self.method} are called binary but hold values other than 0 and 1")
 
     def _stored(self) -> np.ndarray:
-        """Importance as it is written: a map shared by all images stands once, `(1, h, w)`."""
+        """Return the importance to be written: a map shared by all images is stored once, `(1, h, w)`."""
         return _once(self.importance)
 
     def save(self, path: Path) -> None:
@@ -131,7 +131,7 @@ class Maps:
             ) from None
 
     def positions(self, image_ids: np.ndarray) -> np.ndarray:
-        """Where the maps of `image_ids` stand: int64 `(m,)`.
+        """Return the indices of the maps of `image_ids`: int64 `(m,)`.
 
         Raises:
             UserError: an id has no map.
@@ -161,7 +161,7 @@ class Maps:
 
 @dataclass(frozen=True)
 class Selected:
-    """Maps in another order, or some of them, read when they are asked for."""
+    """A selection or reordering of maps, read on access."""
 
     importance: np.ndarray
     rows: np.ndarray
@@ -175,7 +175,7 @@ class Selected:
 
 @dataclass(frozen=True)
 class Computed:
-    """Maps that are made when they are asked for.
+    """Maps that are computed on access.
 
     Attributes:
         make: int `(b,)`, some of `rows`, to float32 `(b, h, w)`; called by several threads at once.
@@ -219,19 +219,19 @@ def _plain(importance: np.ndarray) -> np.ndarray:
 
 
 def _once(importance: np.ndarray) -> np.ndarray:
-    """`(1, h, w)` of maps that are one and the same memory, else all of them."""
+    """Return `(1, h, w)` if all maps share the same memory, else all of them."""
     return importance[:1] if len(importance) > 1 and importance.strides[0] == 0 else importance
 
 
 def _pieces(maps: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
-    """Maps a few at a time, each with the position of its first."""
+    """Yield maps a few at a time, each part with the index of its first map."""
     at_once = max(1, _PIECE // max(1, 4 * int(np.prod(maps.shape[1:]))))
     for start in range(0, len(maps), at_once):
         yield start, maps[start : start + at_once]
 
 
 def _member(archive: zipfile.ZipFile, name: str) -> IO[bytes]:
-    """A file in `archive`, open for writing; its time is always the same, so equal maps are equal bytes."""
+    """Open a file in `archive` for writing, with a constant time stamp, so that equal maps are equal bytes."""
     return archive.open(zipfile.ZipInfo(f"{name}.npy", (1980, 1, 1, 0, 0, 0)), "w", force_zip64=True)
 
 
@@ -243,7 +243,7 @@ def _integers(values: np.ndarray, name: str) -> np.ndarray:
 
 
 def _importance(path: Path) -> np.ndarray:
-    """The array `importance` of an `.npz`: mapped where it is stored as it is, else unpacked."""
+    """Read the array `importance` of an `.npz`: memory-mapped where it is stored uncompressed, else unpacked."""
     with zipfile.ZipFile(path) as archive, archive.open("importance.npy") as file:
         info = archive.getinfo("importance.npy")
         version = np.lib.format.read_magic(file)
@@ -273,10 +273,10 @@ def _importance(path: Path) -> np.ndarray:
 
 
 def resize(importance: np.ndarray, side: int) -> np.ndarray:
-    """Maps `(n, h, w)` at float32 `(n, side, side)`, bilinear with `align_corners=False`.
+    """Resize maps `(n, h, w)` to float32 `(n, side, side)`, bilinear with `align_corners=False`.
 
-    Always on the CPU, so that every metric and figure sees the same values on every machine, and computed in float64:
-    float32 weights that do not quite sum to 1 would turn equal values into almost equal ones, and order them.
+    It runs on the CPU, so that every metric and figure uses the same values on every machine, and in float64: float32
+    weights that do not quite sum to 1 would make equal values slightly unequal, and order them.
     """
     import torch
 

@@ -1,4 +1,4 @@
-"""How stored photos become a model's input: size and normalisation, decided in one place."""
+"""Define a model's input size and normalisation, and normalise cached images."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ class Preprocessing:
 
     @classmethod
     def named(cls, size: int, name: str) -> Preprocessing:
-        """The statistics called `name` in :data:`NORMALISATIONS` at side `size`."""
+        """Build the preprocessing with the statistics `name` of :data:`NORMALISATIONS` at side `size`."""
         mean, std = NORMALISATIONS[name]
         return cls(size, mean, std)
 
     def normalise(self, pixels: Tensor) -> Tensor:
-        """Pixels uint8 `(B, 3, S, S)` in 0..255 to normalised float32 `(B, 3, S, S)`; 0 is the mean colour."""
+        """Normalise pixels uint8 `(B, 3, S, S)` in 0..255 to float32 `(B, 3, S, S)`; 0 is the mean colour."""
         mean = torch.tensor(self.mean, device=pixels.device).view(1, 3, 1, 1)
         std = torch.tensor(self.std, device=pixels.device).view(1, 3, 1, 1)
         return (pixels.float() / 255 - mean) / std

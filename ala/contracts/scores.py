@@ -1,4 +1,4 @@
-"""Scores: one row per (method, seed, image); every table, test and figure is computed from these rows."""
+"""Save and load Scores: one row per (method, seed, image), from which every table, test and figure is computed."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import pandas as pd
 from ala.runtime.errors import UserError
 from ala.runtime.files import atomic_path
 
-#: Columns in order. Insertion, deletion and id are empty for photos outside the perturbation subset, the columns of
-#: IoU for photos without a map; `target` is the predicted class, whose probability insertion and deletion follow; the
+#: Columns in order. Insertion, deletion and id are empty for images outside the perturbation subset, the columns of
+#: IoU for images without a map; `target` is the predicted class, whose probability insertion and deletion follow; the
 #: booleans tell of empty predictions.
 COLUMNS = [
     "method", "seed", "image_id", "label", "target", "correct",
@@ -20,10 +20,10 @@ COLUMNS = [
     "insertion", "deletion", "id",
 ]  # fmt: skip
 
-#: True or false, and empty for photos without a map; pandas' nullable type keeps the three apart.
+#: True or false, and empty for images without a map; pandas' nullable type keeps the three apart.
 FLAGS = [column for column in COLUMNS if column.startswith("empty_")]
 
-#: What tells rows apart.
+#: Columns that identify a row.
 IDENTITY = ["method", "seed", "image_id"]
 
 #: Columns of whole numbers, and of real ones or nothing.
@@ -35,7 +35,7 @@ def save(rows: pd.DataFrame, path: Path) -> None:
     """Write `rows` as CSV with full precision, atomically.
 
     Raises:
-        UserError: the columns are not :data:`COLUMNS`, or an image stands twice for one method and seed.
+        UserError: the columns are not :data:`COLUMNS`, or an image occurs twice for one method and seed.
     """
     if list(rows.columns) != COLUMNS:
         raise UserError(f"{path}: scores have the columns {list(rows.columns)}, not {COLUMNS}")
@@ -51,7 +51,7 @@ def load(path: Path) -> pd.DataFrame:
     """Read what :func:`save` wrote.
 
     Raises:
-        UserError: the file is missing, has other columns or values of other kinds, or an image stands twice.
+        UserError: the file is missing, has other columns or values of other kinds, or an image occurs twice.
     """
     try:
         rows = pd.read_csv(path, float_precision="round_trip", dtype=dict.fromkeys(FLAGS, "boolean"))

@@ -1,4 +1,4 @@
-"""A folder's checksums, written with it: results edited by hand are refused, not averaged."""
+"""Write and check the checksums of a folder, so that results edited by hand are refused."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ def seal(folder: Path) -> None:
 
 
 def check(folder: Path, command: str) -> None:
-    """Compare the files in `folder` with its seal.
+    """Check that the files in `folder` match its checksums (seal).
 
     Args:
-        folder: as :func:`seal` left it.
+        folder: written by :func:`seal`.
         command: what makes the folder again, for the message.
 
     Raises:
-        UserError: there is no seal, a file is not what was sealed, is missing, or was added.
+        UserError: there is no seal, or a file was changed, removed or added.
     """
     path = Path(folder) / SEAL
     if not path.is_file():

@@ -1,4 +1,4 @@
-"""Whether masks and listed boxes speak of the same object: conventions of boxes, inverted and turned masks.
+"""Check that masks and listed boxes show the same object: box conventions, inverted masks, rotated masks.
 
 A single loose box or poor mask is no reason to stop, and data sets of this size have some. So one image is refused only
 where its mask and its box exclude one another; what a wrong convention spoils is seen in the whole set. Measured for
@@ -45,7 +45,7 @@ def inverted(inside: int, box_pixels: int, outside: int, other_pixels: int) -> b
 
 
 def disagreement(listed: Boxes, masked: Boxes, sizes: np.ndarray, borders: np.ndarray, file: Path) -> str | None:
-    """What is wrong with the boxes or masks of the whole set, in a sentence; None if nothing is.
+    """Describe in one sentence what is wrong with the boxes or masks of the whole set; None if nothing is.
 
     Args:
         listed: boxes of the list, `x, y, width, height` in pixels.

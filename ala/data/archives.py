@@ -1,4 +1,4 @@
-"""Archives: fetched once, believed only when size and sha256 agree, unpacked without trust."""
+"""Download archives, verify size and sha256, and unpack them safely."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _REPLACE = "delete it and run again to fetch it, or put the right file there"
 
 
 def fetch(archives: list[Archive], downloads: Path) -> list[Path]:
-    """Bring all archives into `downloads`; what is there already is only checked.
+    """Download all archives into `downloads`; existing ones are only checked.
 
     Each address is tried in turn, with pauses and from where the last one stopped. Nothing appears under its final
     name before size and hash agree.

@@ -1,4 +1,4 @@
-"""One image and its mask, opened and decoded once: what is wrong with them, or what they are like."""
+"""Open and decode one image and its mask, and report what is wrong with them or measure them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _HIDDEN = 0.9  # IoU of the object and of the opaque part of a mask, below which
 
 @dataclass(frozen=True)
 class Row:
-    """What the lists say of an image."""
+    """The list entries of an image."""
 
     image_id: int
     image: Path
@@ -44,7 +44,7 @@ class Checked:
 
 
 def check(row: Row, reading: Reading, size: int | None) -> Checked:
-    """Open an image and its mask and look for everything that would make a number wrong.
+    """Open an image and its mask and check for everything that would make a result wrong.
 
     Args:
         row: what the lists say.
@@ -166,7 +166,7 @@ def _check_levels(row: Row, reading: Reading, counts: np.ndarray) -> None:
 
 
 def _emptiness(row: Row, reading: Reading, levels: np.ndarray) -> str:
-    """Why a mask without object has none."""
+    """Explain why a mask has no object."""
     if not levels.any():
         return f"mask {row.mask} is empty, so the object is nowhere; redraw it"
     if reading.object_levels is not None:

@@ -19,15 +19,15 @@ OPTIONAL_LISTS = ("reflections.txt",)  # `image_id 1` where a reflection is seen
 
 @dataclass(frozen=True)
 class CubIndex:
-    """What the lists say; no photo is opened for it.
+    """The content of the lists; no image is opened.
 
     Attributes:
         root: the folder of the lists and of `images/`.
         masks: the folder of the masks.
         classes: class names; position k is label k, which is class id k + 1.
-        frame: one row per photo by ascending `image_id`: `image_id` (int), `path` (relative to `images/`),
+        frame: one row per image by ascending `image_id`: `image_id` (int), `path` (relative to `images/`),
             `class_id0` (label from 0), `class_name`, `is_train` (bool), `x, y, width, height` (box in pixels of the
-            photo, top-left corner first), `mask_path` (relative to the masks' folder).
+            image, top-left corner first), `mask_path` (relative to the masks' folder).
         excluded: ids that the lists hold and that were left out, ascending.
     """
 
@@ -38,7 +38,7 @@ class CubIndex:
     excluded: tuple[int, ...] = ()
 
     def image_file(self, path: str) -> Path:
-        """The file of the photo that the lists call `path`."""
+        """The file of the image that the lists call `path`."""
         return self.root / "images" / path
 
     def mask_file(self, path: str) -> Path:
@@ -47,7 +47,7 @@ class CubIndex:
 
 
 def read_cub(root: Path, exclude: Collection[int] = ()) -> CubIndex:
-    """Read the lists below `root`; photos are enumerated from `images.txt`, never from the folder.
+    """Read the lists below `root`; images are enumerated from `images.txt`, never from the folder.
 
     The images `exclude`, by id, are left out.
 
@@ -55,9 +55,10 @@ def read_cub(root: Path, exclude: Collection[int] = ()) -> CubIndex:
     `images/` or one folder higher.
 
     Raises:
-        UserError: a list is missing or damaged, lists disagree about the ids, an id or a photo stands twice, two images
-            would share a mask, a path leaves the folder, a label names no class, a class has no photo, a box or a split
-            flag makes no sense, an id of `exclude` is in no list. Of an image that is left out, nothing else is asked.
+        UserError: a list is missing or damaged, lists disagree about the ids, an id or an image stands twice, two
+            images would share a mask, a path leaves the folder, a label names no class, a class has no image, a box or
+            a split flag makes no sense, an id of `exclude` is in no list. Of an image that is left out, nothing else is
+            asked.
     """
     base = _base(Path(root))
     names = read_list(base / "images.txt", "class/photo.jpg")

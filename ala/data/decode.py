@@ -1,4 +1,4 @@
-"""How an image and its mask are read: orientation, levels, palettes, transparency (METHODS 1.3)."""
+"""Decode images and masks: orientation, levels, palettes, transparency (METHODS 1.3)."""
 
 from __future__ import annotations
 

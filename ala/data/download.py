@@ -1,4 +1,4 @@
-"""One file from one address: goes on where it was broken off, tries again, and counts only when its sha256 agrees.
+"""Download a file: resume a partial transfer, retry, and accept it only if its sha256 matches.
 
 pooch checks the hash and gives the file its final name. It has neither HTTP Range nor a way to keep half a file, so
 the transfer itself is ours: it fills `NAME.part` beside the target, which pooch then takes as what it downloaded.
@@ -41,12 +41,12 @@ class _Failed(Exception):
 
 
 def part_of(archive: Archive, folder: Path) -> Path:
-    """Where the bytes of an unfinished transfer wait."""
+    """Return the path of an unfinished transfer."""
     return folder / f"{archive.name}.part"
 
 
 def download(url: str, archive: Archive, folder: Path) -> str | None:
-    """Bring `archive` from `url` to `folder`; None when it is there, else why not.
+    """Download `archive` from `url` to `folder`; return None on success, else the reason.
 
     A broken transfer leaves `NAME.part`, from which the next call goes on, from this address or another. A file with
     a wrong hash leaves nothing; if its beginning came from an earlier transfer, all of it is fetched once more.
@@ -85,7 +85,7 @@ def _whole(url: str, archive: Archive, part: Path) -> str | None:
 
 
 def _attempt(url: str, archive: Archive, part: Path) -> None:
-    """One request for what `part` lacks; a server without Range sends all, and `part` begins anew."""
+    """One request for what `part` lacks; a server without Range sends all, and `part` begins again."""
     import requests
 
     host, have = urlsplit(url).hostname, part.stat().st_size

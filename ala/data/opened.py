@@ -1,4 +1,4 @@
-"""An image file opened and decoded fully, or what is wrong with it."""
+"""Open and decode an image file fully, or say what is wrong with it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 from PIL import Image
 
-MAX_PIXELS = 50_000_000  # a small file can claim a picture that fills the memory; CUB's largest photo has 0.25 million
+MAX_PIXELS = 50_000_000  # a small file can claim a picture that fills the memory; CUB's largest image has 0.25 million
 
 
 class Damaged(Exception):

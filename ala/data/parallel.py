@@ -1,4 +1,4 @@
-"""Work on many photos at once. Pillow and NumPy release the GIL while they decode, resize and copy: threads suffice."""
+"""Process many images in parallel threads: Pillow and NumPy release the GIL while they decode, resize and copy."""
 
 from __future__ import annotations
 

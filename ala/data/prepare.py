@@ -1,4 +1,4 @@
-"""Where the photos come from: drawn, a folder, or downloaded; always to one checked folder in CUB's layout."""
+"""Make one checked data set in CUB's layout from drawings, a folder or a download."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def prepare(data: Data, out: Path, given: Path | None = None, downloads: Path = 
     """Make the data set of `data` in `out`, which is replaced as a whole when everything has been checked.
 
     Args:
-        data: the profile's `data` settings; `source` says where the photos come from.
+        data: the profile's `data` settings; `source` says where the images come from.
         out: e.g. `data/dataset`. Holds the lists, `images/` and `segmentations/`, of which only what the lists name.
         given: a data set in CUB's layout, or a folder of the archives `data.downloads`, of the user's own.
         downloads: where archives are looked for first and kept (source `download`, nothing given).
@@ -55,8 +55,8 @@ def prepare(data: Data, out: Path, given: Path | None = None, downloads: Path = 
         return _from_folder(given or Path(), out, data)
     wanted = data.downloads or []
     archives = fetch(wanted, downloads) if given is None else at_hand(wanted, given)
-    with scratch_folder(out.parent, SCRATCH) as unpacked:  # beside `out`, so that photos can be moved from it
-        need_room(out, sum(file.stat().st_size for file in archives) + 64 * MIB, "unpacking")  # photos do not compress
+    with scratch_folder(out.parent, SCRATCH) as unpacked:  # beside `out`, so that images can be moved from it
+        need_room(out, sum(file.stat().st_size for file in archives) + 64 * MIB, "unpacking")  # images do not compress
         for archive in archives:
             unpack(archive, unpacked)
         try:
@@ -130,7 +130,7 @@ def _check_counts(index: CubIndex, expected: Expected | None) -> None:
 
 
 def _pairs(index: CubIndex, target: Path) -> list[tuple[Path, Path]]:
-    """(source, target) of each list, photo and mask."""
+    """(source, target) of each list, image and mask."""
     lists = [name for name in LISTS + OPTIONAL_LISTS if (index.root / name).is_file()]
     photos, masks = index.frame["path"], index.frame["mask_path"]
     return (

@@ -1,4 +1,4 @@
-"""Train, validation and test photos (METHODS 1.4): a fixed number per class, independent of the training seed."""
+"""Train, validation and test images (METHODS 1.4): a fixed number per class, independent of the training seed."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ _TYPES = {
 def split(
     index: CubIndex, split_seed: int, train_per_class: int, at_most: AtMost | None = None
 ) -> dict[str, pd.DataFrame]:
-    """Divide the official training photos into train and val; the official test photos are test.
+    """Divide the official training images into train and val; the official test images are test.
 
     For every class the official-train ids, ascending, are permuted by
     `Generator(PCG64(SeedSequence([split_seed, class_id])))` with class ids from 1; the first `train_per_class` are
     train, the rest val. On CUB's own lists 25 per class gives the slides' 5,000 / 994 / 5,794. With `at_most`, so many
-    photos of each split stay, spread evenly over its ids; the first and the last are among them.
+    images of each split stay, spread evenly over its ids; the first and the last are among them.
 
     Returns:
         `train`, `val` and `test`, each with the columns `image_id, path, label, mask_path, x, y, width, height`
-        (label from 0, box in pixels of the photo), by ascending id.
+        (label from 0, box in pixels of the image), by ascending id.
 
     Raises:
-        UserError: a class has too few training photos to leave one for val, or no test photo.
+        UserError: a class has too few training images to leave one for val, or no test image.
     """
     frame = index.frame.rename(columns={"class_id0": "label"})
     official = frame[frame["is_train"]]

@@ -1,4 +1,4 @@
-"""Photos and masks at one side length, memory-mapped; `ala.data.store_build` writes them (METHODS 1.5)."""
+"""The image cache: images and masks at one size, memory-mapped; `ala.data.store_build` writes it (METHODS 1.5)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _PARTS = ("images", "masks", "ids", "labels", "boxes")
 
 @dataclass(frozen=True)
 class Store:
-    """The photos of one split at S x S pixels; arrays stay on disk until rows are asked for.
+    """The cached images of one split at S x S pixels; arrays stay on disk until they are indexed.
 
     Attributes:
         size: the side S.
@@ -29,10 +29,10 @@ class Store:
         names: class names; position k is label k.
         image_ids: `(n,)` int64, ascending.
         labels: `(n,)` int64 from 0.
-        images: `(n, S, S, 3)` uint8 RGB. The whole photo, aspect not kept.
+        images: `(n, S, S, 3)` uint8 RGB. The whole image, aspect not kept.
         masks: `(n, S, S)` uint8, shares of annotators times 255 as `ala.data.decode` reads them, nearest neighbour,
             not binarised.
-        boxes: `(n, 4)` float32 `x, y, width, height` in pixels of the S x S photo.
+        boxes: `(n, 4)` float32 `x, y, width, height` in pixels of the S x S image.
     """
 
     size: int
@@ -81,11 +81,11 @@ class Store:
         )  # fmt: skip
 
     def __len__(self) -> int:
-        """The number of photos n."""
+        """The number of images n."""
         return len(self.image_ids)
 
     def pixels(self, rows: Sequence[int] | np.ndarray | slice) -> torch.Tensor:
-        """The photos at `rows` as a uint8 tensor `(B, 3, S, S)` on the CPU, 0..255, not normalised."""
+        """The images at `rows` as a uint8 tensor `(B, 3, S, S)` on the CPU, 0..255, not normalised."""
         import torch
 
         chosen = np.array(self.images[rows if isinstance(rows, slice) else np.asarray(rows, dtype=np.int64)])
@@ -146,12 +146,12 @@ def check_subset(labels: np.ndarray, names: Sequence[str], split: str, per_class
 
 
 def subset_rows(store: Store, per_class: int | None, seed: int) -> np.ndarray:
-    """Rows of a class-balanced subset: `per_class` photos of each class, ascending, the same for every caller.
+    """Rows of a class-balanced subset: `per_class` images of each class, ascending, the same for every caller.
 
     Under one seed a smaller subset is part of every larger one. None means all rows.
 
     Raises:
-        UserError: a class has fewer photos.
+        UserError: a class has fewer images.
     """
     if per_class is None:
         return np.arange(len(store))

@@ -1,7 +1,7 @@
-"""Decode and resize photos once, for :mod:`ala.data.store` to map into memory (METHODS 1.5).
+"""Build the image cache of :mod:`ala.data.store`: decode and resize each image once (METHODS 1.5).
 
 At CUB's size that takes minutes and writes gigabytes. So the arrays are filled where they lie, and how far they are
-filled is noted beside them: nothing is written twice, and a killed run goes on after the last noted photo. Two runs at
+filled is noted beside them: nothing is written twice, and a killed run goes on after the last noted image. Two runs at
 once fill the same arrays with the same bytes.
 """
 
@@ -28,7 +28,7 @@ from ala.runtime.resume import Resumable
 
 
 def required(settings: Profile) -> dict[int, set[str]]:
-    """Which splits are needed at which side length, from the settings of the active profile."""
+    """List the splits needed at each image size, from the settings of the active profile."""
     wanted: dict[int, set[str]] = {}
     size, crop_from = settings.data.input_size, settings.train.augment.resize
     wanted.setdefault(size, set()).update({"val", "test"})
@@ -40,10 +40,10 @@ def required(settings: Profile) -> dict[int, set[str]]:
 
 
 def build_store(folder: Path, index: CubIndex, splits: dict[str, pd.DataFrame], size: int, reading: Reading) -> None:
-    """What :func:`fill_store` does, at once: `folder` (e.g. `data/store/384`) is replaced as a whole.
+    """Build an image cache by :func:`fill_store`; `folder` (e.g. `data/store/384`) is replaced as a whole.
 
     Raises:
-        UserError: a photo or mask does not decode, or the disk is too small.
+        UserError: an image or mask does not decode, or the disk is too small.
     """
     with atomic_folder(folder) as temporary:
         fill_store(temporary, index, splits, size, reading)
@@ -57,19 +57,19 @@ def fill_store(
     reading: Reading,
     work: Resumable | None = None,
 ) -> None:
-    """Decode and resize the photos of `splits` (frames of :func:`ala.data.split.split`) to `size` x `size`.
+    """Decode and resize the images of `splits` (frames of :func:`ala.data.split.split`) to `size` x `size`.
 
-    Photos become RGB and are resized by Pillow's bilinear filter with its antialiasing, masks become shares of
+    Images become RGB and are resized by Pillow's bilinear filter with its antialiasing, masks become shares of
     annotators times 255 and are resized by nearest neighbour.
 
     Args:
         folder: for this side length alone; `store.json` is written last.
         reading: how images and masks are read.
-        work: notes which photos are safely on the disk in `folder`, so that a run that was cut off goes on after them.
+        work: notes which images are safely on the disk in `folder`, so that an interrupted run continues after them.
 
     Raises:
-        UserError: a photo or mask does not decode, or the disk is too small.
-        Stopped: a signal asked for it, and what was decoded is noted.
+        UserError: an image or mask does not decode, or the disk is too small.
+        Stopped: a signal arrived, and what was decoded is recorded.
     """
     if not folder.is_dir() or not any(folder.iterdir()):
         photos = sum(map(len, splits.values()))

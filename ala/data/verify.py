@@ -1,4 +1,4 @@
-"""Every photo and mask opened once, before anything is built upon them."""
+"""Open and check every image and mask before they are used."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ _NAMED = 40  # ids that are offered for data.exclude in one sentence
 
 @dataclass(frozen=True)
 class Facts:
-    """What the photos and masks of a data set are like.
+    """Statistics of a data set's images and masks.
 
     Attributes:
         photos: their number.
         classes: number of classes.
-        greyscale: photos stored without colour.
-        box_area: (mean, median) of box area / photo area.
+        greyscale: images stored without colour.
+        box_area: (mean, median) of box area / image area.
         mask_levels: pixels of all masks at original resolution by grey level (or palette index, as
             :class:`ala.data.decode.Reading` says); levels that do not occur are absent.
         excluded: ids that were left out.
@@ -122,7 +122,7 @@ def _agree(checked: list[Checked], rows: list[Row], file: Path) -> None:
 
 
 def _all_there(index: CubIndex, rows: list[Row]) -> None:
-    """Look for the files before any is decoded: a half-copied folder is told at once."""
+    """Check that all files exist before any is decoded, so that an incomplete folder is reported at once."""
     for kind, folder, names in (
         ("photo", index.root / "images", [(row.image_id, row.image) for row in rows]),
         ("mask", index.masks, [(row.image_id, row.mask) for row in rows]),

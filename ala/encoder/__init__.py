@@ -1,4 +1,4 @@
-"""Frozen image encoders: their taps h^(0..L), pooled embedding and class text features (METHODS 2.2).
+"""Frozen image encoders: intermediate features (taps) h^(0..L), pooled embedding, class text features (METHODS 2.2).
 
 `build_encoder` makes one from settings, `save_encoder` and `load_encoder` keep it in a folder.
 """

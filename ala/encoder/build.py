@@ -1,4 +1,4 @@
-"""From settings to a frozen encoder."""
+"""Build a frozen encoder from settings."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def build_encoder(
     trainer: Trainer | None = None,
     file: Path | None = None,
 ) -> FrozenEncoder:
-    """Make the encoder that `settings` name and freeze it; its `source` tells what it was made from.
+    """Build and freeze the encoder that `settings` name; its `source` records what it was made from.
 
     Args:
         settings: the profile's `encoder` block.

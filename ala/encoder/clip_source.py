@@ -1,4 +1,4 @@
-"""Where open_clip models come from: configurations, weight files, text towers."""
+"""Load open_clip models: configurations, weight files, text towers."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from ala.runtime.seeds import seed_everything
 
 CONFIGS = Path(__file__).parent / "configs"
 
-#: Numbers that OpenAI's state dicts hold beside the weights, and no other's.
+#: Entries beside the weights that only OpenAI's state dicts hold.
 OPENAI_ONLY = frozenset({"input_resolution", "context_length", "vocab_size"})
 
 #: Texts to token ids `(n, context)`.
@@ -31,7 +31,7 @@ Tokeniser = Callable[[list[str]], Tensor]
 
 
 def read_config(name: str) -> dict[str, Any]:
-    """The open_clip configuration `name`: one of ours in `ala/encoder/configs`, else one of open_clip's own.
+    """Read the open_clip configuration `name`: one of ours in `ala/encoder/configs`, else one of open_clip's own.
 
     Raises:
         UserError: neither has it.
@@ -49,7 +49,7 @@ def read_config(name: str) -> dict[str, Any]:
 
 
 def load_clip(settings: Encoder, file: Path | None = None) -> tuple[open_clip.CLIP, Tokeniser, dict[str, Any], Path]:
-    """The whole pre-trained model that `settings` name, with its tokeniser, its configuration and its weight file.
+    """Load the whole pre-trained model that `settings` name, with its tokeniser, configuration and weight file.
 
     `file` is a weight file of the user's, in place of the one that `settings.pretrained` names.
 
@@ -71,7 +71,7 @@ def load_clip(settings: Encoder, file: Path | None = None) -> tuple[open_clip.CL
 
 
 def random_clip(name: str) -> tuple[open_clip.CLIP, Tokeniser, dict[str, Any]]:
-    """The whole open_clip model `name` with weights drawn anew, always the same, its tokeniser and configuration.
+    """Build the whole open_clip model `name` with reproducible random weights, its tokeniser and configuration.
 
     Raises:
         UserError: no such model, or none with a text tower and tokeniser of OpenAI's form.

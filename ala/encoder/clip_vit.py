@@ -1,4 +1,4 @@
-"""open_clip's Vision Transformer as a frozen encoder with taps (METHODS 2.2)."""
+"""open_clip's Vision Transformer as a frozen encoder with intermediate features, or taps (METHODS 2.2)."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def check_visual(visual: nn.Module) -> None:
 
 
 def require_quick_gelu(visual: VisionTransformer, tag: str) -> None:
-    """Weights trained with QuickGELU lose accuracy silently under plain GELU, so the blocks are looked at.
+    """Check that the blocks use QuickGELU; weights trained with it silently lose accuracy under plain GELU.
 
     Raises:
         UserError: a block of the tower has another activation.
@@ -85,7 +85,7 @@ def require_quick_gelu(visual: VisionTransformer, tag: str) -> None:
 
 
 def resize_positions(embedding: Tensor, grid: int) -> Tensor:
-    """Position embedding `(1 + n, C)` of a square grid resized to `(1 + grid², C)`; the class row stays as it is.
+    """Resize the position embedding `(1 + n, C)` of a square grid to `(1 + grid², C)`; the class row is unchanged.
 
     Bicubic, `align_corners=False`, no antialias (METHODS 2.2, step 2).
     """
@@ -99,11 +99,12 @@ def resize_positions(embedding: Tensor, grid: int) -> Tensor:
 
 
 class ClipVit(FrozenEncoder):
-    """Taps of an open_clip Vision Transformer with L blocks: h^(0) after `ln_pre`, h^(i) after block i, i = 1..L.
+    """Features (taps) of an open_clip Vision Transformer with L blocks: h^(0) after `ln_pre`, h^(i) after block i, i =
+    1..L.
 
     The grid g is S / patch; where it is not the one the weights were trained at, the position embedding is resized.
-    Blocks after the last wanted tap are not run. `embed`, `blocks` and `as_map` let other code run single blocks
-    itself, with a gradient if it wants one (LoRA, METHODS 8).
+    Blocks after the last wanted feature are not run. `embed`, `blocks` and `as_map` let other code run single blocks,
+    with gradients if needed (LoRA, METHODS 8).
 
     Args:
         visual: the tower; it is frozen in place.
@@ -147,20 +148,20 @@ class ClipVit(FrozenEncoder):
         return self.visual.transformer.resblocks
 
     def embed(self, images: Tensor) -> Tensor:
-        """Tokens `(B, 1 + g², C)` that enter block 1, the class token first: h^(0)."""
+        """Embed images as the tokens `(B, 1 + g², C)` that enter block 1, the class token first: h^(0)."""
         patches = self.visual.conv1(images).flatten(2).mT  # (B, g², C)
         first = self.visual.class_embedding.expand(len(images), 1, -1)  # (B, 1, C)
         return self.visual.ln_pre(torch.cat([first, patches], dim=1) + self.positions)
 
     def as_map(self, tokens: Tensor) -> Tensor:
-        """Tokens `(B, 1 + g², C)` as a map `(B, C, g, g)` without the class token: a view, channels last in memory.
+        """View tokens `(B, 1 + g², C)` as a map `(B, C, g, g)` without the class token, channels last in memory.
 
-        So LayerNorm over channels reads it in order and convolutions take it as it is.
+        LayerNorm over channels then reads it in order, and convolutions need no copy.
         """
         return tokens[:, 1:].mT.unflatten(2, (self.grid, self.grid))
 
     def tokens(self, images: Tensor, wanted: list[int]) -> dict[int, Tensor]:
-        """Tokens `(B, 1 + g², C)` at the wanted taps, the class token included; runs no block after the last."""
+        """Compute tokens `(B, 1 + g², C)`, class token included, at the wanted features; later blocks are not run."""
         found = {}
         x = self.embed(images)
         for tap in range(max(wanted) + 1):
@@ -177,7 +178,7 @@ class ClipVit(FrozenEncoder):
         return self.project(self.tokens(images, [self.last_tap])[self.last_tap])
 
     def project(self, tokens: Tensor) -> Tensor:
-        """Tokens `(B, 1 + g², C)` of the last tap to CLIP's image embedding `(B, D)`."""
+        """Project tokens `(B, 1 + g², C)` of the last feature to CLIP's image embedding `(B, D)`."""
         visual = self.visual
         if visual.final_ln_after_pool:
             return visual.ln_post(self._pool(tokens)) @ visual.proj

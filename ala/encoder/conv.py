@@ -1,4 +1,4 @@
-"""A convolutional network of timm as a frozen encoder with taps."""
+"""A convolutional network of timm as a frozen encoder with intermediate features (taps)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ala.runtime.errors import UserError
 
 
 def build_network(name: str, options: dict[str, Any]) -> nn.Module:
-    """timm's network `name` as an extractor of feature maps (`features_only=True`), random weights.
+    """Build timm's network `name` as an extractor of feature maps (`features_only=True`), random weights.
 
     Raises:
         UserError: timm has no such model, or the model does not take the options or gives no feature maps.
@@ -28,15 +28,15 @@ def build_network(name: str, options: dict[str, Any]) -> nn.Module:
 
 
 def load_network(name: str, options: dict[str, Any], weights: dict[str, Tensor], path: Path) -> nn.Module:
-    """:func:`build_network` filled from the state dict of the whole classifier `name`.
+    """Build the network and load the state dict of the whole classifier `name` into it.
 
-    Every key of the feature extractor must be there; the file may hold the classifier's head beside them.
+    The file must have every key of the feature extractor; it may also hold the classifier's head.
 
     Raises:
         UserError: as :func:`build_network`, or the weights do not fit; the first such key is named.
     """
     network = build_network(name, options)
-    # Some extractors lift the parts of a sequence to the top and then call `stages.0` `stages_0`.
+    # Some extractors flatten sequential modules and rename `stages.0` to `stages_0`.
     lifted = {key.replace(".", "_", 1): key for key in weights}
     renamed = {lifted[key]: key for key in network.state_dict() if key not in weights and key in lifted}
     fitted = {renamed.get(key, key): tensor for key, tensor in weights.items()}

@@ -1,4 +1,4 @@
-"""What the drawn miniature gives its encoder: captions for its classes, and drawings to pre-train on."""
+"""Make the captions and the pre-training of the drawn miniature's encoder."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from ala.runtime.resume import Resumable
 def captions_and_trainer(
     data: Data, settings: Encoder, device: torch.device | str, work: Resumable | None = None
 ) -> tuple[list[list[str]] | None, Trainer | None]:
-    """Arguments of :func:`ala.encoder.build.build_encoder`: one caption per class, and the contrastive training.
+    """Make arguments of :func:`ala.encoder.build.build_encoder`: one caption per class, and the contrastive training.
 
-    Both are None where the photos are not drawn, and for random weights: a rehearsal takes the path of photographs,
+    Both are None where the images are not drawn, and for random weights: a rehearsal takes the path of photographs,
     whose classes have names only. The training is None also where `settings` ask for none; `work` keeps its
     state between epochs.
     """

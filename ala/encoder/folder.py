@@ -1,4 +1,4 @@
-"""A frozen encoder in a folder: only its image tower and the class text features are kept."""
+"""Save and load a frozen encoder: only its image tower and the class text features."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ WEIGHTS, ABOUT, TEXT = "encoder.safetensors", "encoder.json", "text_features.saf
 def save_encoder(encoder: FrozenEncoder, folder: Path, about: dict[str, Any] | None = None) -> None:
     """Write the encoder into `folder`; `encoder.json` comes last and names the hash of the weights.
 
-    It also keeps `encoder.source` (what the encoder was made from) and `about` (whatever else is worth telling).
+    It also saves `encoder.source` (what the encoder was made from) and `about` (further information).
     """
     assert_frozen(encoder)
     folder = Path(folder)
@@ -50,7 +50,7 @@ def save_encoder(encoder: FrozenEncoder, folder: Path, about: dict[str, Any] | N
 
 
 def load_encoder(folder: Path, device: torch.device | str = "cpu") -> FrozenEncoder:
-    """The encoder that :func:`save_encoder` wrote, frozen, on `device`.
+    """Load the encoder that :func:`save_encoder` wrote, frozen, on `device`.
 
     Raises:
         UserError: a file is missing, damaged, or belongs to another encoder.
@@ -67,10 +67,10 @@ def load_encoder(folder: Path, device: torch.device | str = "cpu") -> FrozenEnco
 
 
 def shared_encoder(folder: Path, device: torch.device | str = "cpu") -> FrozenEncoder:
-    """:func:`load_encoder`, once in a process while the files stay as they are.
+    """Load an encoder by :func:`load_encoder`, once per process while its files are unchanged.
 
-    The encoder is frozen, so the models that stand on it share it: reading CLIP ViT-B/16 takes seconds, and a stage
-    opens six models.
+    The encoder is frozen, so the models that use it share it: reading CLIP ViT-B/16 takes seconds, and a stage opens
+    six models.
 
     Raises:
         UserError: as :func:`load_encoder`.

@@ -1,4 +1,4 @@
-"""What every encoder offers the rest, and what "frozen" means (METHODS 2.2)."""
+"""The interface of frozen encoders (METHODS 2.2)."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from ala.runtime.errors import UserError
 
 
 class FrozenEncoder(nn.Module, ABC):
-    """An image encoder that never learns: no parameter asks for a gradient, and it is always in eval mode.
+    """An image encoder that is never trained: no parameter requires a gradient, and it is always in eval mode.
 
     Attributes:
         preprocessing: the input side S and the normalisation of the images.
-        tap_channels: channels C of each tap, by the tap's number.
-        grid: side g of the taps' maps.
+        tap_channels: channels C of each intermediate feature (tap), by its number.
+        grid: side g of the features' maps.
         text_features: float32 `(K, D)`, one unit vector for each class, or None for an encoder without text.
         source: what the encoder was made from, as it can be written as JSON.
     """
@@ -39,22 +39,22 @@ class FrozenEncoder(nn.Module, ABC):
 
     @property
     def n_taps(self) -> int:
-        """How many taps there are."""
+        """The number of features."""
         return len(self.tap_channels)
 
     @property
     def last_tap(self) -> int:
-        """The number of the deepest tap."""
+        """The number of the deepest feature."""
         return max(self.tap_channels)
 
     def taps(self, images: Tensor, wanted: Collection[int]) -> dict[int, Tensor]:
-        """The wanted taps h^(i) of normalised images `(B, 3, S, S)`: float32 `(B, C_i, g, g)` each.
+        """Compute the wanted features h^(i) of normalised images `(B, 3, S, S)`: float32 `(B, C_i, g, g)` each.
 
-        They are computed in inference mode, so nothing of the encoder is kept for a backward pass, and are constants
-        to whatever is trained on them.
+        They are computed in inference mode, so nothing of the encoder is stored for a backward pass, and are constants
+        in training.
 
         Raises:
-            UserError: the encoder has no such tap.
+            UserError: the encoder has no such feature.
             ValueError: the images are not `(B, 3, S, S)`.
         """
         unknown = sorted(set(wanted) - set(self.tap_channels))
@@ -69,7 +69,7 @@ class FrozenEncoder(nn.Module, ABC):
         return {tap: _usable(found[tap].float()) for tap in wanted}
 
     def pooled(self, images: Tensor) -> Tensor:
-        """One embedding float32 `(B, D)` for each normalised image `(B, 3, S, S)`; its length is not normalised."""
+        """Compute one embedding of normalised images `(B, 3, S, S)` each: float32 `(B, D)`, of any length."""
         self._check(images)
         with _no_graph():
             found = self._pooled(images).float()
@@ -85,20 +85,20 @@ class FrozenEncoder(nn.Module, ABC):
 
     @abstractmethod
     def description(self) -> dict[str, Any]:
-        """What is needed, beside :meth:`weights`, to make this encoder again; it can be written as JSON."""
+        """Return what is needed, beside :meth:`weights`, to build this encoder again, JSON-serialisable."""
 
     @abstractmethod
     def weights(self) -> dict[str, Tensor]:
-        """The tensors to keep, by name."""
+        """Return the tensors to save, by name."""
 
     def freeze(self) -> Self:
-        """Take every parameter out of learning, its gradient too; a subclass calls this at the end of `__init__`."""
+        """Disable and clear the gradients of all parameters; a subclass calls this at the end of `__init__`."""
         self.requires_grad_(False)
         self.zero_grad(set_to_none=True)
         return self.eval()
 
     def train(self, mode: bool = True) -> Self:
-        """Stay in eval mode whatever is asked for: `model.train()` of a surrounding module must not wake this one."""
+        """Stay in eval mode, even on `model.train()` of a surrounding module."""
         return super().train(False)
 
     def _check(self, images: Tensor) -> None:
@@ -108,14 +108,14 @@ class FrozenEncoder(nn.Module, ABC):
 
 
 def _no_graph() -> torch.no_grad | torch.inference_mode:
-    """Inference mode; what `torch.compile` traces cannot enter it, and does without a graph."""
+    """Return inference mode, or no_grad while `torch.compile` traces, which cannot enter inference mode."""
     return torch.no_grad() if torch.compiler.is_compiling() else torch.inference_mode()
 
 
 def _usable(x: Tensor) -> Tensor:
-    """`x` of inference mode, as a copy where the caller is not in it: only a usual tensor may be kept for backward.
+    """Return `x`, copied if the caller is outside inference mode: only a normal tensor may be stored for backward.
 
-    The copy lies in memory as `x` does, gaps included: kernels choose by layout, and round each in its own way.
+    The copy has the strides of `x`: kernels are chosen by memory layout, and differ in rounding.
     """
     if torch.is_inference_mode_enabled():
         return x
@@ -123,7 +123,7 @@ def _usable(x: Tensor) -> Tensor:
 
 
 def assert_frozen(encoder: nn.Module, optimiser: Optimizer | None = None) -> None:
-    """Prove that `encoder` cannot learn: no gradient asked for or held, eval mode, no entry in `optimiser`.
+    """Assert that `encoder` cannot be trained: no gradients required or held, eval mode, no entry in `optimiser`.
 
     Raises:
         AssertionError: it can; the message names the first parameter or module that breaks the rule.

@@ -1,4 +1,4 @@
-"""A small CLIP, trained contrastively on captioned drawings (the miniature's encoder).
+"""Train a small CLIP contrastively on captioned drawings (the miniature's encoder).
 
 The model is open_clip's own CLIP class with a configuration of ours. The loss is CLIP's symmetric one (Radford et al.
 2021), with one difference: in a batch several drawings may carry the same caption, so each text stands once and all
@@ -64,7 +64,7 @@ def pretrain(
         captions: n texts.
         more_texts: texts that the tokeniser must know too, such as those of the classes.
         device: where to train.
-        work: keeps the state between epochs; a training that finds one there goes on from it, bit by bit.
+        work: saves the state between epochs; training resumes from a saved state, bit-identically.
 
     Returns:
         The model in eval mode, on `device`, and its tokeniser.
@@ -73,7 +73,7 @@ def pretrain(
         UserError: the captions have more words than the configuration's text tower takes, or the loss or its gradient
             is NaN or infinite; it names epoch, batch and drawings (by their position in `pixels`). Or the device's
             memory does not hold a step.
-        Stopped: a signal asked for it, and the state is kept.
+        Stopped: a signal arrived, and the state is saved.
     """
     text_config = config["text_cfg"]
     tokenise = WordTokeniser([*captions, *more_texts], text_config["vocab_size"], text_config["context_length"])
@@ -119,7 +119,7 @@ def pretrain(
 
 
 def contrastive_loss(model: open_clip.CLIP, images: Tensor, tokens: Tensor, which: Tensor) -> Tensor:
-    """CLIP's loss of B images and T distinct texts.
+    """Compute CLIP's loss of B images and T distinct texts.
 
     Args:
         model: the CLIP.

@@ -1,4 +1,4 @@
-"""Weight files: read without ever running code that is stored in them, and fitted to a module key by key."""
+"""Read weight files without running code stored in them, and load them into a module, checking every key."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ala.runtime.files import UNREADABLE
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
-    """The tensors of a `.safetensors` file or of a torch checkpoint, on the CPU, by name.
+    """Read the tensors of a `.safetensors` file or of a torch checkpoint, on the CPU, by name.
 
     A torch checkpoint may wrap them as `{"state_dict": ...}` and prefix each name with `module.`.
 
@@ -87,7 +87,7 @@ def fit_weights(
 
 
 def require_finite_weights(path: Path, weights: Mapping[str, Tensor]) -> None:
-    """Refuse weights that hold NaN or infinity: every answer of their model would, too.
+    """Refuse weights that hold NaN or infinity, which every prediction of the model would then hold.
 
     Raises:
         UserError: it names the first such tensor of `path`.

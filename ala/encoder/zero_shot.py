@@ -1,4 +1,4 @@
-"""How often the nearest class text names the photo's class."""
+"""How often the nearest class text names the image's class."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ BATCH = 128  # images per forward pass
 
 
 def zero_shot_accuracy(encoder: FrozenEncoder, store: Store, batch: int = BATCH) -> float | None:
-    """Share of the store's photos whose embedding is nearest (by angle) to their own class's text feature.
+    """Share of the store's images whose embedding is nearest (by angle) to their own class's text feature.
 
     Returns:
         A number in [0, 1], or None for an encoder without text.

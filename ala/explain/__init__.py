@@ -1,1 +1,1 @@
-"""Explainers: each writes Maps. One file per method."""
+"""Explainers, one file per method: each makes Maps."""

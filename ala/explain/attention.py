@@ -1,4 +1,4 @@
-"""Maps that a model gives by itself: ALA's and ABN's attention, F-CAM's foreground probability."""
+"""Compute a model's own maps: ALA's and ABN's attention, F-CAM's foreground probability."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def explain_photos(
     what: str = "explain",
     keep: bool = True,
 ) -> np.ndarray:
-    """Importance of photos `rows` at the resolution at which the model makes it.
+    """Compute the importance of the images at indices `rows` at the model's own resolution.
 
     Args:
         explain: normalised images `(B, 3, S, S)` to importance `(B, h, w)`, e.g. `ExplainedModel.explain`; called by
@@ -38,10 +38,10 @@ def explain_photos(
         preprocessing: of that model.
         photos: at the side of `preprocessing`.
         rows: int `(n,)`.
-        batch: photos per forward pass.
+        batch: images per forward pass.
         device: where the model lives.
         what: the name of the work, shown with its progress.
-        keep: keep maps for a run that is cut off, and do not make those of such a run again.
+        keep: save maps so that an interrupted run resumes from them.
 
     Returns:
         float32 `(n, h, w)`, on disk where it is large (:func:`ala.contracts.maps.disk_backed`).
@@ -65,5 +65,5 @@ def explain_photos(
 
 
 def _maps(explain: Callable[[Tensor], Tensor], images: Tensor, start: int, stop: int) -> Tensor:
-    """Maps of `images[start:stop]` on the CPU."""
+    """Compute maps of `images[start:stop]`, returned on the CPU."""
     return in_lanes(explain, images[start:stop]).float().cpu()

@@ -1,9 +1,10 @@
-"""Regions of a photo between its edges, and which of them a map attends to (METHODS 6; slide 36).
+"""Segment an image into regions between its edges, and find those that a map attends to (METHODS 6; slide 36).
 
 The slides say only "use edge detection to extract object boundaries and remove the regions with low attention". The
-steps here are ours: Canny edges (Canny 1986) with thresholds from the photo's median, grown a little; regions are what
+steps here are ours: Canny edges (Canny 1986) with thresholds from the image's median, grown a little; regions are what
 lies between them; a region stays if the map's mean on it is large enough. Pixels are only removed, so the fix can mend
-over-attention and nothing else. Contours are rarely closed: where the object leaks into the ground, both share a fate.
+over-attention and nothing else. Contours are rarely closed: where object and background are connected, they are kept or
+removed together.
 """
 
 from __future__ import annotations
@@ -18,20 +19,20 @@ _LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R 601
 
 
 def grey(photos: np.ndarray) -> np.ndarray:
-    """Grey levels, float64 `(n, S, S)` in [0, 255], of RGB photos, uint8 `(n, S, S, 3)`."""
+    """Convert RGB images, uint8 `(n, S, S, 3)`, to grey levels, float64 `(n, S, S)` in [0, 255]."""
     return np.asarray(photos) @ _LUMA
 
 
 def threshold(maps: np.ndarray) -> np.ndarray:
-    """Mean + standard deviation of each map `(n, S, S)`, float64 `(n, 1, 1)`: the main rule of METHODS 5.4."""
+    """Compute mean + standard deviation of each map `(n, S, S)`, float64 `(n, 1, 1)`: the main rule of METHODS 5.4."""
     exact = maps.astype(np.float64)
     return np.asarray(exact.mean(axis=(1, 2), keepdims=True) + exact.std(axis=(1, 2), keepdims=True))
 
 
 def edges(photo: np.ndarray, settings: Edge) -> np.ndarray:
-    """Edges of a grey photo `(S, S)` in [0, 255]: boolean `(S, S)`.
+    """Detect the edges of a grey image `(S, S)` in [0, 255]: boolean `(S, S)`.
 
-    Canny after a 5 x 5 Gaussian, with thresholds `low` and `high` times the median of the smoothed photo on the
+    Canny after a 5 x 5 Gaussian, with thresholds `low` and `high` times the median of the smoothed image on the
     Sobel gradient's length, then grown by a square of side `dilate`.
     """
     from scipy.ndimage import binary_dilation, gaussian_filter
@@ -45,11 +46,11 @@ def edges(photo: np.ndarray, settings: Edge) -> np.ndarray:
 
 
 def regions(between: np.ndarray, tiny: float) -> np.ndarray:
-    """The region that each pixel belongs to, int64 `(S, S)` from 0.
+    """Label the region that each pixel belongs to, int64 `(S, S)` from 0.
 
     Regions are the 4-connected components of what lies `between` the edges, boolean `(S, S)`. Those below `tiny` of
-    the photo are dissolved; their pixels, like those of the edges, belong to the nearest region that is left. Where
-    none is left, the whole photo is one region.
+    the image are dissolved; their pixels, like those of the edges, belong to the nearest region that is left. Where
+    none is left, the whole image is one region.
     """
     from scipy.ndimage import distance_transform_edt, label
 
@@ -64,7 +65,7 @@ def regions(between: np.ndarray, tiny: float) -> np.ndarray:
 
 
 def attended(importance: np.ndarray, photo: np.ndarray, kappa: float, settings: Edge) -> np.ndarray:
-    """The pixels that stay: boolean `(S, S)`.
+    """Find the pixels in regions that the map attends to: boolean `(S, S)`.
 
     A region stays if the map's mean over it, edges left out, is at least `kappa` times the map's mean + standard
     deviation. Edge pixels follow the nearest region.
@@ -77,7 +78,7 @@ def attended(importance: np.ndarray, photo: np.ndarray, kappa: float, settings: 
     """
     between = ~edges(photo, settings)
     owner = regions(between, settings.tiny)
-    weight = between if between.any() else np.ones_like(between)  # a photo all of edges
+    weight = between if between.any() else np.ones_like(between)  # an image all of edges
     count = np.bincount(owner.ravel(), weight.ravel())
     attention = np.bincount(owner.ravel(), (importance * weight).ravel().astype(np.float64)) / count
     stays: np.ndarray = attention >= kappa * threshold(importance[None])[0, 0, 0]

@@ -1,4 +1,4 @@
-"""Which method explains which model, and how the maps of one method, seed and split are made."""
+"""Load the model that a method explains, and make the maps of one method, seed and split."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Explained:
         name: of its folder under models/.
         classifier: normalised images to probabilities.
         explain: normalised images `(B, 3, S, S)` to importance `(B, h, w)`.
-        calibrated: whether those values mean a probability (:class:`ala.contracts.maps.Maps`).
+        calibrated: whether those values are probabilities (:class:`ala.contracts.maps.Maps`).
     """
 
     name: str
@@ -50,7 +50,8 @@ def check(method: str) -> None:
 
 
 def load_explained(method: str, seed: int, settings: Settings, models: Path, device: torch.device) -> Explained:
-    """The model that `method` explains: a model of its own, or the main model for `rise` and `trivial` (METHODS 5.6).
+    """Load the model that `method` explains: a model of its own, or the main model for `rise` and `trivial` (METHODS
+    5.6).
 
     Args:
         method: one of :data:`METHODS`.
@@ -74,7 +75,7 @@ def load_explained(method: str, seed: int, settings: Settings, models: Path, dev
 
 
 def own_maps(model: Explained, photos: Store, batch: int, device: torch.device) -> Maps:
-    """Maps that the model gives by itself, of all `photos`; they are class-agnostic."""
+    """Make the model's own, class-agnostic maps of all `photos`."""
     importance = explain_photos(
         model.explain, model.classifier.preprocessing, photos, np.arange(len(photos)), batch, device,
         f"explain {photos.split} photos",
@@ -84,7 +85,7 @@ def own_maps(model: Explained, photos: Store, batch: int, device: torch.device) 
 
 
 def rise_maps_of(model: Explained, photos: Store, settings: Settings, device: torch.device) -> Maps:
-    """RISE maps for the predicted class, on the class-balanced subset of a split (METHODS 8: the cost decides)."""
+    """Make RISE maps for the predicted class, on a class-balanced subset of a split because of the cost (METHODS 8)."""
     metrics, rise = settings.active.metrics, settings.active.rise
     per_class = {"val": metrics.val_images_per_class, "test": metrics.images_per_class}[photos.split]
     rows = subset_rows(photos, per_class, metrics.subset_seed)
@@ -95,7 +96,7 @@ def rise_maps_of(model: Explained, photos: Store, settings: Settings, device: to
 
 
 def trivial_maps(photos: Store, settings: Settings, seed: int) -> list[Maps]:
-    """The four trivial methods on all `photos`; the noise is as coarse as ALA's own map."""
+    """Make the four baseline maps of all `photos`; the noise is as coarse as ALA's map."""
     grid = photos.size // settings.active.ala.sbn.patch
     return [
         trivial.full(photos.image_ids),
@@ -108,7 +109,7 @@ def trivial_maps(photos: Store, settings: Settings, seed: int) -> list[Maps]:
 def maps_by_file(
     method: str, seed: int, settings: Settings, store: Path, models: Path, device: torch.device
 ) -> dict[str, Maps]:
-    """Maps of the val and test photos by `method`, under the names of the files that hold them.
+    """Make the maps of val and test images by `method`, keyed by the names of their files.
 
     `val` and `test`; for `trivial`, which is four methods, `full-val`, `full-test` and so on.
 
@@ -133,7 +134,7 @@ def maps_by_file(
 
 
 def used_for(method: str, settings: Settings, device: torch.device) -> dict[str, Any] | None:
-    """What :func:`maps_by_file` runs the network of `method` with (:func:`ala.contracts.compute.used`).
+    """Describe how :func:`maps_by_file` runs the network of `method` (:func:`ala.contracts.compute.used`).
 
     None where there is no network. A model that explains itself does so in float32, whatever `engine.precision` says.
     """

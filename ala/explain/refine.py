@@ -1,6 +1,6 @@
-"""Fixes of a finished map by its photo: the edge fix and two rivals (METHODS 6).
+"""Refine finished maps by their images: the edge fix and two alternatives (METHODS 6).
 
-Each takes maps float32 `(n, S, S)` in [0, 1] and their RGB photos uint8 `(n, S, S, 3)`, and gives :class:`Fixed`.
+Each takes maps float32 `(n, S, S)` in [0, 1] and their RGB images uint8 `(n, S, S, 3)`, and gives :class:`Fixed`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from ala.explain.edge import attended, grey, threshold
 
 @dataclass(frozen=True)
 class Fixed:
-    """What a fix makes of maps.
+    """The result of a fix.
 
     Attributes:
         importance: float32 `(n, S, S)`, the fixed maps.
@@ -27,18 +27,18 @@ class Fixed:
 
 
 def original(maps: np.ndarray, photos: np.ndarray) -> Fixed:
-    """The maps as they are, cut at their mean + standard deviation."""
+    """Return the unchanged maps with the threshold mean + standard deviation."""
     return Fixed(maps, maps > threshold(maps))
 
 
 def edge(maps: np.ndarray, photos: np.ndarray, kappa: float, settings: Edge) -> Fixed:
-    """0 in the regions between edges that a map attends to too little; cut at the threshold of the original map."""
+    """Set regions that a map attends to too little to 0; the threshold is that of the original map."""
     stays = np.stack([attended(one, photo, kappa, settings) for one, photo in zip(maps, grey(photos), strict=True)])
     return _only(stays, maps)
 
 
 def largest(maps: np.ndarray, photos: np.ndarray) -> Fixed:
-    """0 outside the 4-connected part of the prediction that holds the map's maximum (of equals the first).
+    """Set maps to 0 outside the 4-connected part of the prediction with the map's maximum (the first of equals).
 
     A map without a prediction, a constant one, stays as it is.
     """
@@ -55,13 +55,13 @@ def largest(maps: np.ndarray, photos: np.ndarray) -> Fixed:
 
 
 def guided(maps: np.ndarray, photos: np.ndarray, radius: int, eps: float) -> Fixed:
-    """Maps through the guided filter of their grey photos, cut at their own mean + standard deviation.
+    """Filter maps by the guided filter with their grey images; the threshold is the result's mean + standard deviation.
 
     Args:
         maps: as above.
         photos: as above.
         radius: of the square window, of side 2 * radius + 1 pixels.
-        eps: what counts as a flat window, a variance of grey levels in [0, 1].
+        eps: variance of grey levels in [0, 1] below which a window counts as flat.
     """
     filtered = [guided_filter(one, photo / 255, radius, eps) for one, photo in zip(maps, grey(photos), strict=True)]
     importance = np.stack(filtered).astype(np.float32)
@@ -71,12 +71,12 @@ def guided(maps: np.ndarray, photos: np.ndarray, radius: int, eps: float) -> Fix
 def guided_filter(importance: np.ndarray, guide: np.ndarray, radius: int, eps: float) -> np.ndarray:
     """A map `(S, S)`, in each window a linear function of the guide `(S, S)` (He, Sun and Tang 2013): float64.
 
-    Windows are cut off at the border of the photo.
+    Windows are cut off at the border of the image.
     """
     from scipy.ndimage import uniform_filter
 
     side = 2 * radius + 1
-    inside = uniform_filter(np.ones(guide.shape), side, mode="constant")  # the share of a window within the photo
+    inside = uniform_filter(np.ones(guide.shape), side, mode="constant")  # the share of a window within the image
 
     def mean(values: np.ndarray) -> np.ndarray:
         found: np.ndarray = uniform_filter(values.astype(np.float64), side, mode="constant") / inside

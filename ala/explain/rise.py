@@ -2,8 +2,8 @@
 
     S_c(u) = 1 / (N p1) * sum_i P(c | m_i * x) m_i(u)
 
-The N masks are the same for all photos. They are kept as they were drawn, a grid of s x s bits and one offset each
-(392 kB for 8,000 masks of 7 x 7, where the masks themselves take 1.6 GB), and are up-sampled when a batch needs them.
+The N masks are the same for all images. They are stored as drawn, a grid of s x s bits and one offset each (392 kB for
+8,000 masks of 7 x 7, where the masks themselves take 1.6 GB), and are up-sampled when a batch needs them.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from ala.runtime.seeds import numpy_generator
 from ala.runtime.threads import lane, whole_lanes
 
 MASK_MEMORY = 32 * 2**20  # bytes of up-sampled masks held at once; more masks are taken in turns
-SUM_MEMORY = 32 * 2**20  # bytes of maps summed up at once; more photos are taken in groups
+SUM_MEMORY = 32 * 2**20  # bytes of maps summed up at once; more images are taken in groups
 _RENDERED_AT_ONCE = 32  # masks; the up-sampled grids are larger than what is cropped from them
 
 
@@ -80,7 +80,7 @@ class RiseMasks:
 
 
 class _Masked:
-    """Frame f of a photo is the normalised photo times mask f; a 0 shows the mean colour."""
+    """Perturbed image f of an image is the normalised image times mask f; a 0 shows the mean colour."""
 
     def __init__(
         self, photos: Photos, rows: np.ndarray, masks: Tensor, preprocessing: Preprocessing, device: torch.device
@@ -109,7 +109,7 @@ def rise_maps(
     memory: int = MASK_MEMORY,
     sums: int = SUM_MEMORY,
 ) -> np.ndarray:
-    """RISE maps of photos `rows` for one class each (METHODS 3.3).
+    """Compute RISE maps of the images at indices `rows` for one class each (METHODS 3.3).
 
     The result depends on `settings.seed`. On a CPU `settings.batch` changes no byte of it; on a GPU it, and everywhere
     `memory`, changes nothing beyond rounding (1e-6).

@@ -1,4 +1,4 @@
-"""What each encoder layer gives to ALA's map: its share of what flows into the SBN, and the map without it."""
+"""Measure each encoder feature's contribution to ALA: its share of the SBN's input, and the map without it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ala.runtime.errors import UserError
 
 
 def side_branch(model: ExplainedModel) -> SideBranch:
-    """The model's SBN.
+    """Return the model's SBN.
 
     Raises:
         UserError: it has none.
@@ -34,18 +34,18 @@ def side_branch(model: ExplainedModel) -> SideBranch:
 def tap_shares(
     model: ExplainedModel, photos: Photos, rows: np.ndarray, batch: int, device: torch.device
 ) -> dict[int, np.ndarray]:
-    """Each tap's share of what the taps add to the SBN's image tokens, by tap.
+    """Compute each feature's share of what the encoder features (taps) add to the SBN's image tokens.
 
     Every tap is normalised, projected to the SBN's width and added to the same residual stream, so the lengths of
-    these vectors can be compared. The share of tap i on a photo is the mean over cells of
-    |c_i| / (|c_1| + ... + |c_n|), with c_i its addition before it is resized; shares of a photo sum to 1.
+    these vectors can be compared. The share of tap i on an image is the mean over cells of
+    |c_i| / (|c_1| + ... + |c_n|), with c_i its addition before it is resized; shares of an image sum to 1.
 
     Returns:
         float64 `(len(rows),)` for each tap.
     """
     fusions = side_branch(model).fusions
     taps = [int(name) for name in fusions]
-    seen = threading.local()  # several threads ask the model at once
+    seen = threading.local()  # several threads run the model at once
 
     def keep(tap: int) -> Callable[[nn.Module, object, Tensor], None]:
         def hook(module: nn.Module, inputs: object, output: Tensor) -> None:
@@ -78,7 +78,7 @@ def _shares(lengths: np.ndarray) -> np.ndarray:
 
 @contextmanager
 def without_tap(model: ExplainedModel, tap: int) -> Iterator[None]:
-    """Inside the block, encoder tap `tap` adds nothing to the SBN; PB still reads its own feature layer.
+    """Disable encoder feature `tap` in the SBN within the block; PB still reads its own feature layer.
 
     Raises:
         UserError: the SBN does not read that tap.

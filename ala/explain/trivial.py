@@ -1,4 +1,4 @@
-"""Maps that know nothing of a model: what any method should beat, and one oracle (METHODS 5.4).
+"""Baseline maps that use no model, which any method should beat, and one oracle (METHODS 5.4).
 
 | name | map | as a prediction |
 |---|---|---|
@@ -27,7 +27,7 @@ def full(image_ids: np.ndarray) -> Maps:
 
 
 def center(image_ids: np.ndarray, side: int) -> Maps:
-    """The centred Gaussian at `side` x `side`, one map for all; mean + std cuts out a disc of 19 % of the image."""
+    """The centred Gaussian at `side` x `side`, one map for all; mean + std selects a disc of 19 % of the image."""
     at = (np.arange(side) + 0.5) / side - 0.5  # pixel centres, 0 in the middle
     profile = np.exp(-(at**2) / (2 * 0.25**2))
     return _maps("center", image_ids, np.outer(profile, profile)[None].astype(np.float32))

@@ -1,4 +1,4 @@
-"""Insertion and deletion curves, one row per method and photo."""
+"""Store insertion and deletion curves, one row per method and image."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from ala.runtime.files import UNREADABLE, atomic_path
 
 
 def area(curves: np.ndarray) -> np.ndarray:
-    """The area under curves `(n, T + 1)` over [0, 1] by the trapezoid rule: float64 `(n,)` (METHODS 5.1)."""
+    """Compute the area under curves `(n, T + 1)` over [0, 1] by the trapezoid rule: float64 `(n,)` (METHODS 5.1)."""
     curves = np.asarray(curves, dtype=np.float64)
     return (curves.sum(axis=1) - curves[:, 0] / 2 - curves[:, -1] / 2) / (curves.shape[1] - 1)
 
 
 @dataclass(frozen=True)
 class Curves:
-    """Probability of each photo's target class while its pixels are inserted or deleted.
+    """Probability of each image's target class while its pixels are inserted or deleted.
 
     Attributes:
         methods: str `(n,)`, whose map ordered the pixels.
         image_ids: int64 `(n,)`.
         targets: int64 `(n,)`, the class followed.
-        insertion: float32 `(n, T + 1)`, from the blurred photo to the whole one.
-        deletion: float32 `(n, T + 1)`, from the whole photo to the empty one.
+        insertion: float32 `(n, T + 1)`, from the blurred image to the whole one.
+        deletion: float32 `(n, T + 1)`, from the whole image to the empty one.
         tie_shares: float64 `(n,)`, the share of pixels whose importance another pixel has, too.
-        forwards: images that the model saw for these curves.
+        forwards: forward passes (images) of these curves.
     """
 
     methods: np.ndarray
@@ -66,7 +66,7 @@ class Curves:
 
     @classmethod
     def join(cls, parts: list[Curves]) -> Curves:
-        """The rows of several curves, in order."""
+        """Concatenate the rows of several curves, in order."""
         columns = [field.name for field in fields(cls) if field.name != "forwards"]
         rows = {name: np.concatenate([getattr(part, name) for part in parts]) for name in columns}
         return cls(**rows, forwards=sum(part.forwards for part in parts))

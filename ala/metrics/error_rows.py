@@ -1,4 +1,4 @@
-"""Which error each photo's map makes, under every threshold rule: the rows of `errors.csv` (METHODS 6)."""
+"""Classify the error of each image's map under every threshold rule: the rows of `errors.csv` (METHODS 6)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ala.runtime.errors import UserError
 
 
 def val_tau(maps: Maps, store: Store, mask_threshold: int) -> float:
-    """The threshold of the rule `val`, from maps of all validation photos."""
+    """Choose the threshold of the rule `val` from maps of all validation images."""
     parts = [
         iou.iou_by_tau(iou.at_size(maps, store.image_ids[rows], store.size), store.foreground(rows, mask_threshold))
         for rows in iou.chunks(np.arange(len(store)), store.size)
@@ -24,18 +24,18 @@ def val_tau(maps: Maps, store: Store, mask_threshold: int) -> float:
 def error_rows(
     maps: Maps, store: Store, mask_threshold: int, scores: pd.DataFrame, tau: float, seed: int
 ) -> pd.DataFrame:
-    """One row per rule and test photo in the columns of `errors.csv`.
+    """Make one row per rule and test image in the columns of `errors.csv`.
 
     Args:
-        maps: of all test photos.
-        store: test photos and masks.
+        maps: of all test images.
+        store: test images and masks.
         mask_threshold: foreground where grey > threshold.
-        scores: of these maps, one row per photo of `store`, in its order; they tell which photos are misclassified.
+        scores: of these maps, one row per image of `store`, in its order; they tell which images are misclassified.
         tau: the threshold of the rule `val`.
         seed: of the run.
 
     Raises:
-        UserError: the scores are of other photos or other maps.
+        UserError: the scores are of other images or other maps.
     """
     if scores["image_id"].tolist() != store.image_ids.tolist():
         raise UserError(f"the scores of {maps.method}, seed {seed}, are of other photos than the store; evaluate again")

@@ -1,4 +1,4 @@
-"""What kind of error a map makes: too much, too little, or elsewhere (METHODS 6; slides 35 and 36).
+"""Classify a map's error as over-attended, insufficiently attended or other (METHODS 6; slides 35 and 36).
 
 With prediction P, object G and union U = P ∪ G, three shares of U sum to 1:
 
@@ -16,16 +16,16 @@ from ala.data.store import is_object
 
 OA, IA, OTHERS = "OA", "IA", "Others"
 KINDS = (OA, IA, OTHERS)
-#: What else may be said of a photo; several may hold, and none is a kind.
+#: Flags of an image beside its kind of error; several may hold.
 FLAGS = ("missed", "misclassified", "tiny_object", "mask_uncertain", "reflection")
 
 MISSED_IOU = 0.02  # below it, the object counts as missed
-TINY_AREA = 0.05  # of the photo; a smaller object counts as tiny
+TINY_AREA = 0.05  # of the image; a smaller object counts as tiny
 UNCERTAIN_SHARE = 0.3  # of the union; above it, annotators disagree on too much of what is compared
 
 
 def shares(predictions: np.ndarray, truth: np.ndarray) -> dict[str, np.ndarray]:
-    """`iou`, `fp` and `fn` as shares of the union, each float64 `(n,)` in [0, 1], together 1.
+    """Compute `iou`, `fp` and `fn` as shares of the union, each float64 `(n,)` in [0, 1], with sum 1.
 
     Args:
         predictions: boolean `(n, S, S)`.
@@ -41,7 +41,7 @@ def shares(predictions: np.ndarray, truth: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def kinds(fp: np.ndarray, fn: np.ndarray, rho: float) -> np.ndarray:
-    """The kind of each error `(n,)`, one of :data:`KINDS`; where nothing is wrong (fp = fn = 0) it is Others."""
+    """Classify each error `(n,)` as one of :data:`KINDS`; without an error (fp = fn = 0) it is Others."""
     wrong = (fp > 0) | (fn > 0)
     return np.where(wrong & (fp >= rho * fn), OA, np.where(wrong & (fn >= rho * fp), IA, OTHERS))
 
@@ -49,7 +49,7 @@ def kinds(fp: np.ndarray, fn: np.ndarray, rho: float) -> np.ndarray:
 def flags(
     predictions: np.ndarray, greys: np.ndarray, mask_threshold: int, iou: np.ndarray, correct: np.ndarray
 ) -> dict[str, np.ndarray]:
-    """What else is odd about each photo: boolean `(n,)` by the names of :data:`FLAGS`.
+    """Compute the flags of each image: boolean `(n,)` by the names of :data:`FLAGS`.
 
     Args:
         predictions: P, boolean `(n, S, S)`.
@@ -71,7 +71,7 @@ def flags(
 
 
 def worst(image_ids: np.ndarray, iou: np.ndarray, share: float, at_least: int) -> np.ndarray:
-    """The ids of the photos with the lowest IoU, worst first; of equals the smaller id comes first.
+    """Find the ids of the images with the lowest IoU, worst first; ties by smaller id.
 
     As many as `share` of them, rounded, but no fewer than `at_least` (or all, if there are fewer).
     """
@@ -80,7 +80,7 @@ def worst(image_ids: np.ndarray, iou: np.ndarray, share: float, at_least: int) -
 
 
 def _below(prediction: np.ndarray, truth: np.ndarray) -> bool:
-    """Whether P falls apart and the centre of one part lies below the object's lowest row; for a look by hand."""
+    """Whether P has several parts and the centre of one lies below the object's lowest row; for inspection by hand."""
     from scipy.ndimage import center_of_mass, label
 
     parts, count = label(prediction)  # 4-connected

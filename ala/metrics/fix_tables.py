@@ -1,4 +1,4 @@
-"""The two tables of the stage `edge`, one row per photo: what fixes earn, and which errors the maps make."""
+"""Save and load the two tables of the stage `edge`, one row per image: scores of the fixes, and errors of the maps."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ FIXES = ("original", "ala+edge", "ala+largest", "ala+guided")
 #: Threshold rules under which errors are sorted (ala/metrics/iou.py).
 RULES = ("mean_std", "fixed", "val")
 
-#: `edge.csv`. Insertion, deletion and id are empty for photos outside the perturbation subset; `empty` tells of a
+#: `edge.csv`. Insertion, deletion and id are empty for images outside the perturbation subset; `empty` marks a
 #: prediction without a pixel.
 FIX_COLUMNS = ["fix", "seed", "image_id", "iou", "empty", "insertion", "deletion", "id"]
 #: `errors.csv`. `label` from 0; iou, fp and fn are shares of the union (ala/metrics/errors.py).
@@ -33,11 +33,11 @@ def save(rows: pd.DataFrame, path: Path) -> None:
 
 
 def load(path: Path, seed: int) -> pd.DataFrame | None:
-    """What :func:`save` wrote for `seed`; None where there is no such file.
+    """Load what :func:`save` wrote for `seed`; None if there is no such file.
 
     Raises:
-        UserError: it has other columns, another seed, a photo twice or a missing number, or not every fix or rule has
-            the same photos.
+        UserError: it has other columns, another seed, an image twice or a missing number, or not every fix or rule has
+            the same images.
     """
     if not path.exists():
         return None

@@ -1,4 +1,4 @@
-"""What a fix of finished maps earns: IoU on all photos, insertion and deletion on the subset (METHODS 6)."""
+"""Score fixes of finished maps: IoU on all images, insertion and deletion on the subset (METHODS 6)."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Fixed(Protocol):
     def foreground(self) -> np.ndarray: ...
 
 
-#: Maps float32 `(n, S, S)` in [0, 1] and their photos uint8 `(n, S, S, 3)` to what becomes of them.
+#: Function of maps float32 `(n, S, S)` in [0, 1] and their images uint8 `(n, S, S, 3)` that returns the fixed maps.
 Fix = Callable[[np.ndarray, np.ndarray], Fixed]
 Choice = TypeVar("Choice", bound=Hashable)
 
@@ -35,9 +35,10 @@ Choice = TypeVar("Choice", bound=Hashable)
 def best(
     candidates: Mapping[Choice, Fix], maps: Maps, store: Store, mask_threshold: int
 ) -> tuple[Choice, dict[Choice, float]]:
-    """The candidate with the largest mean IoU on all photos of `store`, of equals the first; and everyone's.
+    """Find the candidate with the largest mean IoU on all images of `store` (the first of equals); return all mean
+    IoUs, too.
 
-    It is meant for validation photos: what is chosen on test photos is flattered by them.
+    It is meant for validation images: a choice on test images would be biased.
     """
     found = {name: float(_ious(fix, maps, store, mask_threshold)[0].mean()) for name, fix in candidates.items()}
     return max(found, key=lambda name: found[name]), found
@@ -46,13 +47,13 @@ def best(
 def score_fix(
     name: str, fix: Fix, maps: Maps, store: Store, mask_threshold: int, probe: Probe, settings: Metrics, seed: int
 ) -> pd.DataFrame:
-    """One row per test photo in the columns of `edge.csv`.
+    """Make one row per test image in the columns of `edge.csv`.
 
     Args:
         name: of the fix.
-        fix: what to do to the maps.
-        maps: of all test photos.
-        store: test photos and masks at the side of the evaluation.
+        fix: function that changes the maps.
+        maps: of all test images.
+        store: test images and masks at the side of the evaluation.
         mask_threshold: foreground where grey > threshold.
         probe: the model that the maps explain.
         settings: the `metrics` block; insertion and deletion as in :func:`ala.metrics.score.score`.
@@ -79,14 +80,14 @@ def score_fix(
 
 
 def original_rows(scores: pd.DataFrame) -> pd.DataFrame:
-    """The rows of `edge.csv` for maps as they are, taken from their scores: nothing is measured twice."""
+    """Make the rows of `edge.csv` for unchanged maps from their existing scores."""
     named = {"iou_mean_std": "iou", "empty_mean_std": "empty"}
     rows = scores.rename(columns=named).assign(fix="original")[FIX_COLUMNS]
     return rows.astype({"empty": bool}).reset_index(drop=True)
 
 
 def _ious(fix: Fix, maps: Maps, store: Store, mask_threshold: int) -> tuple[np.ndarray, np.ndarray]:
-    """IoU and whether the prediction is empty, float64 and boolean `(n,)`, of all photos of `store`."""
+    """Compute IoU and whether the prediction is empty, float64 and boolean `(n,)`, of all images of `store`."""
     scores, empty = np.zeros(len(store)), np.zeros(len(store), dtype=bool)
     for rows, one in _fixed(fix, maps, store, np.arange(len(store))):
         scores[rows] = iou.iou(one.foreground, store.foreground(rows, mask_threshold))
@@ -95,7 +96,7 @@ def _ious(fix: Fix, maps: Maps, store: Store, mask_threshold: int) -> tuple[np.n
 
 
 def _fixed(fix: Fix, maps: Maps, store: Store, rows: np.ndarray) -> Iterator[tuple[np.ndarray, Fixed]]:
-    """Rows of `store`, a few at a time, and what becomes of their maps."""
+    """Yield indices of `store`, a few at a time, with their fixed maps."""
     for some in iou.chunks(rows, store.size):
         values = iou.at_size(maps, store.image_ids[some], store.size)
         yield some, fix(values, np.asarray(store.images[some]))

@@ -1,12 +1,12 @@
-"""Insertion and deletion by the official protocol of RISE (METHODS 5.1; Petsiuk et al. 2018).
+"""Compute insertion and deletion by the official protocol of RISE (METHODS 5.1; Petsiuk et al. 2018).
 
-Pixels are ranked by decreasing importance. Insertion starts from the blurred photo and puts original pixels back;
-deletion starts from the photo and sets pixels to 0 in normalised space, the mean colour. After each step the model
-says how likely it holds the class that it predicted on the whole photo. The score is the area under that curve.
+Pixels are ranked by decreasing importance. Insertion starts from the blurred image and restores original pixels;
+deletion starts from the image and sets pixels to 0 in normalised space, the mean colour. After each step the model
+predicts the probability of the class that it predicted on the whole image. The score is the area under that curve.
 
-Equal values are common (a 10 x 10 map at 80 x 80 pixels, a constant one), and `argsort` would order them by
-position, top left first. Here they are ordered at random, by a permutation that hangs on the photo and a seed only:
-all methods share it (METHODS 7, pitfall 10).
+Equal values are common (a 10 x 10 map at 80 x 80 pixels, a constant one), and `argsort` would order them by position,
+top left first. Here they are ordered at random, by a permutation that depends only on the image and a seed: all methods
+share it (METHODS 7, pitfall 10).
 """
 
 from __future__ import annotations
@@ -23,15 +23,16 @@ from ala.contracts.maps import Computed, Selected, resize
 from ala.metrics.curves import Curves
 from ala.perturb import Photos, Prepared, column_scores
 from ala.runtime.seeds import numpy_generator
+from ala.runtime.threads import in_lanes
 
 Curve = Literal["both", "insertion", "deletion"]
-Sliced = np.ndarray | Selected | Computed  # maps (n, h, w); a slice of them is in memory, all of them need not be
+Sliced = np.ndarray | Selected | Computed  # maps (n, h, w); slices are in memory, the whole need not be
 
 
 def shown_pixels(side: int, step: int, reference_side: int | None = None) -> np.ndarray:
-    """How many pixels are changed after 0, 1, ..., T steps: int64 `(T + 1,)`, from 0 to side * side.
+    """Count the pixels changed after 0, 1, ..., T steps: int64 `(T + 1,)`, from 0 to side * side.
 
-    `step` counts pixels of a photo of side `reference_side` (default `side`), T = ceil(reference_side^2 / step). A
+    `step` counts pixels of an image of side `reference_side` (default `side`), T = ceil(reference_side^2 / step). A
     model with another input side changes the same shares of its own pixels, so that all curves have T + 1 points.
     """
     reference = (reference_side or side) ** 2
@@ -41,9 +42,9 @@ def shown_pixels(side: int, step: int, reference_side: int | None = None) -> np.
 
 
 def order(importance: np.ndarray, image_id: int, seed: int) -> np.ndarray:
-    """Pixels of one map `(S, S)` from the most to the least important: int64 `(S * S,)` of flat positions.
+    """Rank the pixels of one map `(S, S)` from the most to the least important: int64 `(S * S,)` of flat indices.
 
-    Equal values stand in the order of a permutation drawn from `seed` and `image_id` alone.
+    Equal values are ordered by a permutation drawn from `seed` and `image_id` alone.
     """
     values = importance.reshape(-1)
     shuffled = numpy_generator(seed, "ties", image_id).permutation(values.size)
@@ -51,11 +52,11 @@ def order(importance: np.ndarray, image_id: int, seed: int) -> np.ndarray:
 
 
 def falling_order(values: np.ndarray) -> np.ndarray:
-    """Positions of `(P,)` finite float32 values from the largest to the smallest, equal ones as they stand: int64.
+    """Stably sort `(P,)` finite float32 values from the largest to the smallest: their indices, int64.
 
-    What a stable argsort of the negated values gives, in a tenth of its time: the bits of a float rise with it where it
-    is positive and fall where it is negative, and numpy counts integers of 16 bits instead of comparing them. So the
-    lower half of the bits is sorted first, then the upper half, which leaves the order of equal ones as it is.
+    The result equals a stable argsort of the negated values, in a tenth of its time. A float's bits, read as an
+    integer, increase with it if it is positive and decrease if it is negative, and numpy sorts 16-bit integers by radix
+    sort. So the lower half of the bits is sorted first, then, stably, the upper half.
     """
     bits = (np.float32(0) - values.astype(np.float32, copy=False)).view(np.uint32)  # 0 - v: there is no -0
     rising = np.where(bits >> 31, ~bits, bits | np.uint32(1 << 31))
@@ -65,14 +66,14 @@ def falling_order(values: np.ndarray) -> np.ndarray:
 
 
 def tie_share(ordered: np.ndarray) -> float:
-    """The share of a map's pixels whose value another pixel has, too; `(P,)` values in the order of :func:`order`."""
+    """Compute the share of pixels whose value occurs more than once; `(P,)` values in the order of :func:`order`."""
     equal = ordered[1:] == ordered[:-1]  # to the next one
     tied = np.concatenate([equal, [False]]) | np.concatenate([[False], equal])
     return float(tied.mean())
 
 
 def blur_kernel(size: int, sigma: float) -> Tensor:
-    """One axis of the official blur: float32 `(size,)`, sum 1; its outer product is the `size` x `size` kernel.
+    """Compute one axis of the official blur: float32 `(size,)`, sum 1; its outer product is the `size` x `size` kernel.
 
     The official code filters a Dirac in a `size` x `size` frame with a Gaussian whose tails are mirrored at the frame.
     With size 11 and sigma 5, or any sigma near half of the size, that makes the kernel nearly flat (largest over
@@ -100,7 +101,7 @@ def blurred(images: Tensor, kernel: Tensor) -> Tensor:
 
 
 class _Photo(NamedTuple):
-    """What the frames of one photo are made from."""
+    """The data from which the perturbed images of one image are made."""
 
     rank: Tensor  # int32 (S, S), a pixel's place in the order
     image: Tensor  # (1, 3, S, S), normalised
@@ -108,10 +109,10 @@ class _Photo(NamedTuple):
 
 
 class _Steps:
-    """The frames of one photo: insertion after 0..T-1 steps, then deletion after 1..T-1 steps.
+    """Makes the perturbed images of one image: insertion after 0..T-1 steps, then deletion after 1..T-1 steps.
 
-    The two curves share what is missing: the whole photo (insertion's end, deletion's start) and the empty one
-    (deletion's end, the same for all photos).
+    The remaining two are computed elsewhere: the whole image (insertion's end, deletion's start) and the empty one
+    (deletion's end, the same for all images).
     """
 
     def __init__(
@@ -120,7 +121,7 @@ class _Steps:
     ) -> None:  # fmt: skip
         self.side, self.steps = model.preprocessing.size, len(changed) - 1
         self.count = {"both": 2 * self.steps - 1, "insertion": self.steps, "deletion": self.steps - 1}[curve]
-        self._skipped = self.steps if curve == "deletion" else 0  # frames before the first one that is wanted
+        self._skipped = self.steps if curve == "deletion" else 0  # perturbed images before the first one that is wanted
         self.ties = np.full(len(rows), np.nan)
         self._model, self._photos, self._rows, self._maps = model, photos, rows, maps
         self._kernel, self._seed, self._device = kernel.to(device), seed, device
@@ -129,7 +130,7 @@ class _Steps:
         self._empty = torch.zeros((), device=device)
 
     def order(self, photo: int) -> np.ndarray:
-        """The only sort of a map; its ties are counted on the way."""
+        """Rank the pixels of the image's map, the only sort of it, and record its share of ties."""
         importance = resize(self._maps[photo : photo + 1], self.side)[0]  # (S, S)
         ordered = order(importance, int(self._photos.image_ids[self._rows[photo]]), self._seed)
         self.ties[photo] = tie_share(importance.reshape(-1)[ordered])
@@ -140,7 +141,7 @@ class _Steps:
         rank = np.empty(len(ordered), np.int32)
         rank[ordered] = np.arange(rank.size, dtype=np.int32)
         image = self._model.preprocessing.normalise(self._photos.pixels(row).to(self._device))
-        soft = image if self._skipped else blurred(image, self._kernel)  # deletion alone shows nothing blurred
+        soft = image if self._skipped else blurred(image, self._kernel)  # deletion alone needs no blurred image
         return _Photo(torch.as_tensor(rank, device=self._device).view(self.side, self.side), image, soft)
 
     def fill(self, photo: int, start: int, stop: int, out: Tensor) -> None:
@@ -173,19 +174,19 @@ def insertion_deletion(
     reference_side: int | None = None,
     curve: Curve = "both",
 ) -> Curves:
-    """Insertion and deletion curves of `maps` on the model.
+    """Compute insertion and deletion curves of `maps` on the model.
 
-    Frames of several photos share a forward pass; the curves do not depend on `batch` beyond rounding (1e-6).
+    Perturbed images of several images share a forward pass; the curves do not depend on `batch` beyond rounding (1e-6).
 
     Args:
-        model: the probed model.
+        model: the evaluated model.
         photos: at the side of `model.preprocessing`.
         rows: int `(n,)`.
         maps: `(n, h, w)`, of any resolution.
-        full: `(n, K)`, the model's probabilities on the whole photos (:func:`ala.perturb.predict`); the target class
-            of each photo is their argmax.
-        method: whose maps they are, kept in the result.
-        step: pixels per step, of a photo of side `reference_side` (:func:`shown_pixels`).
+        full: `(n, K)`, the model's probabilities on the whole images (:func:`ala.perturb.predict`); the target class
+            of each image is their argmax.
+        method: the maps' method, stored in the result.
+        step: pixels per step, of an image of side `reference_side` (:func:`shown_pixels`).
         kernel: of the blur, `(k,)` (:func:`blur_kernel`).
         seed: of the order of equal values.
         batch: images per forward pass.
@@ -218,22 +219,23 @@ def insertion_deletion_of(
     reference_side: int | None = None,
     curve: Curve = "both",
 ) -> list[Curves]:
-    """Curves of several classes of each photo, from the same forward passes.
+    """Compute curves of several classes of each image from the same forward passes.
 
     As :func:`insertion_deletion`, with `classes` int `(n, C)`, e.g. the predicted and the true one.
 
     Returns:
-        C curves; `forwards`, which they share, stands in each.
+        C curves; each holds `forwards`, which they share.
     """
     changed = shown_pixels(model.preprocessing.size, step, reference_side)
     frames = _Steps(model, photos, rows, maps, changed, kernel, seed, device, curve)
     counts, what = np.full(len(rows), frames.count), f"insertion and deletion, {method}"
     found = column_scores(model, classes, counts, frames, batch, device, what)  # (n * F, C), F = 2T - 1 for both
-    for photo in np.flatnonzero(np.isnan(frames.ties)):  # answered by a run that was cut off
+    for photo in np.flatnonzero(np.isnan(frames.ties)):  # predicted by an interrupted run
         frames.order(int(photo))
     empty = np.zeros(0, np.float32)
     if curve != "insertion":  # deletion ends there
-        empty = model(torch.zeros(1, 3, frames.side, frames.side, device=device))[0].float().cpu().numpy()  # (K,)
+        black = torch.zeros(1, 3, frames.side, frames.side, device=device)
+        empty = in_lanes(model, black)[0].float().cpu().numpy()  # (K,)
     curves = []
     for column, targets in enumerate(classes.T):
         inner = found[:, column].reshape(len(rows), frames.count)  # (n, F)

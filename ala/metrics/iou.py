@@ -1,6 +1,6 @@
-"""Intersection over union of a map, cut by a threshold rule, with the object's mask (METHODS 5.4).
+"""Compute the intersection over union of a thresholded map with the object's mask (METHODS 5.4).
 
-Foreground only, per photo, averaged over photos. A pixel is predicted where the map is strictly above the threshold:
+Foreground only, per image, averaged over images. A pixel is predicted where the map is strictly above the threshold:
 
 | rule | threshold |
 |---|---|
@@ -9,7 +9,7 @@ Foreground only, per photo, averaged over photos. A pixel is predicted where the
 | `otsu` | Otsu's, on the map in 8 bits |
 | `val` | the tau of {0, 0.01, ..., 1} with the best mean IoU on validation, one per method and seed |
 
-Maps are scaled to [0, 1] per photo first, except those that are calibrated; binary maps are predictions already.
+Maps are scaled to [0, 1] per image first, except those that are calibrated; binary maps are predictions already.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ _PIXELS_AT_ONCE = 2**22  # of maps and masks, so that CUB at 384 x 384 never lie
 
 
 def min_max(maps: np.ndarray) -> np.ndarray:
-    """Maps `(n, h, w)` scaled to [0, 1] one by one, float32; a constant map becomes 0 everywhere."""
+    """Scale each of the maps `(n, h, w)` to [0, 1], float32; a constant map becomes 0 everywhere."""
     low = maps.min(axis=(1, 2), keepdims=True)
     reach = maps.max(axis=(1, 2), keepdims=True) - low
     return ((maps - low) / np.where(reach > 0, reach, 1)).astype(np.float32)
 
 
 def at_size(maps: Maps, image_ids: np.ndarray, side: int) -> np.ndarray:
-    """Maps of `image_ids` as the rules see them: float32 `(n, side, side)` in [0, 1].
+    """Resize and scale the maps of `image_ids` for the rules: float32 `(n, side, side)` in [0, 1].
 
     Resized first and scaled then, so that the largest value on the S x S grid is 1.
     """
@@ -42,17 +42,17 @@ def at_size(maps: Maps, image_ids: np.ndarray, side: int) -> np.ndarray:
 
 
 def chunks(rows: np.ndarray, side: int) -> Iterator[np.ndarray]:
-    """`rows` a few at a time, so that no data set of images `(side, side)` lies in memory as a whole."""
+    """Yield `rows` a few at a time, so that no data set of images `(side, side)` is in memory as a whole."""
     at_once = max(1, _PIXELS_AT_ONCE // side**2)
     for start in range(0, len(rows), at_once):
         yield rows[start : start + at_once]
 
 
 def mean_std_ious(maps: np.ndarray, truth: Callable[[np.ndarray], np.ndarray], side: int) -> np.ndarray:
-    """IoU of maps by the rule `mean_std`, a few images at a time: float64 `(n,)`.
+    """Compute the IoU of maps by the rule `mean_std`, a few images at a time: float64 `(n,)`.
 
     Args:
-        maps: `(n, h, w)`, as a model gives them.
+        maps: `(n, h, w)`, as a model makes them.
         truth: int `(b,)` positions of images to their objects, boolean `(b, side, side)`.
         side: S, of the evaluation.
     """
@@ -63,14 +63,15 @@ def mean_std_ious(maps: np.ndarray, truth: Callable[[np.ndarray], np.ndarray], s
 
 
 def iou(predictions: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """Boolean `(n, S, S)` against boolean `(n, S, S)`: float64 `(n,)` in [0, 1]; the truth is not empty."""
+    """Compute the IoU of masks, boolean `(n, S, S)` each: float64 `(n,)` in [0, 1]; the truth is not empty."""
     both = (predictions & truth).sum(axis=(1, 2))
     either = (predictions | truth).sum(axis=(1, 2))
     return both / either
 
 
 def otsu(levels: np.ndarray) -> np.ndarray:
-    """Otsu's threshold of 8-bit maps `(n, h, w)`: float64 `(n,)`, foreground is above it; NaN for a constant map.
+    """Compute Otsu's threshold of 8-bit maps `(n, h, w)`: float64 `(n,)`, foreground is above it; NaN for a constant
+    map.
 
     The smallest level that makes the variance between the two classes largest (Otsu 1979).
     """
@@ -89,9 +90,9 @@ def otsu(levels: np.ndarray) -> np.ndarray:
 
 
 def predict(maps: np.ndarray, rule: str, tau: float | None = None) -> np.ndarray:
-    """Foreground by `rule`, boolean `(n, S, S)`, of maps `(n, S, S)` in [0, 1]; `tau` is the threshold of `val`.
+    """Threshold maps `(n, S, S)` in [0, 1] by `rule`: foreground, boolean `(n, S, S)`; `tau` is the threshold of `val`.
 
-    A prediction may be empty: a constant map under `mean_std` and `otsu`, or any rule whose threshold nothing passes.
+    A prediction may be empty: a constant map under `mean_std` and `otsu`, or any rule whose threshold no value exceeds.
     """
     if rule == "mean_std":
         exact = maps.astype(np.float64)
@@ -109,9 +110,10 @@ def predict(maps: np.ndarray, rule: str, tau: float | None = None) -> np.ndarray
 
 
 def iou_by_tau(maps: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """IoU of maps `(n, S, S)` in [0, 1] with truth `(n, S, S)` at every tau of :data:`TAUS`: float64 `(n, 101)`.
+    """Compute the IoU of maps `(n, S, S)` in [0, 1] with truth `(n, S, S)` at each tau of :data:`TAUS`: float64 `(n,
+    101)`.
 
-    One histogram per photo instead of 101 comparisons: a pixel passes the first k taus that lie below its value.
+    One histogram per image instead of 101 comparisons: a pixel passes the first k taus that lie below its value.
     """
     n = len(maps)
     passed = np.searchsorted(TAUS.astype(np.float32), maps.reshape(n, -1), side="left")  # (n, P), k of each pixel
@@ -123,11 +125,11 @@ def iou_by_tau(maps: np.ndarray, truth: np.ndarray) -> np.ndarray:
 
 
 def _passing(cells: np.ndarray, n: int) -> np.ndarray:
-    """Pixels above each tau, `(n, 101)`, from the cells of their histograms."""
+    """Count the pixels above each tau, `(n, 101)`, from the cells of their histograms."""
     counts = np.bincount(cells.ravel(), minlength=n * (len(TAUS) + 1)).reshape(n, -1)
     return counts[:, :0:-1].cumsum(axis=1)[:, ::-1]  # those that pass at least k taus, k = 1..101
 
 
 def best_tau(curves: np.ndarray) -> float:
-    """The tau with the largest mean of `iou_by_tau` over photos `(n, 101)`; the smallest of equals."""
+    """Find the tau with the largest mean of `iou_by_tau` `(n, 101)` over images; the smallest of equals."""
     return float(TAUS[curves.mean(axis=0).argmax()])

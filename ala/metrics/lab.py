@@ -1,11 +1,11 @@
-"""Insertion and deletion by the laboratory's protocol, which the authors of ALA used (METHODS 5.2).
+"""Compute insertion and deletion by the laboratory's protocol, which the authors of ALA used (METHODS 5.2).
 
 For k = 1..K the threshold tau_k is the value at rank min(step k, n - 1) of the map, n = S², step = ceil(n / K), and the
 mask is A >= tau_k: equal values enter together. Insertion keeps the mask on a substrate, deletion its complement. The
 curve has no point k = 0; its area is the trapezoid over the K points, spread over [0, 1].
 
 The map may be quantised first: in December 2023 the authors' code replaced it by q equally spaced levels, 3 at last,
-which makes it nearly binary and its curves steps. Frames that are the same image, as most of those are, run once.
+which makes it nearly binary and its curves steps. Identical perturbed images, as most of those are, are predicted once.
 """
 
 from __future__ import annotations
@@ -27,19 +27,19 @@ Substrate = Literal["zero", "blur"]
 
 
 class LabCurves(NamedTuple):
-    """Probabilities `(n, C, K)` of C classes along insertion and deletion; `forwards` images were seen for them."""
+    """Probabilities `(n, C, K)` of C classes along insertion and deletion, from `forwards` forward passes."""
 
     insertion: np.ndarray
     deletion: np.ndarray
     forwards: int
 
     def areas(self, which: int) -> tuple[np.ndarray, np.ndarray]:
-        """Areas `(n,)` under insertion and deletion of class number `which` of each photo."""
+        """Compute the areas `(n,)` under insertion and deletion of class number `which` of each image."""
         return area(self.insertion[:, which]), area(self.deletion[:, which])
 
 
 def quantised(maps: np.ndarray, levels: int) -> np.ndarray:
-    """Maps `(n, h, w)` scaled to [0, 1] one by one and set to the lower of `levels` equally spaced values, 0 to 1.
+    """Scale each of the maps `(n, h, w)` to [0, 1] and round it down to one of `levels` equally spaced values, 0 to 1.
 
     With three levels a pixel keeps 1/2 if it reaches half of the range, and 1 only if it is the maximum.
     """
@@ -48,7 +48,7 @@ def quantised(maps: np.ndarray, levels: int) -> np.ndarray:
 
 
 def thresholds(importance: np.ndarray, points: int) -> np.ndarray:
-    """tau_1..tau_K of one map `(S, S)`, non-increasing: `(K,)` with K = ceil(n / ceil(n / points))."""
+    """Compute tau_1..tau_K of one map `(S, S)`, non-increasing: `(K,)` with K = ceil(n / ceil(n / points))."""
     descending = np.sort(importance.reshape(-1))[::-1]
     n = descending.size
     step = -(-n // points)
@@ -57,22 +57,22 @@ def thresholds(importance: np.ndarray, points: int) -> np.ndarray:
 
 
 def seen(maps: Sliced, photo: int, side: int, levels: int | None) -> np.ndarray:
-    """The map `(S, S)` of one photo at the model's side, quantised if wanted; made anew whenever it is needed."""
+    """Resize one image's map to `(S, S)`, the model's side, quantised if wanted; it is computed again on each use."""
     large = resize(maps[photo : photo + 1], side)  # (1, S, S)
     return (large if levels is None else quantised(large, levels))[0]
 
 
 class _Photo(NamedTuple):
-    """What the frames of one photo are made from."""
+    """The data from which the perturbed images of one image are made."""
 
     values: Tensor  # (S, S), its map
     cuts: Tensor  # (masks, 1, 1, 1), its distinct thresholds
     image: Tensor  # (1, 3, S, S), normalised
-    ground: Tensor  # (1, 3, S, S), what stands where the photo is hidden
+    ground: Tensor  # (1, 3, S, S), the substrate, shown where the image is hidden
 
 
 class _LabFrames:
-    """For each photo its distinct masks, first on insertion, then on deletion."""
+    """Makes each image's perturbed images, one per distinct mask, first for insertion, then for deletion."""
 
     def __init__(
         self, model: Classifier, photos: Photos, rows: np.ndarray, maps: Sliced, levels: int | None,
@@ -111,17 +111,17 @@ def lab_curves(
     points: int, levels: int | None, substrate: Substrate, kernel: Tensor, batch: int, device: torch.device,
     what: str,
 ) -> LabCurves:  # fmt: skip
-    """Curves of `maps` on the model for several classes of each photo, from the same forward passes.
+    """Compute curves of `maps` on the model for several classes of each image, from the same forward passes.
 
     Args:
-        model: the probed model.
+        model: the evaluated model.
         photos: at the side of `model.preprocessing`.
         rows: int `(n,)`.
         maps: `(n, h, w)`, of any resolution; resized to the model's input.
         classes: int `(n, C)`, e.g. the predicted and the true one.
         points: K, of the curve.
         levels: of the quantisation, None for none.
-        substrate: `zero` is a black image (0 in pixel space), `blur` the blurred photo.
+        substrate: `zero` is a black image (0 in pixel space), `blur` the blurred image.
         kernel: of the blur, `(k,)` (:func:`ala.metrics.insertion_deletion.blur_kernel`).
         batch: images per forward pass.
         device: where the model lives.

@@ -1,4 +1,4 @@
-"""Weakly supervised localisation (METHODS 5.5; Choe et al. 2020), pointing game and energy in the mask.
+"""Score weakly supervised localisation (METHODS 5.5; Choe et al. 2020), pointing game and energy in the mask.
 
 MaxBoxAcc, MaxBoxAccV2 and PxAP are those of wsolevaluation: boxes of OpenCV's contours, holes included, from whole
 pixels to whole pixels. What differs is where they are measured, at S = data.input_size and not at 224, and what PxAP is
@@ -16,7 +16,8 @@ IOU_LEVELS = (0.3, 0.5, 0.7)  # of MaxBoxAccV2
 
 
 def listed(boxes: np.ndarray) -> np.ndarray:
-    """Listed boxes `(n, 4)` `x, y, width, height` by their edges `x0, y0, x1, y1`, cut to integers: int64 `(n, 4)`.
+    """Convert listed boxes `(n, 4)` `x, y, width, height` to edges `x0, y0, x1, y1`, truncated to integers: int64 `(n,
+    4)`.
 
     x1 = x + width is where the box ends; as in wsolevaluation, :func:`box_iou` counts it as a pixel of the box.
     """
@@ -26,7 +27,7 @@ def listed(boxes: np.ndarray) -> np.ndarray:
 
 
 def box_iou(boxes: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """IoU of boxes `(n, 4)` `x0, y0, x1, y1` with one box `(4,)`, both ends counted as inside: float64 `(n,)`."""
+    """Compute the IoU of boxes `(n, 4)` `x0, y0, x1, y1` with one box `(4,)`, both ends inside: float64 `(n,)`."""
     boxes = np.asarray(boxes, dtype=np.int64).reshape(-1, 4)
     x0, y0, x1, y1 = truth
     wide = np.clip(np.minimum(boxes[:, 2], x1) - np.maximum(boxes[:, 0], x0) + 1, 0, None)
@@ -37,14 +38,14 @@ def box_iou(boxes: np.ndarray, truth: np.ndarray) -> np.ndarray:
 
 
 def box_scores(maps: np.ndarray, boxes: np.ndarray, step: float) -> tuple[np.ndarray, np.ndarray]:
-    """IoU of a map's boxes with the object's listed box, for every threshold.
+    """Compute the IoU of a map's boxes with the object's listed box, for every threshold.
 
-    The map, in 8 bits, is cut at int(tau * its maximum) for tau = 0, step, ..., below 1: foreground lies above. Each
-    contour has a box (:func:`contour_boxes`).
+    The map, in 8 bits, is thresholded at int(tau * its maximum) for tau = 0, step, ..., below 1: foreground lies above.
+    Each contour has a box (:func:`contour_boxes`).
 
     Args:
         maps: `(n, S, S)` in [0, 1].
-        boxes: `(n, 4)` `x, y, width, height` in pixels of the S x S photo, from the data set's own list.
+        boxes: `(n, 4)` `x, y, width, height` in pixels of the S x S image, from the data set's own list.
         step: of tau.
 
     Returns:
@@ -65,7 +66,7 @@ def box_scores(maps: np.ndarray, boxes: np.ndarray, step: float) -> tuple[np.nda
 
 
 def contour_boxes(foreground: np.ndarray) -> np.ndarray:
-    """Boxes of a mask's contours `(H, W)`, the contour with the largest area first: int64 `(C, 4)` `x0, y0, x1, y1`.
+    """Find the boxes of a mask's contours `(H, W)`, largest contour area first: int64 `(C, 4)` `x0, y0, x1, y1`.
 
     What OpenCV's `findContours` (all contours), `contourArea` and `boundingRect` give: every part, joined at corners,
     has an outer contour, and every hole one that runs over the pixels around it. x1 and y1 lie one pixel beyond the
@@ -84,14 +85,14 @@ def contour_boxes(foreground: np.ndarray) -> np.ndarray:
 
 
 def _extents(labels: np.ndarray) -> np.ndarray:
-    """First pixel, and the one after the last, of every label from 1: int64 `(L, 4)` `x0, y0, x1, y1`."""
+    """Find the first pixel, and the one after the last, of every label from 1: int64 `(L, 4)` `x0, y0, x1, y1`."""
     slices = ndimage.find_objects(labels)
     return np.array([(x.start, y.start, x.stop, y.stop) for y, x in slices], np.int64).reshape(-1, 4)
 
 
 def _largest(parts: np.ndarray, extents: np.ndarray) -> int:
-    """The part, from 0, whose outer contour has the largest area; the last of equals."""
-    bounds = (extents[:, 2:] - extents[:, :2] - 1).prod(axis=1)  # of the areas, which are measured where they matter
+    """Find the part, from 0, whose outer contour has the largest area; the last of equals."""
+    bounds = (extents[:, 2:] - extents[:, :2] - 1).prod(axis=1)  # upper bounds of the areas, measured only where needed
     best, index = 0.0, len(bounds) - 1
     for place in np.argsort(-bounds):
         if bounds[place] < max(best, 1) or len(bounds) == 1:
@@ -104,7 +105,7 @@ def _largest(parts: np.ndarray, extents: np.ndarray) -> int:
 
 
 def contour_area(part: np.ndarray) -> float:
-    """Area inside the outer contour of one part, boolean `(h, w)`: the polygon through the centres of its pixels.
+    """Compute the area inside the outer contour of one part, boolean `(h, w)`: the polygon through its pixels' centres.
 
     Of a square of four centres the contour encloses all where all four are in the part or a hole, half where three are.
     """
@@ -116,8 +117,7 @@ def contour_area(part: np.ndarray) -> float:
 
 
 def max_box_acc(largest: np.ndarray) -> float:
-    """MaxBoxAcc from the first of :func:`box_scores` `(n, T)`: the best share of photos with IoU >= 0.5, one tau for
-    all photos."""
+    """MaxBoxAcc from the first of :func:`box_scores` `(n, T)`: best share of images with IoU >= 0.5 at one tau."""
     return float((largest >= 0.5).mean(axis=0).max())
 
 
@@ -127,7 +127,7 @@ def max_box_acc_v2(best: np.ndarray) -> float:
 
 
 def score_histograms(maps: np.ndarray, masks: np.ndarray) -> np.ndarray:
-    """Pixels of maps `(n, S, S)` in [0, 1] by their value: int64 `(2, BINS + 1)`, background and foreground.
+    """Count pixels of maps `(n, S, S)` in [0, 1] by their value: int64 `(2, BINS + 1)`, background and foreground.
 
     Histograms of parts of a data set are added up before :func:`pxap`.
     """
@@ -136,7 +136,7 @@ def score_histograms(maps: np.ndarray, masks: np.ndarray) -> np.ndarray:
 
 
 def pxap(histograms: np.ndarray) -> float:
-    """Pixel average precision, over all pixels of all photos pooled: sum of precision times the gain in recall.
+    """Compute pixel average precision over all pixels of all images pooled: sum of precision times the gain in recall.
 
     Args:
         histograms: from :func:`score_histograms`; there is foreground.
@@ -149,17 +149,17 @@ def pxap(histograms: np.ndarray) -> float:
 
 
 def pointing(maps: np.ndarray, masks: np.ndarray) -> np.ndarray:
-    """Pointing game: the share of a map's largest values, equal ones count all, that lie in the mask: `(n,)`.
+    """Play the pointing game: the share of a map's maxima (all that are equal) that lie in the mask, `(n,)`.
 
-    With a single maximum it is 1 or 0 (Zhang et al. 2018, without their 15-pixel tolerance); a constant map hits with
-    the chance that a blind guess has.
+    With a single maximum it is 1 or 0 (Zhang et al. 2018, without their 15-pixel tolerance); a constant map scores the
+    chance of a random guess.
     """
     top = maps == maps.max(axis=(1, 2), keepdims=True)
     return (top & masks).sum(axis=(1, 2)) / top.sum(axis=(1, 2))
 
 
 def energy(maps: np.ndarray, masks: np.ndarray) -> np.ndarray:
-    """The share of a map's sum that lies in the mask (Wang et al. 2020): `(n,)`; a map of zeros has NaN."""
+    """Compute the share of a map's sum that lies in the mask (Wang et al. 2020): `(n,)`; NaN for a map of zeros."""
     total = maps.sum(axis=(1, 2), dtype=np.float64)
     inside = np.where(masks, maps, 0).sum(axis=(1, 2), dtype=np.float64)
     return np.divide(inside, total, out=np.full(len(maps), np.nan), where=total > 0)

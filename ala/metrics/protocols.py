@@ -1,4 +1,4 @@
-"""Every protocol by its name, and the scores of one method under all of them (METHODS 5.1 to 5.6)."""
+"""Name all protocols, and score one method under each of them (METHODS 5.1 to 5.6)."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ class Localised:
 
 
 def subset(truth: Truth, settings: Metrics) -> np.ndarray:
-    """Rows of the test photos on which insertion, deletion and localisation are measured, the same for all methods."""
+    """Select the indices of the test images for insertion, deletion and localisation, the same for all methods."""
     return subset_rows(truth.test, settings.images_per_class, settings.subset_seed)
 
 
 def lab_scores(maps: Maps, truth: Truth, probe: Probe, settings: Metrics, seed: int) -> tuple[pd.DataFrame, int]:
-    """All protocols of :data:`LAB`, on the model that the maps explain: rows :data:`PERTURBED`, and forward passes."""
+    """Score all protocols of :data:`LAB` on the explained model: rows :data:`PERTURBED`, and forward passes."""
     rows = subset(truth, settings)
     ids = truth.test.image_ids[rows]
     chosen = probe.photos.rows_of(ids)
@@ -66,7 +66,7 @@ def lab_scores(maps: Maps, truth: Truth, probe: Probe, settings: Metrics, seed: 
 
 
 def common_scores(maps: Maps, truth: Truth, probe: Probe, settings: Metrics, seed: int) -> tuple[pd.DataFrame, int]:
-    """Official insertion and deletion of the maps on a model that may not be theirs: rows :data:`COMMON`, forwards."""
+    """Score official insertion and deletion on any model: rows :data:`COMMON`, and forward passes."""
     rows = subset(truth, settings)
     ids = truth.test.image_ids[rows]
     chosen = probe.photos.rows_of(ids)
@@ -80,7 +80,7 @@ def common_scores(maps: Maps, truth: Truth, probe: Probe, settings: Metrics, see
 
 
 def localise(maps: Maps, truth: Truth, settings: Metrics, seed: int, tau: float | None) -> Localised:
-    """Localisation on the subset; `tau` is the threshold of the rule `val`, None for binary maps.
+    """Score localisation on the subset; `tau` is the threshold of the rule `val`, None for binary maps.
 
     `iou_any_*` is IoU with the ground truth "any annotator" (grey > 0) instead of the majority (METHODS 1.3, 5.4).
     """

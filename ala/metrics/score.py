@@ -1,4 +1,4 @@
-"""Scores of one method: IoU of every map, insertion and deletion on the class-balanced subset, one row per photo."""
+"""Score one method: IoU of every map, insertion and deletion on the class-balanced subset, one row per image."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from ala.runtime.kept import once
 
 @dataclass(frozen=True)
 class Truth:
-    """Test and validation photos with their masks at the side of the evaluation, S = data.input_size."""
+    """Test and validation images with their masks at the side of the evaluation, S = data.input_size."""
 
     val: Store
     test: Store
@@ -36,12 +36,12 @@ class Truth:
 
 @dataclass(frozen=True)
 class Probe:
-    """A model whose answers are followed, and what it says about the whole test photos.
+    """The evaluated model, and its predictions for the unperturbed test images.
 
     Attributes:
         model: the model that the maps explain (METHODS 5.6).
-        photos: test photos at the side of the model's input.
-        full: float32 `(n, K)`, probabilities of all test photos.
+        photos: test images at the side of the model's input.
+        full: float32 `(n, K)`, probabilities of all test images.
         device: where the model lives.
         used: what the model was run with (:func:`ala.contracts.compute.used`).
     """
@@ -54,7 +54,7 @@ class Probe:
 
     @classmethod
     def of(cls, model: Classifier, photos: Store, batch: int, device: torch.device, engine: Engine) -> Probe:
-        """Ask `model`, run as `engine` says, about all of `photos`."""
+        """Predict all of `photos` with `model`, run as `engine` says."""
         model = running(model, engine, device)
         full = predict(model, photos, np.arange(len(photos)), batch, device, "predict test photos")
         return cls(model, photos, full, device, used(device, engine.precision, batch))
@@ -62,7 +62,7 @@ class Probe:
 
 @dataclass(frozen=True)
 class Scored:
-    """What one method earned: rows of Scores, curves of the subset, and their summary (numbers and texts only)."""
+    """The scores of one method: rows of Scores, curves of the subset, and their summary (numbers and texts only)."""
 
     rows: pd.DataFrame
     curves: Curves
@@ -73,19 +73,19 @@ class Scored:
 def score(val_maps: Maps, test_maps: Maps, truth: Truth, probe: Probe, settings: Metrics, seed: int) -> Scored:
     """Score one method.
 
-    IoU is measured on all test photos that have a map, insertion and deletion on `images_per_class` photos of each
-    class, and the threshold of the rule `val` is chosen on all validation photos that have a map.
+    IoU is measured on all test images that have a map, insertion and deletion on `images_per_class` images of each
+    class, and the threshold of the rule `val` is chosen on all validation images that have a map.
 
     Args:
-        val_maps: of validation photos.
-        test_maps: of test photos, at least of the subset.
-        truth: photos and masks.
+        val_maps: of validation images.
+        test_maps: of test images, at least of the subset.
+        truth: images and masks.
         probe: the model that the maps explain.
         settings: the `metrics` block.
         seed: of the run, kept in the rows.
 
     Raises:
-        UserError: a photo of the subset has no map, a map belongs to no photo, or a mask is empty.
+        UserError: an image of the subset has no map, a map belongs to no image, or a mask is empty.
     """
     tau = None if test_maps.binary else _tau(val_maps, truth)
     test = truth.test
@@ -136,7 +136,7 @@ def _tau(maps: Maps, truth: Truth) -> float:
 
 
 def _overlaps(maps: Maps, truth: Truth, tau: float | None) -> dict[str, np.ndarray]:
-    """By rule: IoU of every test photo, NaN without a map; whether its prediction is empty: 1, 0, or -1 without one."""
+    """Compute by rule each test image's IoU (NaN without map) and whether its prediction is empty (1, 0, or -1)."""
     test = truth.test
     found: dict[str, np.ndarray] = {}
     for rule in iou.RULES:
@@ -150,7 +150,7 @@ def _overlaps(maps: Maps, truth: Truth, tau: float | None) -> dict[str, np.ndarr
 
 
 def _chunks(maps: Maps, store: Store, threshold: int) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Rows of the store, their maps `(b, S, S)` in [0, 1] and their masks, boolean `(b, S, S)`, a few at a time."""
+    """Yield a few indices of the image cache at a time, with maps in [0, 1] and boolean masks, both `(b, S, S)`."""
     for rows in iou.chunks(np.sort(store.rows_of(maps.image_ids)), store.size):
         masks = store.foreground(rows, threshold)
         empty = ~masks.any(axis=(1, 2))

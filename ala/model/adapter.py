@@ -1,4 +1,4 @@
-"""The adapter: what is trained beside the frozen encoder, and nothing of the encoder itself."""
+"""The adapter: the trained branches beside the frozen encoder, without the encoder itself."""
 
 from __future__ import annotations
 
@@ -55,7 +55,8 @@ class Adapter(nn.Module):
         self.perception = PerceptionBranch(channels[features], classes, blueprint.perception, width)
 
     def forward(self, images: Tensor | None, taps: Mapping[int, Tensor], attention_on: bool = True) -> AdapterOutput:
-        """Normalised `images` `(B, 3, S, S)` and their encoder taps `{tap: (B, C, h, w)}` to maps and logits.
+        """Compute maps and logits of normalised `images` `(B, 3, S, S)` from their encoder features `{tap: (B, C, h,
+        w)}`.
 
         With `attention_on` false only the perception branch is called, on the features as they are (alpha = 1);
         `images` may be None and `taps` hold just the feature layer then.
@@ -68,7 +69,7 @@ class Adapter(nn.Module):
         return AdapterOutput(alpha, ab_logits, self.perception(features, alpha, pixels))
 
     def taps(self, attention_on: bool) -> list[int]:
-        """The encoder taps that :meth:`forward` reads."""
+        """Return the numbers of the encoder features that :meth:`forward` reads."""
         return self.blueprint.taps if attention_on else [self.blueprint.perception.feature_layer]
 
     def train_phase(self, attention_on: bool) -> Adapter:

@@ -1,4 +1,4 @@
-"""What an adapter is made of: decided from the settings once, kept beside the weights, enough to build it again."""
+"""Describe an adapter's architecture: derived from the settings, saved beside the weights, enough to rebuild it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ VARIANTS: dict[str, tuple[bool, Literal["side", "single", "direct"]]] = {
 
 
 class Blueprint(Section):
-    """The architecture of one adapter, fit for JSON.
+    """The architecture of one adapter, JSON-serialisable.
 
     Attributes:
         variant: a key of :data:`VARIANTS`.
@@ -38,11 +38,11 @@ class Blueprint(Section):
         layer: the one tap read where there is no SBN.
         queries: channels Q of the mask logits M that `side` and `single` make; of `direct` the channels of its tap.
         attention, perception: settings of the two branches.
-        predict: which logits are the model's answer.
+        predict: which logits are the model's prediction.
         lora: low-rank update of an encoder block, or None.
         channels: channels C of each encoder tap that is read.
         grid: side g of the encoder's taps, in cells, at `input_size`.
-        input_size: side S of the photos, in pixels.
+        input_size: side S of the images, in pixels.
         classes: K.
     """
 
@@ -62,7 +62,7 @@ class Blueprint(Section):
 
     @property
     def taps(self) -> list[int]:
-        """The encoder taps that are read, ascending."""
+        """The encoder features that are read, ascending."""
         return sorted(self.channels)
 
 
@@ -75,7 +75,7 @@ def check(variant: str) -> None:
 def plan(
     variant: str, ala: Ala, abn: Abn, *, tap_channels: Mapping[int, int], grid: int, input_size: int, classes: int
 ) -> Blueprint:
-    """The blueprint of `variant` beside an encoder with the taps `tap_channels` (tap: channels).
+    """Make the blueprint of `variant` for an encoder with features `tap_channels` (feature: channels).
 
     Raises:
         UserError: there is no such variant, or a setting names a tap that the encoder does not have.
@@ -117,7 +117,7 @@ def plan(
 
 
 def written_out(fusion_map: Literal["all"] | list[tuple[int, int]], taps: list[int], depth: int) -> dict[int, int]:
-    """`fusion_map` as tap: side block. `all` is i: i for every tap i up to the SBN's `depth`; 0 is before block 1."""
+    """Expand `fusion_map` to feature: side block. `all` is i: i for i up to the SBN's `depth`; 0 is before block 1."""
     if fusion_map == "all":
         return {tap: tap for tap in sorted(taps) if tap <= depth}
     return dict(fusion_map)

@@ -1,4 +1,4 @@
-"""Trained models on disk: `weights.safetensors`, and `model.json` that says what made them."""
+"""Save and load trained models: `weights.safetensors`, and `model.json` that records how they were made."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def save_model(folder: Path, model: ExplainedModel, about: dict[str, Any]) -> No
 
 
 def read_about(folder: Path) -> dict[str, Any]:
-    """`model.json` as it was written.
+    """Read `model.json`.
 
     Raises:
         UserError: it is missing or no JSON object.
@@ -58,7 +58,7 @@ def read_about(folder: Path) -> dict[str, Any]:
 
 
 def load_model(folder: Path, encoder_folder: Path, device: str | torch.device = "cpu") -> ExplainedModel:
-    """The model in `folder` on top of the encoder in `encoder_folder`, on `device`.
+    """Load the model in `folder` with the encoder in `encoder_folder`, on `device`.
 
     Raises:
         UserError: a file is missing or unreadable, the weights are of another architecture than `model.json` says
@@ -76,7 +76,7 @@ def load_model(folder: Path, encoder_folder: Path, device: str | torch.device = 
 
 
 def sha256_of(encoder_folder: Path) -> str:
-    """The sha256 of the encoder's weights.
+    """Return the sha256 of the encoder's weights.
 
     Raises:
         UserError: there are none.
@@ -88,7 +88,7 @@ def sha256_of(encoder_folder: Path) -> str:
 
 
 def restore(folder: Path, encoder: TapEncoder) -> ExplainedModel:
-    """The model in `folder` on top of `encoder`, which is taken for the one it was trained on.
+    """Load the model in `folder` with `encoder`, assumed to be the one that it was trained on.
 
     Raises:
         UserError: as :func:`load_model`.

@@ -1,4 +1,4 @@
-"""A trained model that answers and explains: encoder and adapter together, as the Classifier contract wants it."""
+"""A trained model that predicts and explains: encoder and adapter together, as a Classifier."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ala.model.lora import LoraEncoder
 
 
 class TapEncoder(Protocol):
-    """What the adapter needs of an encoder; :class:`ala.encoder.FrozenEncoder` and ``LoraEncoder`` have it."""
+    """The encoder interface that the adapter needs; :class:`ala.encoder.FrozenEncoder` and ``LoraEncoder`` have it."""
 
     @property
     def preprocessing(self) -> Preprocessing: ...
@@ -30,12 +30,12 @@ class TapEncoder(Protocol):
 class ExplainedModel(nn.Module):
     """Normalised images `(B, 3, S, S)` to probabilities `(B, K)`; :meth:`explain` gives the attention map.
 
-    It is in eval mode for good and keeps no gradient. alpha is made anew from whatever image comes in, so a perturbed
-    image has an attention map of its own (METHODS 5.6). The map is class-agnostic.
+    It is always in eval mode and keeps no gradient. alpha is computed from the given image, so a perturbed image has
+    its own attention map (METHODS 5.6). The map is class-agnostic.
 
     Args:
         encoder: a frozen encoder, or one with a trained low-rank update if the blueprint has one.
-        adapter: the trained adapter; its blueprint says which logits are the answer.
+        adapter: the trained adapter; its blueprint says which logits are the prediction.
     """
 
     def __init__(self, encoder: TapEncoder, adapter: Adapter) -> None:
@@ -48,29 +48,29 @@ class ExplainedModel(nn.Module):
         self.eval()
 
     def train(self, mode: bool = True) -> ExplainedModel:
-        """Stay in eval mode: an answer must not depend on the rest of the batch."""
+        """Stay in eval mode: a prediction must not depend on the rest of the batch."""
         return super().train(False)
 
     @torch.no_grad()
     def outputs(self, images: Tensor) -> AdapterOutput:
-        """Map and both logits, from one pass."""
+        """Compute the map and both logits in one forward pass."""
         return self.adapter(images, self.encoder.taps(images, self.adapter.taps(True)))
 
     def logits(self, images: Tensor) -> Tensor:
-        """Logits `(B, K)` of the perception branch, or its sum with the attention branch's (`predict`)."""
+        """Compute logits `(B, K)` of the perception branch, or their sum with the attention branch's (`predict`)."""
         return self.answer(self.outputs(images))
 
     def forward(self, images: Tensor) -> Tensor:
         return self.logits(images).softmax(-1)
 
     def explain(self, images: Tensor) -> Tensor:
-        """alpha `(B, g, g)`, min-max to [0, 1] for each image; a constant map becomes 0 (METHODS 2.5)."""
+        """Compute alpha `(B, g, g)`, min-max scaled to [0, 1] per image; a constant map becomes 0 (METHODS 2.5)."""
         alpha = self.outputs(images).alpha
         assert alpha is not None  # attention is on
         return minmax(alpha[:, 0])
 
     def answer(self, output: AdapterOutput) -> Tensor:
-        """The logits that `predict` names, of :meth:`outputs`."""
+        """Select from :meth:`outputs` the logits that `predict` names."""
         if self.adapter.blueprint.predict == "pb" or output.ab_logits is None:
             return output.pb_logits
         return output.pb_logits + output.ab_logits

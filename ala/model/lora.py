@@ -16,7 +16,7 @@ from ala.runtime.errors import UserError
 
 
 class LowRank(nn.Module):
-    """W `(out, in)` to W + (alpha / rank) * up @ down; `up` starts at 0, so the block starts as it was."""
+    """Low-rank update of W `(out, in)`: W + (alpha / rank) * up @ down; `up` starts at 0, so W starts unchanged."""
 
     def __init__(self, weight: Tensor, settings: Lora) -> None:
         super().__init__()
@@ -32,7 +32,7 @@ class LowRank(nn.Module):
 class LoraEncoder(nn.Module):
     """A copy of `encoder` whose block `settings.block` (from 0; its result is tap block + 1) learns a low-rank update.
 
-    Only the update's parameters ask for a gradient; the linear maps `mlp.c_fc`, `mlp.c_proj` and `attn.out_proj` have
+    Only the update's parameters require a gradient; the linear maps `mlp.c_fc`, `mlp.c_proj` and `attn.out_proj` have
     one each. :meth:`taps` keeps the graph where gradients are enabled, everything else is as in the encoder.
 
     Raises:
@@ -65,7 +65,7 @@ class LoraEncoder(nn.Module):
         return {name: value for name, value in self.encoder.named_parameters() if value.requires_grad}
 
     def load_update(self, tensors: Mapping[str, Tensor]) -> None:
-        """Copy what :meth:`update` named into place."""
+        """Load the parameters that :meth:`update` returned."""
         with torch.no_grad():
             for name, parameter in self.update().items():
                 parameter.copy_(tensors[name])

@@ -1,4 +1,4 @@
-"""Side Branch Network: a narrow ViT beside the frozen encoder that the encoder's layers flow into (METHODS 2.3)."""
+"""Side Branch Network: a narrow ViT beside the frozen encoder that receives the encoder's features (METHODS 2.3)."""
 
 from __future__ import annotations
 

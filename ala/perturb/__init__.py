@@ -1,4 +1,4 @@
-"""The forward-pass engine shared by RISE, insertion and deletion: how a model answers to changed photos."""
+"""Run a model on perturbed images: the forward-pass engine shared by RISE, insertion and deletion."""
 
 from ala.perturb.engine import column_scores, predict, target_scores
 from ala.perturb.frames import Filler, Frames, Photos, Score

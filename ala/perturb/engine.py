@@ -1,12 +1,12 @@
-"""How a model answers to changed photos: the one loop behind RISE, insertion and deletion.
+"""Predict class scores of perturbed images in batches: the one loop behind RISE, insertion and deletion.
 
-All of them ask the same question many times over: the score of some classes on frame f of photo i. The engine numbers
-the frames of all photos in one row, has `batch` of them written into a buffer, calls the model on it, and keeps one
-number per frame and class. Nothing larger than the buffer exists at any time, and every forward pass but the last is
-full. On a CPU the frames are made where they are scored, on several threads (:mod:`ala.runtime.threads`). Where the
-device runs out of memory, the batch is halved and the run goes on (:class:`ala.runtime.fitting.Halving`). Answers are
-kept for a run that is cut off (:mod:`ala.runtime.kept`). The first predictions are held against the contract of
-:mod:`ala.contracts.classifier`.
+Each method needs the scores of some classes on perturbed image (frame) f of image i. The engine numbers the perturbed
+images of all images consecutively, writes `batch` of them into a buffer, calls the model on it, and keeps one number
+per perturbed image and class. Nothing larger than the buffer exists at any time, and every forward pass but the last is
+full. On a CPU each thread makes the perturbed images that it scores (:mod:`ala.runtime.threads`). When the device runs
+out of memory, the batch is halved and the run continues (:class:`ala.runtime.fitting.Halving`). Predictions are saved
+so that an interrupted run can resume (:mod:`ala.runtime.kept`). The first predictions are checked against the contract
+of :mod:`ala.contracts.classifier`.
 """
 
 from __future__ import annotations
@@ -41,26 +41,26 @@ def column_scores(
     *,
     probabilities: bool = True,
 ) -> np.ndarray:
-    """The scores of some classes of each photo on each of its frames.
+    """Predict the scores of some classes of each image on each of its perturbed images (frames).
 
     Args:
-        score: a model; its answer to an image does not depend on the others in the batch.
-        columns: int `(n, C)`, the classes of each photo.
-        counts: int `(n,)`, frames of each photo.
-        frames: makes them.
+        score: a model; its prediction for an image does not depend on the others in the batch.
+        columns: int `(n, C)`, the classes of each image.
+        counts: int `(n,)`, perturbed images of each image.
+        frames: makes the perturbed images.
         batch: images per forward pass; on a CPU it is rounded up to whole lanes.
         device: where the model lives.
         what: the name of the work, shown with its progress and in errors.
-        advance: told the number of images after each forward pass, where this call is part of a longer work with a
-            bar of its own.
+        advance: called with the number of images after each forward pass, where this call is part of longer work with
+            its own progress bar.
         probabilities: whether `score` gives rows in [0, 1] that sum to 1; False for logits.
 
     Returns:
-        float32 `(counts.sum(), C)`, photo after photo, frames in order.
+        float32 `(counts.sum(), C)`, image after image, perturbed images in order.
 
     Raises:
         UserError: the model is in training mode, its first predictions break the contract of a Classifier, it lacks one
-            of the classes, or it answers with NaN or infinity.
+            of the classes, or it predicts NaN or infinity.
     """
     total = int(counts.sum())
     if advance is None:
@@ -78,13 +78,13 @@ def column_scores(
         scores[done : done + len(earlier)] = torch.as_tensor(earlier, device=device)
         done += len(earlier)
     advance(done)
-    handed = first = done  # scores before these are kept, and are of an earlier run
+    handed = first = done  # scores before these were saved by an earlier run
     halving = Halving()
     ends = counts.cumsum()
     while done < total:
         shown = buffer[: total - done]
         frame = np.arange(done, done + len(shown))
-        owner = np.searchsorted(ends, frame, side="right")  # the photo of each frame
+        owner = np.searchsorted(ends, frame, side="right")  # the image of each frame
         fill = partial(_fill, frames, owner, frame - (ends - counts)[owner], shown)
         answers = torch.cat(halving(0, len(shown), partial(_answers, score, shown, fill)))  # (b, K)
         count_forwards(len(shown))
@@ -109,12 +109,12 @@ def target_scores(
     score: Score, targets: np.ndarray, frames: Frames, batch: int, device: torch.device, what: str,
     advance: Advance | None = None, *, probabilities: bool = True,
 ) -> np.ndarray:  # fmt: skip
-    """The score of each photo's target class on each of its frames, float32 `(n, frames.count)`.
+    """Predict the score of each image's target class on each of its perturbed images: float32 `(n, frames.count)`.
 
-    Every photo has `frames.count` frames; the other arguments are those of :func:`column_scores`.
+    Every image has `frames.count` perturbed images; the other arguments are those of :func:`column_scores`.
 
     Args:
-        targets: int `(n,)`, one class per photo.
+        targets: int `(n,)`, one class per image.
     """
     counts = np.full(len(targets), frames.count)
     found = column_scores(
@@ -127,10 +127,10 @@ def target_scores(
 def predict(
     model: Classifier, photos: Photos, rows: np.ndarray, batch: int, device: torch.device, what: str = "predict"
 ) -> np.ndarray:
-    """Probabilities float32 `(len(rows), K)` of whole photos, in the order of `rows`.
+    """Predict probabilities float32 `(len(rows), K)` of unperturbed images, in the order of the indices `rows`.
 
     Raises:
-        UserError: the model is in training mode, its first predictions are no probabilities, or it answers with NaN or
+        UserError: the model is in training mode, its first predictions are no probabilities, or it predicts NaN or
             infinity.
     """
     require_eval(model, what)
@@ -160,7 +160,7 @@ def predict(
 
 
 def _answers(score: Score, images: Tensor, fill: Callable[[int, int], None] | None, start: int, stop: int) -> Tensor:
-    """The answers to `images[start:stop]`, which `fill` writes first where it is given."""
+    """Predict the scores of `images[start:stop]`, which `fill`, if given, writes first."""
     if fill is None:
         return in_lanes(score, images[start:stop])
     return in_lanes(score, images[start:stop], lambda a, b: fill(start + a, start + b))
@@ -177,7 +177,7 @@ def _require_contract(answers: Tensor, images: int, columns: np.ndarray, what: s
 
 
 def _fill(frames: Filler, owner: np.ndarray, number: np.ndarray, out: Tensor, start: int, stop: int) -> None:
-    """Write `out[start:stop]`; image k of `out` is frame `number[k]` of photo `owner[k]`."""
+    """Write `out[start:stop]`; entry k of `out` is perturbed image `number[k]` of image `owner[k]`."""
     while start < stop:
         last = min(stop, int(np.searchsorted(owner, owner[start], side="right")))
         frames.fill(int(owner[start]), int(number[start]), int(number[last - 1]) + 1, out[start:last])

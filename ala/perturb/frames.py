@@ -1,4 +1,4 @@
-"""What the engine is given: photos, and changed versions of them that are made on demand."""
+"""Interfaces of the engine's inputs: images, and perturbed images that are made on demand."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ Score = Callable[[Tensor], Tensor]  # normalised images (B, 3, S, S) -> scores (
 
 
 class Photos(Protocol):
-    """Where photos come from; `ala.data.store.Store` is one."""
+    """A source of images; `ala.data.store.Store`, the image cache, is one."""
 
     @property
     def image_ids(self) -> np.ndarray:
         """Int64 `(n,)`."""
 
     def pixels(self, rows: np.ndarray) -> Tensor:
-        """Photos `rows` as uint8 `(len(rows), 3, S, S)`."""
+        """The images at indices `rows` as uint8 `(len(rows), 3, S, S)`."""
 
 
 class Filler(Protocol):
-    """Changed versions of photos, made on demand: photos about one after another, by several threads at a time."""
+    """Makes perturbed images on demand, called by several threads at a time with images in roughly ascending order."""
 
     side: int  # S
 
     def fill(self, photo: int, start: int, stop: int, out: Tensor) -> None:
-        """Write frames `start..stop` of the photo at position `photo` into `out` `(stop - start, 3, S, S)`."""
+        """Write perturbed images `start..stop` of the image at index `photo` into `out` `(stop - start, 3, S, S)`."""
 
 
 class Frames(Filler, Protocol):
-    """As many frames of every photo."""
+    """A filler with the same number of perturbed images for every image."""
 
-    count: int  # frames per photo
+    count: int  # perturbed images per image

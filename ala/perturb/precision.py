@@ -1,4 +1,4 @@
-"""A Classifier run in bfloat16, or compiled: faster, and not quite the same predictions (docs/performance.md)."""
+"""Run a Classifier in bfloat16, or compiled: faster, with slightly different predictions (docs/performance.md)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ala.contracts.compute import Precision, autocast, require_precision
 
 
 class Running:
-    """A Classifier in `precision`, compiled or not; it answers in float32.
+    """A Classifier that runs in `precision`, compiled or not; its predictions are float32.
 
     Args:
         model: any Classifier; where it has `logits`, softmax is taken of them in float32.
@@ -40,7 +40,7 @@ class Running:
 
 
 def running(model: Classifier, settings: Engine, device: torch.device) -> Classifier:
-    """`model` as the `engine` block wants it run; the model itself for fp32 without compiling.
+    """Wrap `model` to run as the `engine` block says; for fp32 without compiling, return the model itself.
 
     Raises:
         UserError: the device has no bfloat16, and `precision` is bf16.

@@ -1,4 +1,4 @@
-"""What the frames of a photo are made from: made once, where it is first needed."""
+"""Cache what the perturbed images of an image are made from, computed once, on first use."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ T = TypeVar("T")
 
 
 class Prepared(Generic[T]):
-    """What was prepared of as many of the last photos as threads may work on at a time.
+    """A cache of prepared data for the most recent images, as many as threads may work on at a time.
 
-    Threads may ask at the same time. The first to ask for a photo prepares it; others wait for that photo only.
+    Threads may call it at the same time. The first to request an image prepares it; others wait for that image only.
 
     Args:
-        frames: the least number of frames of a photo.
-        side: of the frames.
+        frames: the least number of perturbed images of an image.
+        side: of the perturbed images, in pixels.
         device: where the model lives.
     """
 
     def __init__(self, frames: int, side: int, device: torch.device) -> None:
-        self._keep = in_flight(side, device) // max(1, frames) + 2  # a photo may begin and one end in between
+        self._keep = in_flight(side, device) // max(1, frames) + 2  # one image may begin and one end in between
         self._lock = Lock()
-        self._last: dict[int, Future[T]] = {}  # by the position of the photo, oldest first
+        self._last: dict[int, Future[T]] = {}  # by the index of the image, oldest first
 
     def __call__(self, photo: int, prepare: Callable[[int], T]) -> T:
-        """`prepare(photo)`, or what it gave before.
+        """Return `prepare(photo)`, from the cache if it was computed before.
 
-        `prepare` is not kept: as a method of whoever keeps this object it would close a circle, and all that hangs on
-        it, such as RISE's masks, would stay in memory until Python looks for circles.
+        `prepare` is not stored: a bound method of this object's owner would make a reference cycle, and everything
+        reachable from it, such as RISE's masks, would stay in memory until Python's cycle collector runs.
         """
         with self._lock:
             found = self._last.get(photo)

@@ -1,1 +1,1 @@
-"""What a run will cost, before it is begun: counts by arithmetic, FLOPs by counting, seconds by a short calibration."""
+"""Estimate the cost of a run beforehand: counts by arithmetic, FLOPs by counting, seconds by a short calibration."""

@@ -1,4 +1,4 @@
-"""How long one unit of each kind of work takes on this device, found in a bounded time."""
+"""Time one unit of each kind of work on this device, within a time budget."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from ala.runtime.errors import UserError
 from ala.runtime.progress import Advance
 
 Kind = tuple[str, str]
-#: Does about so many units; seconds per unit.
+#: Does about the given number of units and returns seconds per unit.
 Timed = Callable[[int], float]
 
 _GROWTH = 4  # each timing is this much longer than the one before, until the largest
 _TURNS = 3  # of the largest one
 _AT_ONCE = 0.1  # of the budget, for a longer timing of one kind
-_BEGINNING = 2e9  # FLOPs of a first timing: a moment, and more than what a call costs by itself
+_BEGINNING = 2e9  # FLOPs of a first timing: short, but well above the overhead of a call
 #: Kinds whose unit is the same forward pass of the same network; `perturb` may run in another precision.
 _SAME = {"embed": "encode"}
-#: Relative difference of FLOPs below which two kinds of one verb are taken for the same work.
+#: Relative difference of FLOPs below which two kinds with the same verb count as the same work.
 _ALIKE = 0.01
 
 
@@ -29,10 +29,10 @@ class Job:
 
     Attributes:
         kind: verb and model.
-        units: how many the whole run needs; the more work, the earlier and the longer it is timed.
-        flops: of one unit; 0 where it is not counted, as of work on single photos.
+        units: number that the whole run needs; kinds with more work are timed earlier and longer.
+        flops: of one unit; 0 where it is not counted, as of work on single images.
         smallest, largest: units of the shortest and of the longest timing.
-        make: prepares the work; what it takes belongs to the calibration.
+        make: prepares the work; its time counts towards the calibration.
     """
 
     kind: Kind
@@ -45,14 +45,14 @@ class Job:
 
 @dataclass(frozen=True)
 class Rate:
-    """Seconds of one unit; `like` is the kind whose speed in FLOP/s it was taken from, None if it was timed itself."""
+    """Seconds of one unit; `like` is the kind whose speed in FLOP/s was used, None if this kind was timed itself."""
 
     seconds: float
     like: Kind | None = None
 
 
 class _Timing:
-    """The timings of one job, growing."""
+    """The timings of one job, each longer than the one before."""
 
     def __init__(self, job: Job) -> None:
         self.job, self.units, self.turns = job, _first(job), list[float]()
@@ -61,21 +61,21 @@ class _Timing:
 
     @property
     def seconds(self) -> float:
-        """Of one unit: the shortest of the turns is the one that other work on the machine disturbed least."""
+        """Seconds of one unit: the shortest timing, which other work on the machine disturbed least."""
         return min(self.turns)
 
     @property
     def settled(self) -> bool:
-        """Whether further timings would tell nothing new."""
+        """Whether further timings would add no information."""
         return self.units == self.job.largest and len(self.turns) >= _TURNS
 
     @property
     def next(self) -> int:
-        """Units of the next timing."""
+        """The number of units of the next timing."""
         return min(self.job.largest, self.units * _GROWTH)
 
     def turn(self) -> None:
-        """Time once more, and more units than before where that is possible."""
+        """Run the next timing, with more units than before where possible."""
         if self.turns and self.next > self.units:
             self.units, self.turns = self.next, []
         self.turns.append(self._timed(self.units))
@@ -84,7 +84,7 @@ class _Timing:
 def calibrate(
     jobs: Iterable[Job], budget: float, clock: Callable[[], float] = time.perf_counter, advance: Advance | None = None
 ) -> dict[Kind, Rate]:
-    """Time as many of `jobs` as `budget` seconds allow; take the others from those by their FLOPs.
+    """Time as many of `jobs` as `budget` seconds allow; estimate the others from those by their FLOPs.
 
     First each is tried briefly: work without FLOPs, which is short, then networks, those with most FLOPs in the whole
     run first. What is left of the budget goes into longer timings of what will take longest. A timing that would most
@@ -94,11 +94,11 @@ def calibrate(
     Args:
         jobs: of different kinds.
         budget: seconds.
-        clock: tells them.
-        advance: told the number of kinds done.
+        clock: returns the time in seconds.
+        advance: called with the number of finished kinds.
 
     Raises:
-        UserError: nothing was timed from which the rest could be told.
+        UserError: nothing was timed from which the rest could be estimated.
     """
     ends = clock() + budget
     jobs = sorted(jobs, key=lambda job: (job.flops > 0, -job.units * job.flops))
@@ -118,7 +118,7 @@ def calibrate(
 
 
 def _fits(timing: _Timing, left: float, budget: float) -> bool:
-    """Whether its next timing ends in time and leaves something for the others."""
+    """Whether the job's next timing ends in time and leaves time for the others."""
     return timing.seconds * timing.next <= min(left, budget * _AT_ONCE)
 
 
@@ -128,7 +128,7 @@ def _rate(job: Job, timings: dict[Kind, _Timing], budget: float) -> Rate:
 
 
 def _twin(job: Job, timings: dict[Kind, _Timing]) -> _Timing | None:
-    """The timing of `job`, or of one that does the same: its unit costs the same FLOPs, by the same kind of network."""
+    """Find the timing of `job`, or of one whose unit costs the same FLOPs on the same kind of network."""
     if job.kind in timings:
         return timings[job.kind]
     for timing in timings.values():
@@ -140,13 +140,13 @@ def _twin(job: Job, timings: dict[Kind, _Timing]) -> _Timing | None:
 
 
 def _expected(job: Job, timings: dict[Kind, _Timing]) -> float:
-    """Seconds of the shortest timing of `job`, by the slowest network so far; 0 where nothing is known."""
+    """Estimate seconds of the shortest timing of `job` from the slowest network so far; 0 where nothing was timed."""
     paces = [one.seconds / one.job.flops for one in timings.values() if one.job.flops]
     return _first(job) * job.flops * max(paces, default=0.0)
 
 
 def _first(job: Job) -> int:
-    """Units of the shortest timing that is worth it: small networks have to be given many images."""
+    """Return the number of units of the first timing: small networks need many images for a meaningful one."""
     return min(job.largest, max(job.smallest, int(_BEGINNING / job.flops))) if job.flops else job.smallest
 
 
@@ -159,7 +159,7 @@ def _trains(kind: Kind) -> bool:
 
 
 def _by_flops(job: Job, timings: dict[Kind, _Timing], budget: float) -> Rate:
-    """The rate of the timed job most like `job`, scaled by FLOPs: of its family, its verb, and of nearly its FLOPs."""
+    """Scale the rate of the most similar timed job by FLOPs; similar in family, then verb, then FLOPs."""
     known = [one for one in timings.values() if one.job.flops]
     if not job.flops or not known:
         raise UserError(f"{budget:g} seconds are too few to time {' '.join(job.kind).strip()}; give --seconds 20")

@@ -1,4 +1,4 @@
-"""Counts, FLOPs, bytes and rates put together: one line per stage, and their sum."""
+"""Combine counts, FLOPs, bytes and rates into one line per stage and their sum."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ from typing import Any
 from ala.plan.calibrate import Kind, Rate
 from ala.plan.work import COUNTED, ONCE, Work
 
-#: Work that cannot be tried in advance: seconds of a unit, as they were on two CPU cores.
+#: Seconds of a unit of work that cannot be timed in advance, measured on two CPU cores.
 ASSUMED = {("report", ""): 0.04, ("list", ""): 1e-4}
-#: Seconds around a cell, Python's start and DVC's own work, as they were on two CPU cores (docs/performance.md).
+#: Overhead of a cell in seconds (Python's start, DVC's own work), measured on two CPU cores (docs/performance.md).
 AROUND = 2.0
 
 
 @dataclass(frozen=True)
 class Line:
-    """What all cells of a stage do together.
+    """The cost of all cells of a stage together.
 
     Attributes:
         stage: its name.
         cells: how many.
         forwards: forward passes that the ledger counts.
         flops: of networks, training included.
-        download_bytes, disk_bytes: fetched, and left on disk.
+        download_bytes, disk_bytes: bytes downloaded, and bytes left on disk.
         memory_bytes: at most, of one process; where the device is a GPU, of its memory.
         seconds: estimated wall time.
-        timed: the share of `seconds` that rests on a timing of that very work; the rest is by FLOPs or assumed.
+        timed: the share of `seconds` based on a timing of the same work; the rest is by FLOPs or assumed.
     """
 
     stage: str
@@ -52,17 +52,17 @@ def lines(
     memory: Mapping[str, int],
     process: int,
 ) -> list[Line]:
-    """One line per stage, in the order of `work`.
+    """Estimate one line per stage, in the order of `work`.
 
     Args:
         work: of one cell of every stage.
         seeds: cells of the stages that are run for each seed.
         flops: of a unit of each kind; a kind that is missing has none.
         rates: seconds of a unit of each kind.
-        downloads: bytes by stage, fetched once for all cells.
+        downloads: bytes by stage, downloaded once for all cells.
         disk: bytes by stage, of one cell.
         memory: bytes by stage, beyond `process`.
-        process: bytes of a process that has imported everything and done nothing; 0 for the memory of a GPU.
+        process: bytes of a process after its imports; 0 for the memory of a GPU.
     """
     found = []
     for stage in dict.fromkeys(one.stage for one in work):
@@ -83,7 +83,7 @@ def lines(
 
 
 def total(found: list[Line]) -> Line:
-    """All stages together, one after another; seconds around the cells included."""
+    """Sum all stages, run one after another, with the overhead of their cells."""
     cells, work = sum(line.cells for line in found), sum(line.seconds for line in found)
     return Line(
         stage="all", cells=cells, forwards=sum(line.forwards for line in found),
@@ -96,16 +96,16 @@ def total(found: list[Line]) -> Line:
 
 @dataclass(frozen=True)
 class Estimate:
-    """A plan: for which settings, on which device, and what it says.
+    """An estimate with the settings and the device that it is for.
 
     Attributes:
         profile: its name.
         device: its name and number of threads.
         seeds: of the run.
         photos: numbers by split, and of classes.
-        calibration_seconds: what the timing took.
+        calibration_seconds: duration of the calibration.
         stages: one line each.
-        kinds: seconds of a unit of each kind of work, and how they were found.
+        kinds: seconds of a unit of each kind of work, and their source.
     """
 
     profile: str
@@ -117,7 +117,7 @@ class Estimate:
     kinds: dict[Kind, Rate]
 
     def as_json(self) -> dict[str, Any]:
-        """Numbers in seconds, bytes and FLOPs, as `--json` prints them."""
+        """Return the content of `--json`: numbers in seconds, bytes and FLOPs."""
         kinds = [
             {"kind": " ".join(kind).strip(), "seconds": rate.seconds,
              "like": None if rate.like is None else " ".join(rate.like).strip()}

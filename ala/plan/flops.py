@@ -1,4 +1,4 @@
-"""FLOPs and bytes of one unit of each kind of work, counted on tensors without content (device `meta`)."""
+"""Count FLOPs and bytes of one unit of each kind of work, on tensors without content (device `meta`)."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ META = torch.device("meta")
 
 @dataclass(frozen=True)
 class Cost:
-    """Of one forward pass or training step with `images` images.
+    """The cost of one forward pass or training step with `images` images.
 
     Attributes:
         images: the batch.
@@ -44,7 +44,7 @@ class Cost:
 
 
 class _Alive(TorchDispatchMode):
-    """Bytes of the tensors made inside that live at the same time: `most` of them."""
+    """Tracks the bytes of simultaneously live tensors made within the block; `most` is their maximum."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -70,19 +70,19 @@ class _Alive(TorchDispatchMode):
 
 
 def measured(images: int, work: Callable[[], object]) -> Cost:
-    """What `work` costs, which runs on `images` images on the device `meta`."""
+    """Measure the cost of `work`, which runs on `images` images on the device `meta`."""
     with _Alive() as alive, FlopCounterMode(display=False) as counter:
         work()
     return Cost(images, float(counter.get_total_flops()), alive.most)
 
 
 def inputs(images: int, side: int) -> Tensor:
-    """Images without content, `(B, 3, S, S)`."""
+    """Make images without content, `(B, 3, S, S)`."""
     return torch.empty(images, 3, side, side, device=META)
 
 
 def counted(kind: tuple[str, str], profile: Profile, models: Models, batch: int) -> Cost | None:
-    """The cost of one pass of `batch` images, or None for work that is no network's.
+    """Count the cost of one pass of `batch` images; None for work without a network.
 
     Args:
         kind: verb and model, of :class:`ala.plan.work.Work`.
@@ -140,7 +140,7 @@ def _of_fcam(verb: str, models: Models, side: int, batch: int) -> Cost:
     if verb == "train classifier":
         cost = measured(batch, lambda: F.cross_entropy(network(images), labels).backward())
         forward = _of_fcam("look", models, side, batch)
-        # The counter takes the gradient of a grouped convolution for that of a full one.
+        # The counter treats the gradient of a grouped convolution as that of a full one.
         return replace(cost, flops=min(cost.flops, 3 * forward.flops))
     decoder = models.decoder(network).train()
     with torch.no_grad():

@@ -1,4 +1,4 @@
-"""The networks of a profile with random weights: nothing is downloaded or trained, shapes are all that counts."""
+"""Build the networks of a profile with random weights, without download or training: only their shapes matter."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from ala.model.blueprint import plan
 from ala.model.explained import ExplainedModel
 from ala.model.lora import LoraEncoder
 
-#: A variant that has the network of each name in :func:`ala.plan.work.model_of`.
+#: For each name of :func:`ala.plan.work.model_of`, a variant with that network.
 VARIANT = {"side": "aea-true-sbn-true", "single": "aea-true-sbn-false"}
 
 
 class Models:
-    """Networks of `profile` for `classes` classes on `device`, each built when it is first asked for.
+    """Networks of `profile` for `classes` classes on `device`, each built on first use.
 
-    On the device `meta` they have shapes and no numbers, which is enough to count FLOPs and bytes.
+    On the device `meta` they have shapes but no values, which is enough to count FLOPs and bytes.
 
     Raises:
         UserError: from the properties and methods, where the settings name a network that does not exist or does not
@@ -38,7 +38,7 @@ class Models:
 
     @cached_property
     def encoder(self) -> FrozenEncoder:
-        """The frozen encoder, its weights random."""
+        """The frozen encoder, with random weights."""
         settings, size = self.profile.encoder, self.profile.data.input_size
         preprocessing = Preprocessing.named(size, settings.norm)
         with self.device:
@@ -77,13 +77,13 @@ class Models:
         return self._adapters[name]
 
     def classifier(self) -> CamClassifier:
-        """A new classifier of F-CAM, to be trained."""
+        """Build an untrained classifier of F-CAM."""
         with self.device:
             network = CamClassifier(self.profile.fcam, self.classes, weights=False)
         return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def decoder(self, network: CamClassifier) -> Decoder:
-        """A new decoder over `network`, to be trained."""
+        """Build an untrained decoder over `network`."""
         with self.device:
             decoder = Decoder(network.channels, network.strides, self.profile.fcam.decoder_channels)
         return decoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -106,5 +106,5 @@ class Models:
 
 
 def parameters(module: torch.nn.Module) -> int:
-    """Numbers in a module's weights and buffers."""
+    """Count the values in a module's weights and buffers."""
     return sum(tensor.numel() for tensor in module.state_dict().values())

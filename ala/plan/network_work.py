@@ -1,4 +1,4 @@
-"""Forward passes and training steps, done by the very functions that the stages call, on networks of random weights.
+"""Run forward passes and training steps with the functions that the stages call, on networks with random weights.
 
 `network_work` gives a function that does about `n` images' work and returns the seconds of one image.
 """
@@ -30,12 +30,12 @@ from ala.training.loop import VALIDATED_AT_ONCE, run_epoch, validate
 from ala.training.optimiser import Optimiser
 from ala.training.schedule import Epoch
 
-#: Does the work of about so many images; seconds per image.
+#: Does the work of about the given number of images and returns seconds per image.
 Timed = Callable[[int], float]
 
 
 def network_work(kind: tuple[str, str], profile: Profile, models: Models) -> Timed:
-    """How to time `kind`, a verb and a model of :class:`ala.plan.work.Work`."""
+    """Return the function that times `kind`, a verb and a model of :class:`ala.plan.work.Work`."""
     verb, name = kind
     if verb == "pretrain":
         return _pretraining(profile, models)
@@ -62,7 +62,7 @@ def network_work(kind: tuple[str, str], profile: Profile, models: Models) -> Tim
 
 
 def largest(kind: tuple[str, str], profile: Profile) -> int:
-    """Images of a timing that is as good as any: some batches, or whole curves."""
+    """Return the number of images of the longest useful timing: some batches, or whole curves."""
     verb, _ = kind
     training = {"train classifier": profile.fcam.classifier.batch, "train decoder": profile.fcam.decoder.batch,
                 "pretrain": 4 * profile.encoder.pretrain.batch if profile.encoder.pretrain else 0}  # fmt: skip
@@ -74,12 +74,12 @@ def largest(kind: tuple[str, str], profile: Profile) -> int:
 
 
 def smallest(kind: tuple[str, str]) -> int:
-    """Images of the shortest timing; BatchNorm needs two in training."""
+    """Return the number of images of the shortest timing; BatchNorm needs two in training."""
     return 2 if kind[0].startswith(("train", "pretrain")) else 1
 
 
 def classifier_of(name: str, profile: Profile, models: Models) -> Classifier:
-    """The probed model, run as `engine` says, but never compiled."""
+    """Build the evaluated model, run as `engine` says, but never compiled."""
     model: Classifier = models.fcam.classifier if name == "fcam" else models.explained(name)
     return running(model, profile.engine.model_copy(update={"compile": False}), models.device)
 
@@ -97,7 +97,7 @@ def _seconds(models: Models, work: Callable[[], object], images: int) -> float:
 
 
 def _repeated(models: Models, side: int, forward: Callable[[torch.Tensor], object]) -> Timed:
-    """A plain forward pass over `n` photos, `AUTO` at a time."""
+    """Time a plain forward pass over `n` images, `AUTO` at a time."""
     photos, normalise = stand_ins.store(side, 4 * AUTO), models.encoder.preprocessing.normalise
 
     def run(n: int) -> float:
@@ -124,7 +124,7 @@ def _explain(name: str, profile: Profile, models: Models) -> Timed:
 
 
 def _curves(name: str, profile: Profile, models: Models) -> Timed:
-    """Insertion and deletion of as many photos as need `n` forward passes; of one, in larger steps, if `n` is small."""
+    """Time insertion and deletion over about `n` forward passes; if `n` is small, of one image in larger steps."""
     model, metrics, reference = classifier_of(name, profile, models), profile.metrics, profile.data.input_size
     side, frames = model.preprocessing.size, curve_frames(profile)
     photos = stand_ins.store(side, max(1, 4 * AUTO // frames))
@@ -135,7 +135,7 @@ def _curves(name: str, profile: Profile, models: Models) -> Timed:
     def run(n: int) -> float:
         count = max(1, n // frames)
         step = metrics.step if n >= frames else math.ceil(reference**2 / ((n + 1) // 2))
-        made = count * (2 * math.ceil(reference**2 / step) - 1) + 1  # the empty photo, too
+        made = count * (2 * math.ceil(reference**2 / step) - 1) + 1  # the empty image, too
         return _seconds(models, lambda: insertion_deletion(
             model, photos, np.arange(count), maps[:count], full[:count], method="stand-in", step=step, kernel=kernel,
             seed=0, batch=min(n, metrics.batch), device=models.device, reference_side=reference), made)  # fmt: skip
@@ -155,7 +155,7 @@ def _rise(name: str, profile: Profile, models: Models) -> Timed:
 
 
 def _adapter(verb: str, name: str, profile: Profile, models: Models) -> Timed:
-    """Steps of the adapter on features that are there: `train on`, `train off`, `validate`."""
+    """Time the adapter's steps on precomputed features: `train on`, `train off`, `validate`."""
     model = models.explained(name)
     adapter, train = model.adapter, profile.train
     photos = 2 * train.batch if verb != "validate" else VALIDATED_AT_ONCE
@@ -202,7 +202,7 @@ def _classifier(profile: Profile, models: Models) -> Timed:
 
 
 def _decoder(profile: Profile, models: Models) -> Timed:
-    """The decoder's steps; the classifier's features, which are a kind of their own, are taken off."""
+    """Time the decoder's steps; the classifier's features are a kind of their own, and their time is subtracted."""
     network = models.classifier()
     looking = _look(profile, models)
 
@@ -226,7 +226,7 @@ def _pretraining(profile: Profile, models: Models) -> Timed:
     from ala.encoder.pretrain import pretrain
 
     birdlets, settings = profile.data.birdlets, profile.encoder.pretrain
-    assert birdlets is not None  # the only data with captions
+    assert birdlets is not None  # the only data set with captions
     assert settings is not None
     side = profile.data.input_size
     preprocessing = Preprocessing.named(side, profile.encoder.norm)

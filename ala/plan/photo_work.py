@@ -1,4 +1,4 @@
-"""Work on single photos and maps, done once on a stand-in: `work(settings, n)` does a kind's work on `n` of them."""
+"""Run work on single images and maps, on stand-ins: `work(settings, n)` does a kind's work on `n` of them."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from ala.metrics.score import Truth
 from ala.plan import stand_ins
 from ala.training.augment import augmented
 
-#: Sides of a photo as it is stored: CUB-200-2011's are 500 x 375 mostly, the miniature's about 128 x 100.
+#: Width and height of a source image: CUB-200-2011's are mostly 500 x 375, the miniature's about 128 x 100.
 _LARGE, _SMALL = (500, 375), (128, 100)
 
 
 def photo_work(verb: str, profile: Profile, device: torch.device) -> tuple[Callable[[int], object], float] | None:
-    """A function that does `n` units of the work `verb`, and how many such run at the same time; None if unknown."""
+    """Return a function that does `n` units of the work `verb`, and how many run at the same time; None if unknown."""
     side, grid = profile.data.input_size, profile.data.input_size // profile.ala.sbn.patch
     threshold, cores = profile.data.mask_threshold, float(workers())
     store = stand_ins.store(side, 8)
@@ -45,7 +45,7 @@ def photo_work(verb: str, profile: Profile, device: torch.device) -> tuple[Calla
     def rank(n: int) -> None:
         for photo in range(n):
             np.unique(thresholds(seen(maps.importance, photo, side, None), profile.metrics.lab_points))
-            seen(maps.importance, photo, side, None)  # made anew for the frames
+            seen(maps.importance, photo, side, None)  # made again for the perturbed images
 
     def located(n: int) -> object:
         some = stand_ins.store(side, n)
@@ -92,7 +92,7 @@ def photo_work(verb: str, profile: Profile, device: torch.device) -> tuple[Calla
 
 
 def _decoded(profile: Profile, side: int | None) -> Callable[[int], None]:
-    """Open a photo and its mask, and make both `side` x `side` if a side is given."""
+    """Decode an image and its mask, and resize both to `side` x `side` if a side is given."""
     shape = _SMALL if profile.data.source == "birdlets" else _LARGE
     pixels = np.asarray(stand_ins.store(512, 1).images[0])[: shape[1], : shape[0]]
     photo, mask = io.BytesIO(), io.BytesIO()

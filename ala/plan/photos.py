@@ -1,4 +1,4 @@
-"""How many photos a profile has, told without looking at any of them."""
+"""Count the images of a profile without opening them."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from ala.config.schema import NOTHING, Data
 from ala.data.cub import read_cub
 from ala.runtime.errors import UserError
 
-#: Training and test photos of the official split of CUB-200-2011 (Wah et al. 2011), by its number of photos.
+#: Training and test images of the official split of CUB-200-2011 (Wah et al. 2011), by its number of images.
 CUB_SPLIT = {11_788: (5_994, 5_794)}
 
 
 @dataclass(frozen=True)
 class Photos:
-    """Numbers of photos by split, and of classes."""
+    """Numbers of images by split, and of classes."""
 
     classes: int
     train: int
@@ -25,26 +25,26 @@ class Photos:
 
     @property
     def all(self) -> int:
-        """Photos of all splits."""
+        """The number of images of all splits."""
         return self.train + self.val + self.test
 
     def subset(self, split: str, per_class: int | None) -> int:
-        """Photos of a class-balanced subset of `split`, `val` or `test`; None means all of it."""
+        """The number of images of a class-balanced subset of `split`, `val` or `test`; None means all of it."""
         return getattr(self, split) if per_class is None else per_class * self.classes
 
 
 def count(data: Data, given: tuple[int, int, int] | None = None, folder: Path | None = None) -> Photos:
-    """The photos that the stages `data` and `split` will make of the block `data`.
+    """Count the images that the stages `data` and `split` will make from the block `data`.
 
-    A folder's lists are read if the folder is there; what is to be downloaded is known by its `expected` numbers.
+    A folder's lists are read if the folder exists; the counts of a download are its `expected` numbers.
 
     Args:
         data: the block.
-        given: classes, official training photos and test photos, where they are not to be found out.
+        given: classes, official training images and test images, given instead of counted.
         folder: the data set that `inputs.data` names.
 
     Raises:
-        UserError: the photos cannot be counted, or a class would have none for validation.
+        UserError: the images cannot be counted, or a class would have none for validation.
     """
     birdlets = data.birdlets
     if given is not None:

@@ -1,4 +1,4 @@
-"""From settings to an estimate: count, count FLOPs, calibrate, put together."""
+"""Make an estimate from settings: count work, count FLOPs, calibrate, combine."""
 
 from __future__ import annotations
 
@@ -32,17 +32,17 @@ def make(
     imports: Mapping[str, float],
     given: tuple[int, int, int] | None = None,
 ) -> Estimate:
-    """The estimate for the active profile on `device`.
+    """Make the estimate for the active profile on `device`.
 
     Args:
         settings: all of them.
-        device: where the run will be.
+        device: of the run.
         seconds: of the calibration, at most.
         imports: seconds that the libraries of :data:`ala.plan.work.IMPORTS` take to import.
         given: see :func:`ala.plan.photos.count`.
 
     Raises:
-        UserError: the photos cannot be counted, the settings do not fit together, or `seconds` is too short.
+        UserError: the images cannot be counted, the settings do not fit together, or `seconds` is too short.
     """
     profile, photos = settings.active, count(settings.active.data, given, settings.inputs.path("data"))
     process = 0 if device.type == "cuda" else _process_bytes()
@@ -74,7 +74,7 @@ def make(
 
 
 def count_flops(work: list[Work], profile: Profile, shapes: Models) -> dict[Kind, Cost]:
-    """FLOPs and activations of each kind of work that is a network's; `shapes` are on `meta`."""
+    """Count FLOPs and activations of each kind of work with a network; `shapes` are on `meta`."""
     found: dict[Kind, Cost] = {}
     for kind in track(list(dict.fromkeys(one.kind for one in work)), "counting FLOPs", unit="kind"):
         if kind[0] == "start":
@@ -90,7 +90,7 @@ def count_flops(work: list[Work], profile: Profile, shapes: Models) -> dict[Kind
 
 
 def job(kind: Kind, units: int, cost: Cost | None, profile: Profile, models: Models) -> Job:
-    """How to time `kind`, of which the whole run needs `units`."""
+    """Make the job that times `kind`, of which the whole run needs `units`."""
     if cost is not None:
         return Job(kind, units, cost.each, smallest(kind), largest(kind, profile),
                    partial(network_work, kind, profile, models))  # fmt: skip
@@ -98,7 +98,7 @@ def job(kind: Kind, units: int, cost: Cost | None, profile: Profile, models: Mod
 
 
 def described(device: torch.device) -> str:
-    """The device's name; of a CPU its model, where the system tells, and the threads that torch uses."""
+    """Return the device's name; of a CPU its model, if known, and the number of torch threads."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     return f"{_cpu_name()}, {torch.get_num_threads()} threads"
@@ -106,7 +106,7 @@ def described(device: torch.device) -> str:
 
 def _cpu_name() -> str:
     try:
-        with open("/proc/cpuinfo", encoding="utf-8") as file:  # noqa: PTH123 - no file of ours
+        with open("/proc/cpuinfo", encoding="utf-8") as file:  # noqa: PTH123 - not a file of this project
             return next(line.partition(":")[2].strip() for line in file if line.startswith("model name"))
     except (OSError, StopIteration):
         return "CPU"
@@ -126,5 +126,5 @@ def _photo_timing(verb: str, profile: Profile, device: torch.device) -> Timed:
 
 
 def _process_bytes() -> int:
-    """The largest resident memory of this process so far, which has imported everything and done nothing yet."""
+    """Return the peak resident memory of this process, which so far has only imported libraries."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)

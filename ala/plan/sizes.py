@@ -1,4 +1,4 @@
-"""Bytes: what is downloaded, what each stage leaves on disk, what it holds in memory at most."""
+"""Estimate bytes: downloads, disk space of each stage, peak memory of each stage."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from ala.training.loop import VALIDATED_AT_ONCE
 
 FLOAT = 4  # bytes of a number
 
-#: Bytes of a photo and its mask: CUB-200-2011's are 100 kB, those of the miniature 6 kB, in the mean.
+#: Mean bytes of an image and its mask: 100 kB for CUB-200-2011, 6 kB for the miniature.
 _PHOTO, _DRAWN = 101_000, 6_000
 
 
 def downloads(profile: Profile, models: Models, inputs: Inputs) -> dict[str, int]:
-    """Bytes to be fetched from the network by stage; weights as float32, as the libraries' sources mostly offer them.
+    """Estimate the bytes to download by stage; weights as float32, as most sources offer them.
 
-    What lies in a cache already, or is named as a local file, is not fetched again.
+    What is cached already, or given as a local file, is not downloaded again.
     """
     data, encoder, fcam = profile.data, profile.encoder, profile.fcam
     found = {"data": 0, "encoder": 0, "fcam": 0}
@@ -37,7 +37,7 @@ def downloads(profile: Profile, models: Models, inputs: Inputs) -> dict[str, int
 
 
 def disk(profile: Profile, photos: Photos, models: Models, main: str, inputs: Inputs) -> dict[str, int]:
-    """Bytes of what one cell of each stage writes, without DVC's cache, which holds a copy of most of it.
+    """Estimate the bytes that one cell of each stage writes, without DVC's cache, which holds a copy of most of them.
 
     Archives that stay in downloads/ are counted; tables of scores and the report, some MB, are not.
     """
@@ -65,7 +65,7 @@ def disk(profile: Profile, photos: Photos, models: Models, main: str, inputs: In
 def memory(
     profile: Profile, photos: Photos, models: Models, work: list[Work], costs: Mapping[tuple[str, str], Cost]
 ) -> dict[str, int]:
-    """Bytes beyond those of a process without work: weights, kept features, and activations of the largest batch."""
+    """Estimate memory beyond that of an idle process: weights, cached features, activations of the largest batch."""
     found: dict[str, int] = {}
     for one in work:
         held = 0
@@ -78,7 +78,7 @@ def memory(
 
 
 def batch(verb: str, profile: Profile) -> int:
-    """Images that pass through a network at once in the work `verb`."""
+    """Return the number of images per forward pass in the work `verb`."""
     return {
         "train on": profile.train.batch, "train off": profile.train.batch, "validate": VALIDATED_AT_ONCE,
         "encode": VALIDATED_AT_ONCE, "embed": 2 * VALIDATED_AT_ONCE, "rise": profile.rise.batch,
@@ -89,7 +89,7 @@ def batch(verb: str, profile: Profile) -> int:
 
 
 def _weights(work: Work, models: Models) -> int:
-    """Weights, and what a trained part has beside them: gradient and two moments."""
+    """Estimate the bytes of weights, and of gradients and two moments of trained parts."""
     if work.model == "fcam":
         return FLOAT * parameters(models.fcam) * (3 if work.verb.startswith("train") else 1)
     encoder = parameters(models.encoder)
@@ -98,7 +98,7 @@ def _weights(work: Work, models: Models) -> int:
 
 
 def _features(work: Work, profile: Profile, photos: Photos, models: Models) -> int:
-    """Features kept for a whole training: ``CachedSource`` of ALA and ABN, ``FrozenFeatures`` of F-CAM."""
+    """Estimate the bytes of cached features: ``CachedSource`` of ALA and ABN, ``FrozenFeatures`` of F-CAM."""
     settings = profile.fcam
     if work.verb == "train decoder" and settings.resize in (None, settings.input_size):
         cells = zip(models.fcam.network.channels, models.fcam.network.strides, strict=True)

@@ -1,4 +1,4 @@
-"""Photos, masks and maps of no meaning, as large as the real ones: something to work on for a calibration."""
+"""Make synthetic images, masks and maps of the real sizes for a calibration."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ala.training.features import Batch, Photos
 
 
 def store(side: int, count: int, split: str = "test") -> Store:
-    """`count` smooth coloured photos of one class, each the same, with an ellipse for a mask; memory for one."""
+    """Make an image cache of `count` identical smooth images of one class, masked by an ellipse, stored once."""
     random = np.random.default_rng(0)
     smooth = 255 * resize(random.random((3, 8, 8)), side).transpose(1, 2, 0)
     photo = np.clip(smooth + random.normal(0, 6, (side, side, 3)), 0, 255).astype(np.uint8)
@@ -32,7 +32,7 @@ def store(side: int, count: int, split: str = "test") -> Store:
 
 
 def maps(store: Store, side: int, seed: int = 0) -> Maps:
-    """Smooth maps `(n, side, side)` in [0, 1] for the photos of `store`."""
+    """Make smooth maps `(n, side, side)` in [0, 1] for the images of `store`."""
     random = np.random.default_rng(seed)
     values = gaussian_filter(random.random((len(store), side, side)), (0, side / 8, side / 8))
     low, high = values.min(axis=(1, 2), keepdims=True), values.max(axis=(1, 2), keepdims=True)
@@ -41,7 +41,7 @@ def maps(store: Store, side: int, seed: int = 0) -> Maps:
 
 
 class Features:
-    """Batches of ready-made taps and photos, as :class:`ala.training.features.CachedSource` gives them."""
+    """Batches of random encoder features and images, as :class:`ala.training.features.CachedSource` gives them."""
 
     def __init__(self, photos: Photos, taps: dict[int, Tensor], images: Tensor) -> None:
         self.photos: Photos = photos
@@ -49,17 +49,17 @@ class Features:
 
     @classmethod
     def of(cls, profile: Profile, channels: dict[int, int], grid: int, count: int, device: torch.device) -> Features:
-        """Features of `count` photos, random."""
+        """Make random features of `count` images."""
         side = profile.data.input_size
         taps = {tap: torch.randn(count, grid, grid, width, device=device) for tap, width in channels.items()}
         return cls(store(side, count), taps, torch.randn(count, 3, side, side, device=device))
 
     def first(self, count: int) -> Features:
-        """The first `count` photos of these."""
+        """Select the first `count` images."""
         return Features(store(self.photos.size, count), self._taps, self._images)
 
     def batch(self, rows: np.ndarray, wanted: Collection[int], generator: torch.Generator | None) -> Batch:
-        """The photos `rows` with the taps `wanted`, as the training loop asks for them."""
+        """Return the images `rows` with the features `wanted`, as the training loop requests them."""
         index = torch.as_tensor(rows, device=self._images.device)
         taps = {tap: self._taps[tap][index].permute(0, 3, 1, 2) for tap in wanted}
         return Batch(self._images[index], taps, torch.zeros_like(index))

@@ -1,4 +1,4 @@
-"""An estimate as people read it."""
+"""Format an estimate as text."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ HEAD = ["stage", "cells", "forward passes", "FLOPs", "download", "disk", "memory
 
 
 def table(estimate: Estimate) -> str:
-    """One row per stage and one for all; times and sizes in units of everyday life."""
+    """Format one row per stage and one for their sum, with times and sizes in readable units."""
     rows = [_row(line) for line in (*estimate.stages, total(estimate.stages))]
     return tabulate(rows, HEAD, colalign=("left", *["right"] * (len(HEAD) - 1)), disable_numparse=True)
 
 
 def notes(estimate: Estimate) -> list[str]:
-    """What the table leaves open, a sentence each."""
+    """List what the table does not say, one sentence each."""
     scaled = sorted(" ".join(kind).strip() for kind, rate in estimate.kinds.items() if rate.like is not None)
     found = [
         f"calibrated in {estimate.calibration_seconds:.0f} s; downloads take no time here,"
@@ -30,7 +30,7 @@ def notes(estimate: Estimate) -> list[str]:
 
 
 def duration(seconds: float) -> str:
-    """Seconds in words, two units at most: `0.4 s`, `12 s`, `3 min 20 s`, `5 h 10 min`, `12 d 3 h`."""
+    """Format seconds with at most two units: `0.4 s`, `12 s`, `3 min 20 s`, `5 h 10 min`, `12 d 3 h`."""
     if seconds < 9.95:
         return f"{seconds:.1f} s"
     whole = round(seconds)
@@ -44,7 +44,7 @@ def duration(seconds: float) -> str:
 
 
 def amount(number: float, unit: str = "") -> str:
-    """A number with its power of thousand in a letter: `1.2 GB`, `81 T`, `0`."""
+    """Format a number with a letter for its power of 1,000: `1.2 GB`, `81 T`, `0`."""
     if not number:
         return "-"
     for letter in ("", "k", "M", "G", "T", "P", "E"):

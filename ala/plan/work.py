@@ -1,4 +1,4 @@
-"""What each stage will do, counted from the settings alone: pure arithmetic, no photo and no model is needed.
+"""Count the work of each stage from the settings alone, without images or models.
 
 The counts mirror the stages (`stages/*.py` and what they call). Those of forward passes are the ledger's
 (:mod:`ala.runtime.ledger`), which tests/plan compares with a real run's.
@@ -20,7 +20,7 @@ from ala.training.schedule import phases
 
 #: Kinds of work whose units are forward passes of one image, as the ledger counts them.
 COUNTED = ("encode", "explain", "perturb", "rise")
-#: Images per forward pass of a timing for which no setting has a number.
+#: Images per forward pass of a timing whose batch no setting decides.
 AUTO = 64
 #: The stages of dvc.yaml.
 ORDER = ("data", "split", "store", "encoder", "train", "train_abn", "fcam", "extend", "explain", "rise",
@@ -28,7 +28,7 @@ ORDER = ("data", "split", "store", "encoder", "train", "train_abn", "fcam", "ext
 #: Stages that run once; all others run once for each seed.
 ONCE = ("data", "split", "store", "encoder", "report")
 _ENCODER = ("torch", "timm", "encoder")
-#: What a stage imports when it starts, which takes seconds: torch with pandas, timm, what else the encoder needs.
+#: Imports of a stage, which take seconds: torch with pandas, timm, and what else the encoder needs.
 IMPORTS = {
     "data": ("pandas",), "split": ("pandas",), "store": ("pandas",), "fcam": ("torch", "timm"),
     **dict.fromkeys(("encoder", "train", "train_abn", "explain", "rise", "evaluate", "evaluate_main", "protocols",
@@ -43,8 +43,8 @@ class Work:
     Attributes:
         stage: of dvc.yaml.
         verb: what is done, e.g. `perturb`; :mod:`ala.plan.network_work` and :mod:`ala.plan.photo_work` know them all.
-        model: whose work it is: `side`, `single`, `abn-LAYER`, `fcam`, or nothing.
-        units: how many times; of `encode`, `explain`, `perturb`, `rise` and all kinds of training: images.
+        model: the network that runs: `side`, `single`, `abn-LAYER`, `fcam`, or none.
+        units: number of units; of `encode`, `explain`, `perturb`, `rise` and all kinds of training: images.
     """
 
     stage: str
@@ -54,35 +54,35 @@ class Work:
 
     @property
     def kind(self) -> tuple[str, str]:
-        """What costs the same per unit wherever it is done."""
+        """Verb and model: work of the same kind costs the same per unit in every stage."""
         return self.verb, self.model
 
 
 def model_of(variant: str, profile: Profile) -> str:
-    """Which network a variant has: `side` with SBN, `single` without, `abn-LAYER`."""
+    """Return the network of a variant: `side` with SBN, `single` without, `abn-LAYER`."""
     feed = FEEDS[variant][1]
     return f"abn-{profile.abn.layer}" if feed == "direct" else feed
 
 
 def steps(side: int, step: int) -> int:
-    """T, the steps of insertion and of deletion, of a photo of side `side`."""
+    """Return T, the number of insertion (or deletion) steps of an image of side `side`."""
     return math.ceil(side * side / step)
 
 
 def curve_frames(profile: Profile) -> int:
-    """Forward passes of one photo's insertion and deletion together: 2T - 1, since they share both ends."""
+    """Count the forward passes of one image's insertion and deletion: 2T - 1, since they share both ends."""
     return 2 * steps(profile.data.input_size, profile.metrics.step) - 1
 
 
 def lab_frames(profile: Profile, distinct: int | None = None) -> int:
-    """Forward passes of one photo under all eight protocols `lab` (predicted and true class share them).
+    """Count the forward passes of one image under all eight `lab` protocols (predicted and true class share them).
 
     A map quantised to q levels has at most q - 1 distinct masks, since the highest level is its maximum alone, which
     the first threshold already lies below.
 
     Args:
         profile: its `metrics` and input side.
-        distinct: different values of the map where there are few (`full`: 1, `box`: 2).
+        distinct: number of distinct values of the map, if few (`full`: 1, `box`: 2).
     """
     pixels = profile.data.input_size**2
     points = math.ceil(pixels / math.ceil(pixels / profile.metrics.lab_points))
@@ -94,11 +94,11 @@ def lab_frames(profile: Profile, distinct: int | None = None) -> int:
 
 
 def stages(settings: Settings, photos: Photos) -> list[Work]:
-    """All work of one cell of every stage, in the order of dvc.yaml; cells of other seeds do the same."""
+    """List the work of one cell of every stage, in the order of dvc.yaml; cells of other seeds do the same."""
     profile = settings.active
     main, abn = model_of(settings.main_variant, profile), model_of("abn", profile)
     variants = [model_of(variant, profile) for variant in VARIANTS]
-    own = [*variants, abn, "fcam"]  # models with maps of their own
+    own = [*variants, abn, "fcam"]  # models that make their own maps
     both = photos.val + photos.test
     metrics = profile.metrics
     subset, val_subset = (photos.subset(s, n) for s, n in (
@@ -134,7 +134,7 @@ def stages(settings: Settings, photos: Photos) -> list[Work]:
 
 
 def _extension(variant: str, profile: Profile, photos: Photos, curves: int) -> Iterator[Work]:
-    """A row of the ablation that the paper does not have, as one cell; DVC runs one for each extension."""
+    """List the work of one cell of an ablation row that the paper does not have; DVC runs one for each extension."""
     model = model_of(variant, profile)
     yield from _training("extend", variant, profile, photos)
     yield Work("extend", "explain", photos.val + photos.test, model)
@@ -144,7 +144,7 @@ def _extension(variant: str, profile: Profile, photos: Photos, curves: int) -> I
 
 
 def _data(profile: Profile, photos: Photos) -> Iterator[Work]:
-    """The stages data, split, store and encoder."""
+    """List the work of the stages data, split, store and encoder."""
     sizes = [profile.data.input_size, profile.fcam.input_size]
     crops = [profile.train.augment.resize or sizes[0], profile.fcam.resize or sizes[1]]
     if profile.data.source == "birdlets":
@@ -162,7 +162,7 @@ def _data(profile: Profile, photos: Photos) -> Iterator[Work]:
 
 
 def _training(stage: str, variant: str, profile: Profile, photos: Photos, diagnosed: bool = True) -> Iterator[Work]:
-    """One training of ALA or ABN; with `train.patience` it may end earlier."""
+    """List the work of one training of ALA or ABN; with `train.patience` it may end earlier."""
     model = model_of(variant, profile)
     epochs = phases(profile.train.epochs, profile.ala.schedule, FEEDS[variant][0])
     on = sum(epoch.on for epoch in epochs)
@@ -181,9 +181,9 @@ def _training(stage: str, variant: str, profile: Profile, photos: Photos, diagno
 
 
 def keeps_features(profile: Profile) -> bool:
-    """Whether mirroring is the only augmentation and the encoder stays as it is, so that features are made once.
+    """Whether features are computed only once: mirroring is the only augmentation and the encoder does not change.
 
-    Where they do not fit the bound of :func:`ala.training.loop.train_variant` they are made anew all the same, and
+    Where they exceed the bound of :func:`ala.training.loop.train_variant` they are computed again in every epoch, and
     the plan is too low.
     """
     augment = profile.train.augment
@@ -196,14 +196,14 @@ def _fcam(profile: Profile, photos: Photos) -> Iterator[Work]:
     yield Work("fcam", "train classifier", epochs * photos.train, "fcam")
     yield Work("fcam", "look", epochs * photos.val, "fcam")
     if settings.resize is None or settings.resize == settings.input_size:
-        yield Work("fcam", "look", 2 * photos.train, "fcam")  # each photo and its mirror image, once
+        yield Work("fcam", "look", 2 * photos.train, "fcam")  # each image and its mirror image, once
     else:
         yield Work("fcam", "look", settings.decoder.epochs * photos.train, "fcam")
     yield Work("fcam", "train decoder", settings.decoder.epochs * photos.train, "fcam")
 
 
 def _protocols(settings: Settings, photos: Photos, own: list[str], subset: int, curves: int) -> Iterator[Work]:
-    """Lab protocol of every map on its own model, official scores of the others' maps on the main model."""
+    """List the work of `protocols`: lab protocols of every map on its own model, official ones on the main model."""
     profile, position = settings.active, VARIANTS.index(settings.main_variant)
     main = own[position]
     others = own[:position] + own[position + 1 :]
@@ -237,7 +237,7 @@ def _layers(profile: Profile, photos: Photos, curves: int) -> Iterator[Work]:
 
 
 def forwards(work: list[Work]) -> dict[str, int]:
-    """Forward passes of one cell of each stage, as the ledger will count them."""
+    """Count the forward passes of one cell of each stage, as the ledger will."""
     found = {one.stage: 0 for one in work}
     for one in work:
         if one.verb in COUNTED:

@@ -1,1 +1,1 @@
-"""From Scores to `reports/`: tables, claims, figures and the page. Nothing here computes a metric of its own."""
+"""Make `reports/` from Scores: tables, claims, figures and the page. No metric is computed here."""

@@ -1,4 +1,4 @@
-"""How much of a photo a model attends to: the share of its pixels above half of the map's range."""
+"""Compute the share of an image that a model attends to: pixels above half of the map's range."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Captions and notes around the tables: what was run, by which protocol, on which images, and what a number means."""
+"""Write captions and notes of the tables: what was run, by which protocol, on which images, what a number means."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def ground_truth(data: Data, threshold: int | None = None) -> str:
 
 
 def protocol(run: Run) -> str:
-    """How the numbers were made, in one paragraph: part of the caption of every table."""
+    """Describe in one paragraph how the numbers were made: part of the caption of every table."""
     settings, profile = run.settings, run.settings.active
     metrics, rise, size = profile.metrics, profile.rise, profile.data.input_size
     photos = sorted({len(cell.mapped) for cell in run.cells.values()}) or [0]

@@ -1,4 +1,4 @@
-"""What the paper claims and what this run says: differences with their intervals, one test each, computed verdicts."""
+"""Test the paper's claims on this run: differences with intervals, one test each, computed verdicts."""
 
 from __future__ import annotations
 
@@ -99,9 +99,9 @@ class Outcome:
 
 
 def compare(run: Run, claim: Claim) -> Outcome:
-    """Test one claim on the seeds and photos that both sides share.
+    """Test one claim on the seeds and images that both sides share.
 
-    Means are over those photos, then over seeds. `difference` is positive where the claimed direction is seen, so for
+    Means are over those images, then over seeds. `difference` is positive where the claimed direction is seen, so for
     Deletion, where less is better, it is `lower_mean - higher_mean`. `spread` is sqrt(sd_higher² + sd_lower²) with
     sample standard deviations over seeds. `ci_low`, `ci_high`, `p`: :func:`ala.report.statistics.difference`.
     """
@@ -190,7 +190,7 @@ def _worst_without_sbn(run: Run) -> Outcome:
 
 
 def _id_is_the_difference(run: Run) -> dict[str, object]:
-    """Slide 42: ID = Insertion - Deletion. It is computed so; this checks it on every photo of every row."""
+    """Slide 42: ID = Insertion - Deletion. It is computed so; this checks it on every image of every row."""
     gaps = [
         (cell.perturbed["insertion"] - cell.perturbed["deletion"] - cell.perturbed["id"]).abs().max()
         for cell in run.cells.values()

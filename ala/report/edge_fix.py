@@ -1,4 +1,4 @@
-"""What the edge fix and its rivals gain over the map as it is, on all photos and on the worst ones (METHODS 6)."""
+"""Tabulate the gains of the edge fix and its alternatives, on all images and on the worst ones (METHODS 6)."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ HEADS = {"miou": "mean IoU ↑", "insertion": "Insertion ↑", "deletion": "Dele
 
 
 def edge_table(scores: Path, settings: Settings) -> pd.DataFrame:
-    """`edge.csv`: one line per fix on `all` test photos and on the `worst`, in the columns of :data:`COLUMNS`.
+    """`edge.csv`: one line per fix on `all` test images and on the `worst`, in the columns of :data:`COLUMNS`.
 
-    Mean over photos first, then mean and sample standard deviation over seeds. A gain is the mean difference to the
-    original on the same photos and seeds, with its :func:`interval`. Insertion, deletion and ID stand on the
-    `n_perturbed` photos that have them.
+    Mean over images first, then mean and sample standard deviation over seeds. A gain is the mean difference to the
+    original on the same images and seeds, with its :func:`interval`. Insertion, deletion and ID are over the
+    `n_perturbed` images that have them.
     """
     found = gather(scores, settings)
     groups = {"all": sorted(set(found.fixes["image_id"])), "worst": found.worst("mean_std", settings)}
@@ -56,7 +56,7 @@ def _line(found: EdgeScores, fix: str, photos: str, ids: list[int], settings: Se
         line[f"{name}_std"] = float(means.std(ddof=1)) if len(means) > 1 else None
         line |= dict.fromkeys((f"{name}_gain", f"{name}_gain_low", f"{name}_gain_high"))
         if fix != "original" and len(values):
-            gains = (values - _by_photo(original, column).reindex(values.index)).to_numpy().T  # (seeds, photos)
+            gains = (values - _by_photo(original, column).reindex(values.index)).to_numpy().T  # (seeds, images)
             low, high = interval(gains, labels.loc[values.index].to_numpy())
             line |= {f"{name}_gain": float(gains.mean()), f"{name}_gain_low": low, f"{name}_gain_high": high}
         if name == "insertion":
@@ -65,13 +65,13 @@ def _line(found: EdgeScores, fix: str, photos: str, ids: list[int], settings: Se
 
 
 def _by_photo(rows: pd.DataFrame, column: str) -> pd.DataFrame:
-    """Values `(photos, seeds)`, NaN where a photo has none."""
+    """Values `(photos, seeds)`, NaN where an image has none."""
     return rows.pivot_table(index="image_id", columns="seed", values=column, dropna=False)
 
 
 def interval(gains: np.ndarray, labels: np.ndarray) -> tuple[float | None, float | None]:
-    """95 % interval of the mean of gains `(seeds, photos)` by the rule of :mod:`ala.report.statistics`; `labels`
-    `(photos,)` are the classes. None with one seed or one class.
+    """95 % interval of the mean of gains `(seeds, images)` by the rule of :mod:`ala.report.statistics`; `labels`
+    `(images,)` are the classes. None with one seed or one class.
 
     A fix and its original share the model of each seed, so the gain varies over seeds as one row does: the other is 0.
     """
@@ -104,7 +104,7 @@ def edge_markdown(table: pd.DataFrame, scores: Path, settings: Settings) -> str:
 
 
 def caption(settings: Settings) -> str:
-    """How the numbers were made, and why a gain on the worst photos says less than it seems to."""
+    """Describe how the numbers were made, and the selection bias of gains on the worst images."""
     metrics, data = settings.active.metrics, settings.active.data
     per_class = metrics.images_per_class
     subset = "all test photos" if per_class is None else f"{per_class} test photos per class"
@@ -130,7 +130,7 @@ def _gain(line: pd.Series, name: str) -> str:
 
 
 def _chosen(found: EdgeScores, settings: Settings) -> str:
-    """Mean IoU on validation photos by kappa and seed, and what was taken; a warning where nothing helps there."""
+    """Tabulate mean IoU on validation images by kappa and seed, and the choice; warn where no kappa helps."""
     if not found.seeds:
         return ""
     kappas = settings.active.edge.kappas

@@ -1,4 +1,4 @@
-"""What the stage `edge` left behind, of all seeds; what is missing or odd becomes a note."""
+"""Read the results of the stage `edge` for all seeds; missing or unexpected ones become notes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ala.runtime.errors import UserError
 
 @dataclass(frozen=True)
 class EdgeScores:
-    """The rows of all seeds that were run, of the photos that all of them have.
+    """The rows of all seeds that were run, of the images that all of them have.
 
     Attributes:
         fixes: in the columns of `edge.csv`.
@@ -35,7 +35,7 @@ class EdgeScores:
     notes: list[str]
 
     def worst(self, rule: str, settings: Settings) -> list[int]:
-        """Ids of the photos with the lowest IoU by `rule`, averaged over seeds, worst first; empty if nothing ran."""
+        """Ids of the images with the lowest IoU by `rule`, averaged over seeds, worst first; empty if nothing ran."""
         wanted = settings.active.errors
         mean = self.errors[self.errors["rule"] == rule].groupby("image_id")["iou"].mean()
         ids = errors.worst(mean.index.to_numpy(), mean.to_numpy(), wanted.worst_share, wanted.at_least)
@@ -82,7 +82,7 @@ def gather(scores: Path, settings: Settings) -> EdgeScores:
 
 
 def _to_common_photos(frames: dict[int, pd.DataFrame]) -> list[str]:
-    """Leave in `frames` only the photos that all of them have; a note where that drops some."""
+    """Leave in `frames` only the images that all of them have; a note where that drops some."""
     ids = [set(frame["image_id"]) for frame in frames.values()]
     common = set.intersection(*ids) if ids else set()
     if all(one == common for one in ids):

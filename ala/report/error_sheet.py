@@ -1,4 +1,4 @@
-"""The worst photos on one sheet, sorted by kind of error: what the counts of `errors.csv` look like."""
+"""Draw the worst images on one sheet, sorted by kind of error, to illustrate the counts of `errors.csv`."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ def draw(top: pd.DataFrame, store: Store, maps: Path, settings: Settings, path: 
 
     Args:
         top: from :func:`ala.report.errors.error_top_table`; its column `seed` says whose predictions are drawn.
-        store: test photos at data.input_size.
+        store: test images at data.input_size.
         maps: the folder that the stage `explain` writes to.
         settings: they name the main model and the main rho.
         path: of the PNG.
 
     Raises:
-        UserError: a map or a photo is missing.
+        UserError: a map or an image is missing.
     """
     import matplotlib.pyplot as plt
 

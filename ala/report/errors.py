@@ -1,4 +1,4 @@
-"""The worst photos and what is wrong with their maps, beside the slides' 86 / 12 / 2 (METHODS 6; slide 36)."""
+"""Count the kinds of error of the worst images, beside the slides' 86 / 12 / 2 (METHODS 6; slide 36)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ala.report.edge_scores import EdgeScores, command, files, gather
 from ala.report.markdown import grid, number
 from ala.report.tables import NOT_RUN
 
-#: `errors.csv`: counts among the worst photos by each rule; `seed` is the one whose predictions are sorted.
+#: `errors.csv`: counts among the worst images by each rule; `seed` is the one whose predictions are sorted.
 COLUMNS = [
     "rule", "rho", *KINDS, *(f"paper_{kind}" for kind in KINDS), "paper_worst",
     "n_worst", "n_images", "n_seeds", "seed", *FLAGS, "command", "scores",
@@ -49,9 +49,9 @@ def errors_table(scores: Path, settings: Settings) -> pd.DataFrame:
 
 
 def error_top_table(scores: Path, settings: Settings, names: Sequence[str]) -> pd.DataFrame:
-    """`error_top.csv`: one line per worst photo by the main rule, worst first; no lines where nothing was run.
+    """`error_top.csv`: one line per worst image by the main rule, worst first; no lines where nothing was run.
 
-    `miou` is the mean over seeds and decides which photos these are; `iou`, `fp`, `fn`, the kind by each rho and the
+    `miou` is the mean over seeds and decides which images these are; `iou`, `fp`, `fn`, the kind by each rho and the
     flags are of the prediction at `seed`. `names` are the class names, position k is label k.
     """
     wanted = settings.active.errors.rho
@@ -108,7 +108,7 @@ def caption(table: pd.DataFrame, settings: Settings) -> str:
 
 
 def _worst_rows(found: EdgeScores, rule: str, settings: Settings) -> pd.DataFrame | None:
-    """Rows of `errors.csv` of the worst photos by `rule` at the first seed that was run, worst first."""
+    """Rows of `errors.csv` of the worst images by `rule` at the first seed that was run, worst first."""
     if not found.seeds:
         return None
     rows = found.errors[(found.errors["rule"] == rule) & (found.errors["seed"] == found.seeds[0])]

@@ -1,4 +1,4 @@
-"""Plain files for DVC: a few numbers for `dvc metrics`, curves for `dvc plots`.
+"""Export plain files for DVC: a few numbers for `dvc metrics`, curves for `dvc plots`.
 
 DVC's line templates tell lines apart by column, not by the content of a column: hence one column per method.
 """
@@ -50,7 +50,7 @@ def _number(value: object) -> bool:
 
 
 def perturbation(run: Run, kind: str) -> pd.DataFrame:
-    """Curve `kind` (`insertion` or `deletion`): `share` and the mean probability per method, over photos and seeds.
+    """Curve `kind` (`insertion` or `deletion`): `share` and the mean probability per method, over images and seeds.
 
     A method that was not run keeps its column, empty: `dvc plots` refuses a column that is not there.
     """

@@ -18,7 +18,7 @@ TITLES = {"miou": "mean IoU ↑", "insertion": "Insertion ↑", "deletion": "Del
 
 
 def perturbation_curves(run: Run) -> pd.DataFrame:
-    """Long table `method, seed, kind, share, probability`: curves averaged over photos, one per method and seed."""
+    """Long table `method, seed, kind, share, probability`: curves averaged over images, one per method and seed."""
     shares = share(run.settings)
     parts = [
         pd.DataFrame({"method": row, "seed": cell.seed, "kind": kind, "share": shares, "probability": values})

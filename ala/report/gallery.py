@@ -26,7 +26,7 @@ MAP_COLOURS = "inferno"  # even in lightness, and readable by colour-blind eyes
 
 @dataclass(frozen=True)
 class Case:
-    """A row of the gallery: why it is shown, and which photo it is."""
+    """A row of the gallery: why it is shown, and which image it is."""
 
     name: str
     image_id: int
@@ -40,9 +40,9 @@ def gallery_seed(run: Run) -> int | None:
 
 
 def cases(run: Run, seed: int, reflected: set[int]) -> list[Case]:
-    """Best, median and worst photo by ALA's IoU at `seed`, and the median one among `reflected`, if any.
+    """Best, median and worst image by ALA's IoU at `seed`, and the median one among `reflected`, if any.
 
-    Only photos that every shown method has a map for take part. Ties go to the smaller image id.
+    Only images that every shown method has a map for take part. Ties go to the smaller image id.
     """
     photos: set[int] | None = None
     for row in SHOWN:
@@ -81,7 +81,7 @@ def reflections(path: Path) -> set[int]:
 
 
 def draw(run: Run, chosen: list[Case], seed: int, store: Store, maps: Path, path: Path) -> None:
-    """One row per case: photo, mask, and the maps of RISE, F-CAM and ALA with their IoU.
+    """One row per case: image, mask, and the maps of RISE, F-CAM and ALA with their IoU.
 
     White lines bound the ground truth, cyan lines the map's foreground by the mean + std rule.
 
@@ -115,7 +115,7 @@ def draw(run: Run, chosen: list[Case], seed: int, store: Store, maps: Path, path
                 continue
             values = iou.at_size(content, np.array([case.image_id]), store.size)  # (1, S, S)
             panel.imshow(grey, cmap="gray", vmin=0, vmax=255)
-            # The photo stays visible where the map is low.
+            # The image stays visible where the map is low.
             opacity = 0.2 + 0.6 * values[0]
             panel.imshow(values[0], cmap=MAP_COLOURS, vmin=0, vmax=1, alpha=opacity, interpolation="bilinear")
             outline(panel, iou.predict(values, "mean_std")[0], style.OUTLINE)

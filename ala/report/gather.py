@@ -1,4 +1,4 @@
-"""Read everything that a run left behind; what is missing or odd is kept as a note, never averaged away."""
+"""Read all results of a run; missing or unexpected ones become notes and are never silently averaged."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`layers.csv`: ABN layer by layer beside ALA, and what each tap gives to ALA's map (slide 6)."""
+"""`layers.csv`: ABN layer by layer beside ALA, and each encoder feature's contribution to ALA's map (slide 6)."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def _taps(path: Path) -> pd.DataFrame:
 
 
 def _means(frame: pd.DataFrame) -> dict[str, object]:
-    """Mean over photos, then mean and sample standard deviation over seeds."""
+    """Mean over images, then mean and sample standard deviation over seeds."""
     seeds = frame.groupby("seed")
     means = pd.DataFrame({name: seeds[source].apply(lambda column: column.astype(float).mean())
                           for name, source in _SCORES.items()})  # fmt: skip

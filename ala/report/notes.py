@@ -1,4 +1,4 @@
-"""What a reader of the means must know: what was not run, and scores that are not what the settings promise."""
+"""Write notes on the means: what was not run, and scores that do not match the settings."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def _of_cell(cell: Cell, main_variant: str) -> Iterator[str]:
         yield "no photo has an IoU; its cells stay empty"
     elif (uneven := int((partly & ~wholly).sum())) > 0:
         yield f"{uneven} photos have an IoU by some threshold rules only; each mean is over its own photos"
-    elif cell.method != "rise" and not wholly.all():  # RISE explains a subset, all others every photo
+    elif cell.method != "rise" and not wholly.all():  # RISE explains a subset, all others every image
         yield f"{int((~wholly).sum())} of {len(wholly)} photos have no map; the means of IoU are over the others"
 
     followed = cell.scores[list(PERTURBED)].notna()

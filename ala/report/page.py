@@ -1,4 +1,4 @@
-"""Everything in `reports/`, made in one go: tables, figures, curves for DVC, `metrics.json` and `report.md`."""
+"""Make everything in `reports/`: tables, figures, curves for DVC, `metrics.json` and `report.md`."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def build(run: Run, folders: Folders, out: Path) -> None:
     (:func:`ala.runtime.files.put_in_place`), so an error leaves what was there.
 
     Raises:
-        UserError: photos or maps that the scores tell of are missing or broken.
+        UserError: images or maps that the scores tell of are missing or broken.
     """
     with scratch_folder(out, ".new-") as fresh:
         _make(run, folders, fresh)

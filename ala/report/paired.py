@@ -1,4 +1,4 @@
-"""`paired.csv`: every two rows on the same photos, with interval, effect size and corrected test."""
+"""`paired.csv`: every two rows on the same images, with interval, effect size and corrected test."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def compared(run: Run) -> list[tuple[str, str]]:
 
 
 def table(run: Run) -> pd.DataFrame:
-    """One line per metric and pair; pairs without a common seed and photo are left out, the notes name what lacks.
+    """One line per metric and pair; pairs without a common seed and image are left out, the notes name what lacks.
 
     What needs more seeds or classes than there are (:func:`ala.report.statistics.difference`) is empty.
     """

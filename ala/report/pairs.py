@@ -1,4 +1,4 @@
-"""The same photos and seeds of two rows, side by side: what every comparison is made of."""
+"""Align two rows on their common images and seeds, the basis of every comparison."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def labels(run: Run, row: str) -> pd.Series:
 
 
 def _values(run: Run, cell: Cell, metric: str) -> pd.Series:
-    """The metric by image id, photos without it left out."""
+    """The metric by image id, images without it left out."""
     if metric == "area":
         return run.areas.get((cell.method, cell.seed), pd.Series(dtype=float))
     return cell.scores.set_index("image_id")[SOURCES[metric]].dropna()

@@ -1,4 +1,4 @@
-"""What the numbers were made from: commit, hashes, versions, what was used, cost by stage. No host, user or path."""
+"""Record what the results were made from: commit, hashes, versions, device, cost by stage. No host, user or path."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def record(run: Run, store: Path, models: Path, maps: Path, scores: Path, root: 
     `results` is a function of what was run: the same run gives the same content. `used` in it is what the stages wrote
     beside models, maps and scores; the device of the report itself is nowhere. `cost` holds, by stage, the wall time,
     peak memory and forward passes of the last run on this machine; stages that DVC took from its cache are absent.
-    `store` is the folder of photos and masks at the side of the evaluation, whose files stand for the data.
+    `store` is the folder of images and masks at the side of the evaluation, whose files stand for the data.
     """
     seeds = run.settings.seeds
     weights: dict[str, dict[str, str]] = {}

@@ -12,7 +12,7 @@ import pandas as pd
 from ala.config.schema import Settings
 from ala.report import rows
 
-#: The profile whose numbers may be judged by the slides': the same photos and the same encoder.
+#: The profile whose numbers may be judged by the slides': the same images and the same encoder.
 COMPARABLE = "paper"
 
 
@@ -21,8 +21,8 @@ class Cell:
     """One method at one seed.
 
     Attributes:
-        scores: one row per photo, in the columns of :data:`ala.contracts.scores.COLUMNS`, ascending ids.
-        curves: mean probability over photos along `insertion` and `deletion`, each `(T + 1,)`; empty if none was kept.
+        scores: one row per image, in the columns of :data:`ala.contracts.scores.COLUMNS`, ascending ids.
+        curves: mean probability over images along `insertion` and `deletion`, each `(T + 1,)`; empty if none was kept.
         summary: what the evaluate stage wrote about it; empty where it wrote nothing.
     """
 
@@ -34,12 +34,12 @@ class Cell:
 
     @property
     def mapped(self) -> pd.DataFrame:
-        """The photos that have a map: RISE explains a subset only."""
+        """The images that have a map: RISE explains a subset only."""
         return self.scores[self.scores["iou_mean_std"].notna()]
 
     @property
     def perturbed(self) -> pd.DataFrame:
-        """The photos on which insertion and deletion were measured."""
+        """The images on which insertion and deletion were measured."""
         return self.scores[self.scores["insertion"].notna()]
 
 
@@ -54,7 +54,7 @@ class Run:
         kept: the epoch whose state was kept as the model, by (model, seed), where the model says it.
         data, splits, encoder: what those stages wrote about themselves; empty where they wrote nothing.
         notes: sentences about what is missing or odd.
-        areas: share of each photo that is attended to, by (method, seed) (:mod:`ala.report.areas`).
+        areas: share of each image that is attended to, by (method, seed) (:mod:`ala.report.areas`).
         mark: what every page must say of this run (:func:`ala.contracts.origin.mark`); None for an ordinary one.
     """
 

@@ -19,7 +19,7 @@ from ala.report.run import Cell, Run
 from ala.report.statistics import LEVEL, difference, holm
 from ala.runtime.errors import UserError
 
-#: Metrics of one kind share their photos: IoU by rule and ground truth, localisation, insertion and deletion.
+#: Metrics of one kind share their images: IoU by rule and ground truth, localisation, insertion and deletion.
 WHOLE = ("maxboxacc", "maxboxaccv2", "pxap")
 COLUMNS = [
     "protocol", "metric", "method", "n_seeds", "n_images", "mean", "std", "rank", "command", "scores",

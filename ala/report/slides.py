@@ -31,7 +31,7 @@ def printed(table: str) -> dict[str, dict[str, Printed]]:
 
 
 def errors() -> dict[str, int]:
-    """How the slides sort the worst photos: `worst` is how many, by kind (`OA`, `IA`, `Others`) how many of them."""
+    """How the slides sort the worst images: `worst` is how many, by kind (`OA`, `IA`, `Others`) how many of them."""
     found = _content()["errors"]
     named = {"worst": "worst", "OA": "over_attended", "IA": "insufficiently_attended", "Others": "others"}
     return {name: int(found[key]) for name, key in named.items()}

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 DPI = 110
 INK = "#2b2b2b"
 SHADE = "#e4e9f0"
-OUTLINE = "#00e5ff"  # of what a map predicts, drawn over photos
+OUTLINE = "#00e5ff"  # of what a map predicts, drawn over images
 _NEAR = 64  # levels in each channel; smoothed edges of an outline are less pure
 
 #: Okabe and Ito's palette for what is learned or explained, greys for the maps made without a model.

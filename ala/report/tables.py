@@ -31,7 +31,7 @@ AVERAGED = {
     "deletion": "deletion",
     "id": "id",
 }
-#: Photos whose thresholded map is empty, counted per seed (METHODS 5.4: mean + std can select nothing).
+#: Images whose thresholded map is empty, counted per seed (METHODS 5.4: mean + std can select nothing).
 EMPTY = contract.FLAGS
 #: From the evaluate stage's summary: the threshold found on validation, the share of tied pixels, maps that say
 #: nothing, forward passes.
@@ -77,7 +77,7 @@ def common_images(run: Run, shown: Sequence[str]) -> Images:
 
 
 def per_seed(run: Run) -> pd.DataFrame:
-    """One line per (method, seed) that was run: where it is shown, how many photos, every mean, empty predictions."""
+    """One line per (method, seed) that was run: where it is shown, how many images, every mean, empty predictions."""
     lines = []
     for (method, seed), cell in run.cells.items():
         shown = [row for row in rows.shown(run.settings) if rows.scored_as(row, run.settings) == method]
@@ -151,7 +151,7 @@ def main(run: Run) -> pd.DataFrame:
 def ablation(run: Run) -> pd.DataFrame:
     """`ablation.csv`: one line per row that the settings name, in the order of the slides, beside their values.
 
-    Below them the extensions that were asked for, which the slides do not have.
+    Below them the selected extensions, which the slides do not have.
     """
     paper = slides.printed("ablation")
     names = [*(row for row in rows.ABLATION if row in run.settings.ablations), *run.settings.extensions]

@@ -1,1 +1,1 @@
-"""What every part stands on: errors, seeds, devices, atomic files, digests, progress."""
+"""Shared utilities: errors, seeds, devices, atomic files, digests, progress."""

@@ -1,4 +1,4 @@
-"""Where tensors live."""
+"""Choose the device for tensors."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from ala.runtime.errors import UserError
 
 
 def resolve(name: str = "auto") -> torch.device:
-    """`auto` is the first GPU if there is one, else the CPU; anything else is torch's own name of a device.
+    """Return the torch device called `name`; `auto` is the first GPU if there is one, else the CPU.
 
     Raises:
         UserError: torch does not know the name, or the machine has no such device.

@@ -1,7 +1,7 @@
-"""Room on the disk, asked for before the first byte is written.
+"""Check and reserve disk space before the first byte is written.
 
 Writing to a mapped file whose blocks do not exist yet ends the process (SIGBUS) when the disk is full. So the blocks of
-such files are claimed beforehand, and what fails then is an error one can read.
+such files are reserved beforehand, and a failure is a readable error.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def need_room(folder: Path, size: int, what: str, remedy: str = "free some space
 
 
 def reserve(file: Path) -> None:
-    """Claim the disk blocks of a sparse `file`, where the system can.
+    """Reserve the disk blocks of a sparse `file`, where the system can.
 
     Raises:
         UserError: the disk is full.
@@ -46,11 +46,11 @@ def reserve(file: Path) -> None:
 
 
 def temporary_file(size: int, what: str) -> IO[bytes]:
-    """An unnamed file of `size` bytes, all of them on the disk, where `tempfile` puts files; it goes when it is closed.
+    """Create an unnamed file of `size` reserved bytes where `tempfile` puts files; it is removed when it is closed.
 
     Args:
         size: above 0.
-        what: needs it, for the message.
+        what: what the file is for, for the message.
 
     Raises:
         UserError: that disk has no room for it, or no folder for temporary files can be written to.

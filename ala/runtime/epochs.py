@@ -1,7 +1,7 @@
-"""The state of a training between two epochs, to go on bit by bit as if it had never stopped.
+"""Save and restore the state of a training between epochs; a resumed training is bit-identical to an uninterrupted one.
 
-The parts of a training are all that an epoch leaves behind: weights, optimisers, schedules, generators, the curve. They
-are kept together in one unit, so a kill never leaves parts of different epochs.
+The parts of a training are its whole state after an epoch: weights, optimisers, schedules, generators, the curve. They
+are saved together in one unit, so a kill never leaves parts of different epochs.
 """
 
 from __future__ import annotations
@@ -17,22 +17,22 @@ if TYPE_CHECKING:
 
 
 class Part(Protocol):
-    """What a module, an optimiser and a schedule have in common; a state holds tensors, numbers and strings alone."""
+    """A module, an optimiser or a schedule, with a state dict of tensors, numbers and strings only."""
 
     def state_dict(self) -> Any: ...
     def load_state_dict(self, state: Any, /) -> Any: ...
 
 
 class Epochs:
-    """Counts a training's epochs and keeps its parts in a unit of `work`; without `work` nothing is kept.
+    """Counts a training's epochs and saves its parts in a unit of `work`; without `work` nothing is saved.
 
-    A state that is there is put back at once, so all parts must have their final place (device, dtype) before.
+    An existing state is restored at once, so all parts must already have their final device and dtype.
 
     Args:
         work: of the stage, or None.
         unit: name of the training within the work, such as `decoder`.
         total: number of epochs.
-        parts: by name; torch's global random state is kept beside them.
+        parts: by name; torch's global random state is saved with them.
 
     Attributes:
         done: number of epochs that are finished.
@@ -49,11 +49,11 @@ class Epochs:
 
     @property
     def ended(self) -> bool:
-        """Whether no further epoch is to come."""
+        """Whether the last epoch is finished."""
         return self.done >= self.total
 
     def finished(self) -> None:
-        """Count an epoch; keep the parts if it is the last one, if time has passed or a signal came.
+        """Count an epoch; save the parts if it is the last one, if saving is due, or if a signal came.
 
         Raises:
             Stopped: a signal came.

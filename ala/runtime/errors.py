@@ -1,4 +1,4 @@
-"""The one exception a user is meant to read, and the way a command shows it."""
+"""Define the exception for errors that a user can mend, and print it at the entry of every command."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-#: What the operating system refuses for reasons outside the program, and the way out.
+#: Errors of the operating system whose cause lies outside the program, with the remedy.
 _OUTSIDE = {
     errno.ENOSPC: "free space on that disk, or write to another one",
     errno.EDQUOT: "free space on that disk, or write to another one",
@@ -26,7 +26,7 @@ _OUTSIDE = {
 
 
 class UserError(Exception):
-    """Something the user can put right: one sentence with the file, the value and the remedy.
+    """An error that the user can mend: one sentence with the file, the value and the remedy.
 
     Stages print it without a traceback and leave with exit code 2 (:func:`reported`). Names and values in it may come
     from foreign files, so line breaks and whatever a terminal takes for a command are shown as escapes.
@@ -44,7 +44,7 @@ class UserError(Exception):
 
 
 def reason(error: BaseException) -> str:
-    """A library's own words for `error`, as part of a sentence: the first of theirs, at most 160 characters."""
+    """Shorten a library's message for `error` to its first sentence, at most 160 characters."""
     return " ".join(str(error).split()).split(". ")[0][:160] or type(error).__name__
 
 

@@ -1,7 +1,7 @@
-"""Files and folders that are whole or absent: write beside the target, flush to disk, rename.
+"""Replace files and folders atomically: write beside the target, flush to disk, rename.
 
-A file is replaced in one step, a folder by two renames, between which it is absent. Where two processes replace the
-same folder, what stays is the whole folder of one of them. Nothing is locked, so a disk without locks will do.
+A file is replaced in one step, a folder by two renames, between which it is absent. When two processes replace the same
+folder, the complete folder of one of them remains. No locks are used or needed.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ UNREADABLE = (
     RuntimeError, SyntaxError, TypeError, ValueError, struct.error, zipfile.BadZipFile, zlib.error,
 )  # fmt: skip
 
-#: Tells this machine from others that write to the same disk, in the names of scratch folders.
+#: Identifies this machine, among others that write to the same disk, in the names of scratch folders.
 _HOST = hashlib.sha256(platform.node().encode()).hexdigest()[:8]
 
 
 @contextmanager
 def atomic_path(target: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `target`; it becomes `target` when the block ends well, else it goes.
+    """Yield a temporary path beside `target`; it replaces `target` when the block succeeds, else it is removed.
 
     The temporary name keeps the target's suffix, because some writers choose their format by it.
     """
@@ -59,7 +59,7 @@ def atomic_path(target: Path) -> Iterator[Path]:
 
 @contextmanager
 def atomic_folder(target: Path) -> Iterator[Path]:
-    """Yield a temporary folder beside `target`; it replaces `target` when the block ends well, else it goes."""
+    """Yield a temporary folder beside `target`; it replaces `target` when the block succeeds, else it is removed."""
     target = Path(target)
     with scratch_folder(target.parent, f".{target.name}-") as temporary:
         try:
@@ -74,7 +74,7 @@ def atomic_folder(target: Path) -> Iterator[Path]:
 
 @contextmanager
 def scratch_folder(parent: Path, prefix: str) -> Iterator[Path]:
-    """Yield a new folder in `parent`, which goes when the block ends; what killed processes left there goes, too.
+    """Yield a new folder in `parent`, removed when the block ends, and remove what killed processes left there.
 
     Its name holds the machine and the process. A folder is removed where its process no longer lives on this machine;
     those of other machines stay.
@@ -106,7 +106,7 @@ def _lives(process: int) -> bool:
 
 
 def put_in_place(fresh: Path, target: Path) -> None:
-    """Make `fresh`, a file or folder on the same disk, become `target`; what `target` was is removed.
+    """Move `fresh`, a file or folder on the same disk, to `target`, and remove the old `target`.
 
     A file is replaced by one rename. A folder is first moved aside: until `fresh` has its name, `target` is absent, and
     stays so if the process is killed in that moment. If another process does the same, the last one's folder stays.
@@ -127,7 +127,7 @@ def put_in_place(fresh: Path, target: Path) -> None:
 
 
 def _named(error: OSError, target: Path) -> OSError:
-    """The error with a file's name: writing to an open file, as on a full disk, does not tell which one it was."""
+    """Add the file's name to an error: writing to an open file, as on a full disk, does not report it."""
     if error.errno is not None and error.filename is None:
         error.filename = str(target)
     return error

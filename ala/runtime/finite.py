@@ -1,4 +1,4 @@
-"""Numbers that are none stop a run where they arise, with the photos that they belong to."""
+"""Stop a run when it computes NaN or infinity, and name the images concerned."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ _SHOWN = 64  # a batch
 
 
 def named(ids: Iterable[Any]) -> str:
-    """Image ids as text; at most 64, then how many more."""
+    """Format image ids as text: at most 64, then the number of the others."""
     every = [str(one) for one in ids]
     return ", ".join(every[:_SHOWN]) + f" and {len(every) - _SHOWN} more" * (len(every) > _SHOWN)
 
 
 def require_finite(values: np.ndarray, image_ids: Iterable[Any], what: str, remedy: str) -> None:
-    """Stop if a photo's values hold NaN or infinity.
+    """Raise an error if an image's values hold NaN or infinity.
 
     Args:
-        values: floats `(n, ...)`, one entry for each photo.
-        image_ids: of the n photos.
+        values: floats `(n, ...)`, one entry for each image.
+        image_ids: of the n images.
         what: the values' name and where they arose, such as `probabilities of abn, seed 0`.
         remedy: what to try.
 
     Raises:
-        UserError: some value is not finite; it names the photos.
+        UserError: some value is not finite; it names the images.
     """
     values = np.asarray(values)
     bad = ~np.isfinite(values).all(axis=tuple(range(1, values.ndim)))  # (n,)

@@ -1,8 +1,8 @@
-"""When a device runs out of memory: inference goes on with half the batch, training stops with one sentence.
+"""Split a batch when the device runs out of memory in inference; stop with one sentence in training.
 
-The features, predictions and maps of an image do not depend on the rest of its batch, so a batch may pass through the
-device in parts. In training they do: BatchNorm takes mean and variance of what it is shown, and has moved its buffers
-when memory runs out in the backward pass. So a step is never tried again.
+The features, predictions and maps of an image do not depend on the rest of its batch, so inference may process a batch
+in parts. In training they do depend on it: BatchNorm uses the batch's mean and variance, and has already updated its
+buffers when memory runs out in the backward pass. So a training step is never retried.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ T = TypeVar("T")
 
 
 class Halving:
-    """Inference in parts of a batch that fit the device; the first part is the whole batch, until that is too much.
+    """Run inference on parts of a batch that fit the device: first the whole batch, halved whenever memory runs out.
 
     Attributes:
-        limit: images per part, once memory has run out; later batches begin with it.
+        limit: images per part after memory has run out; later batches begin with it.
     """
 
     def __init__(self) -> None:
         self.limit: int | None = None
 
     def __call__(self, start: int, stop: int, work: Callable[[int, int], T]) -> list[T]:
-        """What `work(first, last)` gives for the images `start..stop`, part `first..last` after part.
+        """Return the results of `work(first, last)` for consecutive parts `first..last` of the images `start..stop`.
 
         Args:
             start, stop: positions of the batch's images; `stop` is beyond the last.
-            work: repeats nothing but its own part when it is called again: no random draws, no gradients.
+            work: has no side effects when it is called again: no random draws, no gradients.
 
         Raises:
             UserError: there is no memory for a single image.
@@ -65,15 +65,15 @@ class Halving:
 
 @contextmanager
 def training_step(batch: int, setting: str) -> Iterator[None]:
-    """A step of a training, forward and backward, on `batch` images; what memory ran out of is said in one sentence.
+    """Run a training step, forward and backward, on `batch` images; report a lack of memory in one sentence.
 
     Args:
         batch: B, as `setting` has it.
         setting: the name of the setting to lower.
 
     Raises:
-        UserError: the device ran out of memory. The network may have moved and must not be kept; the state of the last
-            epoch that was kept stays as it is.
+        UserError: the device ran out of memory. The network may have changed and must not be saved; the last saved
+            epoch's state is unchanged.
     """
     try:
         yield

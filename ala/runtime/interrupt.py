@@ -1,7 +1,7 @@
-"""Ctrl-C and SIGTERM: the first lets the present unit of work finish, the second stops at once.
+"""Handle Ctrl-C and SIGTERM: the first signal lets the current unit of work finish, the second stops at once.
 
-Work that keeps finished units (:mod:`ala.runtime.resume`) calls :func:`checkpoint` after each one. Where no such work
-goes on there is nothing to wait for, and the first signal stops at once, too.
+Work that saves finished units (:mod:`ala.runtime.resume`) calls :func:`checkpoint` after each one. While no such work
+is running, the first signal also stops at once.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from contextlib import contextmanager
 from types import FrameType
 
 _requested = False
-_working = 0  # pieces of work that keep units, begun and not yet ended
+_working = 0  # pieces of work that save units, begun and not yet ended
 
 
 class Stopped(KeyboardInterrupt):
-    """The run was asked to stop and everything up to here is kept; its text tells how far it came."""
+    """Raised when a signal stopped the run after everything so far was saved; its text says how far the run came."""
 
 
 @contextmanager
 def graceful() -> Iterator[None]:
-    """Handle SIGINT and SIGTERM as this module says while the block runs (in the main thread; else do nothing)."""
+    """Handle SIGINT and SIGTERM as the module describes while the block runs (in the main thread; else do nothing)."""
     global _requested, _working
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -33,7 +33,7 @@ def graceful() -> Iterator[None]:
 
     def handle(number: int, frame: FrameType | None) -> None:
         global _requested
-        if os.getpid() != owner:  # a forked worker: it must die as if this handler had never been
+        if os.getpid() != owner:  # a forked worker: it must end as if there were no such handler
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
         elif _requested or not _working:
@@ -48,31 +48,31 @@ def graceful() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-        _requested, _working = False, 0  # it was this block that was asked to stop, not what comes after it
+        _requested, _working = False, 0  # the signal was meant for this block, not for what follows it
 
 
 def begin() -> None:
-    """Work that calls :func:`checkpoint` begins: from now on a signal waits for it."""
+    """Register the start of work that calls :func:`checkpoint`: until its end, a signal waits for its next unit."""
     global _working
     _working += 1
 
 
 def end() -> None:
-    """The work is over: without other such work a signal stops at once again."""
+    """Register the end of the work: a signal stops at once again if no other such work is running."""
     global _working
     _working = max(0, _working - 1)
 
 
 def requested() -> bool:
-    """Whether a signal has asked this run to stop."""
+    """Whether a signal to stop has arrived."""
     return _requested
 
 
 def checkpoint(done: str) -> None:
-    """Everything so far is kept: stop here if a signal has asked for it.
+    """Stop here if a signal has arrived; the caller has saved everything so far.
 
     Args:
-        done: how far the work came, such as `train abn seed 0: epoch 7 of 40`.
+        done: how far the work has come, such as `train abn seed 0: epoch 7 of 40`.
 
     Raises:
         Stopped: a signal came before.

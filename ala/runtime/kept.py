@@ -1,10 +1,10 @@
-"""Answers of models, kept while a stage goes on, so that a killed run does not ask for them again.
+"""Save a stage's predictions while it runs, so that a killed run resumes without computing them again.
 
-RISE, insertion, deletion and maps are millions of forward passes, and all else that their stages do is cheap. So what
-is kept are the answers alone: a stage opens its resume state (:mod:`ala.runtime.resume`) with :func:`keeping`, and the
-loops that call models find it by :func:`current`. A stage with the same settings, inputs and code makes the same calls
-in the same order; so the number of a call, and the position in it, name its answers. They are computed in the same
-batches whether the run was cut off or not, and the results are the same bytes.
+RISE, insertion, deletion and maps take millions of forward passes; the rest of their stages is cheap. So only the
+predictions are saved: a stage opens its resume state (:mod:`ala.runtime.resume`) with :func:`keeping`, and the loops
+that call models find it by :func:`current`. A stage with the same settings, inputs and code makes the same calls in the
+same order, so the number of a call and the position within it identify its predictions. They are computed in the same
+batches whether the run was interrupted or not, and the results are the same bytes.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from ala.runtime.resume import Resumable, stamps
 
 
 class Kept:
-    """The answers of one stage, in chunks: one file for what came in since the last one was written."""
+    """The saved predictions of one stage, in chunks: one file for what was computed since the last write."""
 
     def __init__(self, work: Resumable) -> None:
         self._work = work
@@ -36,12 +36,12 @@ class Kept:
         self._next = self._open[0] + 1
 
     def call(self) -> Call:
-        """The next call of a model's loop."""
+        """Return the record of the next call of a loop over images."""
         self._calls += 1
         return Call(self, self._calls)
 
     def get(self, name: str) -> np.ndarray | None:
-        """What an earlier run kept under `name`."""
+        """Return what an earlier run saved under `name`."""
         chunk = self._chunk_of.get(name)
         if chunk is None:
             return None
@@ -50,10 +50,10 @@ class Kept:
         return self._open[1].get(name)
 
     def add(self, name: str, array: np.ndarray, what: str) -> None:
-        """Keep `array`; it is written with others, when that is due.
+        """Add `array`; it is written together with others when that is due.
 
         Raises:
-            Stopped: a signal has asked for it, and everything up to here is written.
+            Stopped: a signal has arrived, and everything up to here is written.
         """
         self._pending[name] = array
         self._work.mark(name)
@@ -64,12 +64,12 @@ class Kept:
             interrupt.checkpoint(f"{self._work.name}: {what}")
 
     def due(self) -> bool:
-        """Whether answers should be handed over now."""
+        """Whether predictions should be passed to :meth:`add` now."""
         return self._work.due()
 
 
 class Call:
-    """One loop over images: its answers, from position 0 on. Without resume state it keeps nothing.
+    """The saved predictions of one loop over images, from position 0 on; without resume state nothing is saved.
 
     Args:
         kept: of the stage, or None.
@@ -80,15 +80,15 @@ class Call:
         self._kept, self._number = kept, number
 
     def get(self, start: int) -> np.ndarray | None:
-        """The answers that were kept as beginning at position `start`."""
+        """Return the saved predictions that begin at position `start`."""
         return None if self._kept is None else self._kept.get(f"{self._number}:{start}")
 
     def due(self) -> bool:
-        """Whether :meth:`add` should be called now, because time has passed or the run is asked to stop."""
+        """Whether :meth:`add` should be called now, because saving is due or a signal to stop has arrived."""
         return self._kept is not None and self._kept.due()
 
     def add(self, start: int, answers: np.ndarray, what: str) -> None:
-        """Keep the answers from position `start` on; `what` tells how far the work came."""
+        """Save the predictions from position `start` on; `what` says how far the work has come."""
         if self._kept is not None and len(answers):
             self._kept.add(f"{self._number}:{start}", answers, what)
 
@@ -97,14 +97,14 @@ _current: ContextVar[Kept | None] = ContextVar("kept", default=None)
 
 
 def stage_work(name: str, settings: Mapping[str, Any], inputs: Iterable[Path], store: Path, device: Any) -> Resumable:
-    """The resume state of a stage that asks models.
+    """Open the resume state of a stage that runs models.
 
     Args:
         name: of the stage's cell.
-        settings: all that decides about its answers.
+        settings: everything that its predictions depend on.
         inputs: models and maps; their bytes decide.
-        store: the photos: gigabytes, of which sizes and times of change decide.
-        device: where the models live; with it the number of threads, since both decide about the last bits.
+        store: the image cache: gigabytes, so its files are identified by size and time of change.
+        device: where the models live; it and the number of threads are included, since both affect the last bits.
     """
     import torch
 
@@ -114,7 +114,7 @@ def stage_work(name: str, settings: Mapping[str, Any], inputs: Iterable[Path], s
 
 @contextmanager
 def keeping(work: Resumable) -> Iterator[None]:
-    """Keep the answers of models in `work` while the block runs, and remove them when it ends well."""
+    """Save predictions in `work` while the block runs, and remove them when it succeeds."""
     token = _current.set(Kept(work))
     try:
         yield
@@ -124,13 +124,13 @@ def keeping(work: Resumable) -> Iterator[None]:
 
 
 def current() -> Call:
-    """The next call of the stage that goes on."""
+    """Return the record of the running stage's next call."""
     kept = _current.get()
     return Call(None) if kept is None else kept.call()
 
 
 def once(make: Callable[[], Mapping[str, np.ndarray]], what: str) -> dict[str, np.ndarray]:
-    """What `make` gives, computed by this run or by one before it that was cut off."""
+    """Return the result of `make`, computed by this run or loaded from an earlier, interrupted one."""
     kept = _current.get()
     if kept is None:
         return dict(make())

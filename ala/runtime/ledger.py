@@ -1,7 +1,8 @@
-"""What a stage cost: wall time, peak memory and forward passes, one small file for each DVC cell.
+"""Record the cost of a stage (wall time, peak memory, forward passes) in one small file for each DVC cell.
 
 DVC tells a command its stage in `DVC_STAGE` and the project in `DVC_ROOT`. Only such runs are recorded, below
-`state/ledger/`, which is neither tracked nor an output: the cost of a run is no result of it, and differs each time.
+`state/ledger/`, which is neither tracked nor an output: the cost of a run is not one of its results, and differs each
+time.
 """
 
 from __future__ import annotations
@@ -31,16 +32,16 @@ def count_forwards(images: int) -> None:
 
 
 def note_halved(images: int) -> None:
-    """Note that the device's memory held only so many `images` at a time."""
+    """Record that the device's memory held only this number of `images` at a time."""
     global _halved
     _halved = images if _halved is None else min(_halved, images)
 
 
 @contextmanager
 def recorded() -> Iterator[None]:
-    """Record the block as the run of the DVC stage that it is part of; do nothing where DVC did not call.
+    """Record the cost of the block as that of the running DVC stage; do nothing outside DVC.
 
-    A block that fails leaves no record, so a record always tells of a finished stage.
+    A block that fails leaves no record, so every record belongs to a finished stage.
     """
     global _forwards, _halved
     stage, root = os.environ.get("DVC_STAGE"), os.environ.get("DVC_ROOT")
@@ -61,7 +62,7 @@ def recorded() -> Iterator[None]:
 
 
 def entries(root: Path = Path()) -> list[dict[str, Any]]:
-    """What finished stages left below `root`, by the name of the stage; a file that is no record is left out."""
+    """Read the records of finished stages below `root`, by stage name; files that are no records are skipped."""
     found = []
     for path in sorted((root / FOLDER).glob("*.json")):
         try:

@@ -1,4 +1,4 @@
-"""What the C library does with freed memory."""
+"""Configure how the C library handles freed memory."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ _NEVER = 2**31 - 1
 
 
 def keep_freed_memory() -> None:
-    """Let this process keep the memory that it frees, for the next tensor.
+    """Make this process keep freed memory for reuse by later tensors.
 
     glibc takes every block above some megabytes from the kernel and gives it back when it is freed, so that each
-    activation of each forward pass is paged in anew: on the miniature a third of the time of a forward pass. Torch
+    activation of each forward pass is paged in again: a third of the time of a forward pass on the miniature. Torch
     keeps a cache of its own for GPUs, but none for the CPU. Other C libraries are left as they are.
     """
     if sys.platform != "linux":

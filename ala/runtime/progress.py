@@ -1,4 +1,4 @@
-"""Progress with an estimate of the time left, quiet when a job is short."""
+"""Show progress bars with an estimate of the time left; short jobs show none."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from tqdm import tqdm
 
 T = TypeVar("T")
-Advance = Callable[[int], object]  # by so many units
+Advance = Callable[[int], object]  # by this number of units
 
 
 def track(items: Iterable[T], what: str, total: int | None = None, unit: str = "it") -> Iterable[T]:
@@ -23,7 +23,7 @@ def track(items: Iterable[T], what: str, total: int | None = None, unit: str = "
 
 @contextmanager
 def progress(total: int, what: str, unit: str) -> Iterator[Advance]:
-    """A bar as that of :func:`track` for work that tells by itself how many units it has done."""
+    """Show a bar like that of :func:`track` for work that reports its finished units itself."""
     with tqdm(desc=what, total=total, unit=unit, **_look()) as bar:
         yield bar.update
 

@@ -1,4 +1,4 @@
-"""Whether DVC can use Git here: it stages `dvc.lock` when all work is done, which would be late to find out."""
+"""Check before a run that DVC can use Git here, which it needs only at the end, to stage `dvc.lock`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ala.runtime.errors import UserError, reason
 
 
 def check(folder: Path) -> None:
-    """Ask Git for the repository of `folder`.
+    """Check that Git can use the repository of `folder`.
 
     Raises:
         UserError: Git is not installed, the folder is no working tree, or it belongs to another user.

@@ -1,11 +1,11 @@
-"""Finished units of long work, kept on disk so that a killed run goes on where it was.
+"""Save finished units of long work on disk, so that a killed run resumes from them.
 
-A unit is an epoch of a training or a shard of photos. Units live in `state/resume/<name>-<digest>/`, where DVC does
-not look. The digest covers settings, the bytes of all inputs, the source text of the code that makes the units and
-torch's version, so that a run that differs in any of them never finds the units of another one.
+A unit is an epoch of a training or a shard of images. Units live in `state/resume/<name>-<digest>/`, where DVC does not
+look. The digest covers settings, the bytes of all inputs, the source text of the code that makes the units and torch's
+version, so a run that differs in any of them never finds another run's units.
 
 Each unit is one file: the sha256 of the rest, a line feed, the rest. It is written beside its place, flushed to the
-disk and renamed, so it is whole or absent; one that is damaged all the same counts as absent.
+disk and renamed, so it is complete or absent; a damaged one counts as absent.
 
 Inside DVC a stage is done when `dvc.lock` says so, which is after its command has ended. A kill in between makes DVC
 run the command again, so :meth:`Resumable.finish` then only marks the units; they go when a later command of the
@@ -38,11 +38,11 @@ from ala.runtime.errors import UserError
 from ala.runtime.files import sha256, stamped_sha256
 
 _FINISHED = "finished"
-_PATIENCE = 5.0  # seconds of work that may be lost; keeping costs some milliseconds
+_PATIENCE = 5.0  # seconds of work that may be lost; saving costs some milliseconds
 
 
 class Resumable:
-    """Finished units of one piece of work, kept below `state/resume/` until the work succeeds.
+    """The finished units of one piece of work, stored below `state/resume/` until the work succeeds.
 
     Attributes:
         name: of the work, such as `train/abn/seed-0`.
@@ -65,12 +65,12 @@ class Resumable:
         code: Iterable[ModuleType | str] = (),
         root: Path | None = None,
     ) -> Resumable:
-        """The units of this work that earlier runs have kept; none, if anything that decides about them differs.
+        """Open the units of this work that earlier runs saved; none, if anything that they depend on differs.
 
         Args:
             name: of the work, unique among works of one project; `/` is allowed.
-            settings: everything that decides about the units and is neither file nor code; what JSON can hold.
-            inputs: files and folders whose bytes decide; one that does not exist counts as such.
+            settings: everything that the units depend on and is neither file nor code; it must be JSON-serialisable.
+            inputs: files and folders whose bytes the units depend on; a missing one counts as missing.
             code: modules or their names; of a package all its files.
             root: the folder of the state; without it `$ALA_STATE`, and without that `state`.
         """
@@ -82,7 +82,7 @@ class Resumable:
         return cls(name, folder)
 
     def arrays(self, unit: str) -> dict[str, np.ndarray] | None:
-        """The arrays kept as `unit`, or None. A damaged file counts as absent, and a line says so."""
+        """Load the arrays saved as `unit`, or None. A damaged file counts as absent and is logged."""
         content = self._read(unit)
         if content is None:
             return None
@@ -90,7 +90,7 @@ class Resumable:
             return {name: archive[name] for name in archive.files}
 
     def keep_arrays(self, unit: str, arrays: Mapping[str, np.ndarray]) -> None:
-        """Keep arrays (of no object type) as `unit`, instead of what it was before.
+        """Save arrays (of no object type) as `unit`, replacing it.
 
         Raises:
             UserError: the file cannot be written.
@@ -100,7 +100,7 @@ class Resumable:
         self._write(unit, buffer.getvalue())
 
     def tensors(self, unit: str) -> Any | None:
-        """What :meth:`keep_tensors` kept as `unit`, on the CPU, or None. A damaged file counts as absent."""
+        """Load what :meth:`keep_tensors` saved as `unit`, on the CPU, or None. A damaged file counts as absent."""
         content = self._read(unit)
         if content is None:
             return None
@@ -109,7 +109,7 @@ class Resumable:
         return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
 
     def keep_tensors(self, unit: str, state: Any) -> None:
-        """Keep nested dicts, lists and tuples of tensors, numbers and strings as `unit`.
+        """Save nested dicts, lists and tuples of tensors, numbers and strings as `unit`.
 
         Raises:
             UserError: the file cannot be written.
@@ -125,17 +125,17 @@ class Resumable:
         self._path(unit).unlink(missing_ok=True)
 
     def due(self) -> bool:
-        """Whether a unit that was just finished should be kept now.
+        """Whether a unit that was just finished should be saved now.
 
-        True if a signal asks the run to stop, or if the last keeping is `$ALA_KEEP_SECONDS` (5) ago: short units are
-        not worth a file each.
+        True if a signal to stop has arrived, or if the last save was `$ALA_KEEP_SECONDS` (5) ago: short units are not
+        worth a file each.
         """
         return interrupt.requested() or time.monotonic() - self._kept_at >= self._patience
 
     def mark(self, unit: str) -> None:
-        """Note that `unit` was computed, as a line of the file `$ALA_UNIT_LOG`; without it do nothing.
+        """Log that `unit` was computed, as a line of the file `$ALA_UNIT_LOG`; without it do nothing.
 
-        Who kills runs can count there what was done twice.
+        Tests that kill runs count there which units were computed twice.
         """
         log = os.environ.get("ALA_UNIT_LOG")
         if log:
@@ -143,10 +143,10 @@ class Resumable:
                 file.write(f"{self.name}\t{unit}\n")
 
     def finish(self) -> None:
-        """The work's outputs are in place: remove the units (inside DVC: mark them, see above).
+        """Remove the units once the work's outputs are in place (inside DVC: mark them, see above).
 
         Raises:
-            Stopped: a signal has asked to stop; the units stay, so that the next run has the outputs at once.
+            Stopped: a signal to stop has arrived; the units stay, so that the next run makes the outputs at once.
         """
         interrupt.checkpoint(f"{self.name}: all units")
         if self._open:
@@ -160,7 +160,7 @@ class Resumable:
             _remove(self.folder)
 
     def discard(self) -> None:
-        """The work cannot succeed: remove its units, which no later run would go on from."""
+        """Remove the units of work that cannot succeed; no later run would use them."""
         if self._open:
             self._open = False
             interrupt.end()
@@ -203,26 +203,26 @@ class Resumable:
 
 
 def state_folder() -> Path:
-    """Where state lives that is no result: `$ALA_STATE`, else `state`."""
+    """Return the folder of state that is not a result: `$ALA_STATE`, else `state`."""
     return Path(os.environ.get("ALA_STATE") or "state")
 
 
 def units(root: Path) -> Iterator[Path]:
-    """The folders of half-done work below `root`, as :meth:`Resumable.open` names them; no other folder is touched."""
+    """List the folders of unfinished work below `root`, as :meth:`Resumable.open` names them, and no others."""
     for folder in sorted((root / "resume").glob("*")):
         if folder.is_dir() and re.fullmatch(r".+-[0-9a-f]{16}", folder.name):
             yield folder
 
 
 def stamps(folder: Path) -> dict[str, list[int]]:
-    """Size and time of change of every file below `folder`, in place of its bytes where those are gigabytes."""
+    """Return size and time of change of every file below `folder`, used instead of bytes where those are gigabytes."""
     files = (path for path in sorted(folder.rglob("*")) if path.is_file())
     found = ((path.relative_to(folder).as_posix(), path.stat()) for path in files)
     return {name: [stat.st_size, stat.st_mtime_ns] for name, stat in found}
 
 
 def sweep(root: Path) -> None:
-    """Remove the units of finished work, of all below `root`, whose stage DVC has entered into `dvc.lock` since."""
+    """Remove the units of finished work below `root` whose stage DVC has since recorded in `dvc.lock`."""
     lock = Path(os.environ.get("DVC_ROOT", "")) / "dvc.lock"
     for mark in [mark for folder in units(root) if (mark := folder / _FINISHED).exists()]:
         try:

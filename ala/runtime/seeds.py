@@ -1,4 +1,4 @@
-"""Random generators derived from names, never from the order of calls."""
+"""Derive random generators from names, never from the order of calls."""
 
 from __future__ import annotations
 

@@ -1,13 +1,14 @@
-"""A batch answered in lanes: groups of a few images, each on one thread.
+"""Split a batch into lanes, groups of a few images, and run each lane on one thread.
 
-Torch splits every single operation over all threads. The layers of a small model are too short for that: threads wait
-for each other at the end of each, and everything between the layers runs on one. Lanes have nothing to wait for, and
-each lane's activations stay in its core's cache. What makes the images runs in the lanes, too (`fill`), so that no core
-waits while another prepares a photo.
+Torch splits every operation over all threads. The layers of a small model are too short for that: threads wait for each
+other after each layer, and everything between layers runs on one thread. Lanes do not wait for each other, and each
+lane's activations stay in its core's cache. The images are also made within the lanes (`fill`), so that no core waits
+while another prepares an image.
 
-A CPU's matrix product takes other kernels for other shapes, so the last bits of an answer depend on how many images
-were asked at once. In lanes they are always as many: the last lane is filled up with zeros. So answers are the same
-bytes whatever the batch and the number of threads, as long as batches begin where lanes do (docs/determinism.md).
+A CPU's matrix product uses different kernels for different shapes, so the last bits of a prediction depend on the
+number of images per forward pass. Lanes all have the same number: the last lane is padded with zeros. So predictions
+are the same bytes whatever the batch and the number of threads, as long as batches begin where lanes do
+(docs/determinism.md).
 """
 
 from __future__ import annotations
@@ -27,32 +28,32 @@ _PIXELS = (
 
 
 def lane(side: int) -> int:
-    """Images in a lane, a power of two from 1 to 16: about the pixels of 16 photos at 80 x 80 together."""
+    """Return the number of images in a lane, a power of two from 1 to 16: about the pixels of 16 images of 80 x 80."""
     return min(_MOST, 1 << (max(1, _PIXELS // side**2).bit_length() - 1))
 
 
 def whole_lanes(batch: int, side: int, device: torch.device) -> int:
-    """`batch`, on a CPU rounded up to whole lanes of images of side `side`, so that the next batch begins with one."""
+    """Round `batch` up to whole lanes of images of side `side` on a CPU, so that the next batch begins with a lane."""
     width = lane(side)
     return -(-batch // width) * width if device.type == "cpu" else batch
 
 
 def in_flight(side: int, device: torch.device) -> int:
-    """Images of side `side` in the lanes that may run at the same time; 0 where there are no lanes."""
+    """Return the number of images of side `side` in the lanes that may run at the same time; 0 without lanes."""
     return torch.get_num_threads() * lane(side) if device.type == "cpu" else 0
 
 
 def in_lanes(
     score: Callable[[Tensor], Tensor], images: Tensor, fill: Callable[[int, int], None] | None = None
 ) -> Tensor:
-    """`score(images)`, on a CPU made lane by lane on as many threads as torch would use.
+    """Compute `score(images)`, on a CPU lane by lane on as many threads as torch would use.
 
-    On other devices, or with a graph, `fill` and `score` are simply called.
+    On other devices, or when gradients are enabled, `fill` and `score` are called directly.
 
     Args:
-        score: images `(B, ...)` to answers `(B, ...)`; the answer to an image does not depend on the others, and calls
+        score: images `(B, ...)` to predictions `(B, ...)`; a prediction does not depend on the other images, and calls
             may run at the same time.
-        images: the batch; its last dimension is the side that decides about the lanes.
+        images: the batch; its last dimension is the side that determines the lanes.
         fill: `fill(start, stop)` writes `images[start:stop]` before they are scored, on the thread that scores them;
             calls may run at the same time.
     """
@@ -65,7 +66,7 @@ def in_lanes(
 
     def answers(start: int) -> Tensor:
         some = images[start : start + width]
-        with torch.inference_mode(inference), torch.no_grad():  # both are settings of a thread
+        with torch.inference_mode(inference), torch.no_grad():  # both are set per thread
             if fill is not None:
                 fill(start, start + len(some))
             if len(some) == width:
@@ -78,16 +79,16 @@ def in_lanes(
 
 @cache
 def _team(workers: int) -> ThreadPoolExecutor:
-    """`workers` threads whose operations run on one thread each; the caller's own number stays."""
+    """Start `workers` threads that run torch operations on one thread each; the caller's thread count is unchanged."""
     before = torch.get_num_threads()
     together = Barrier(workers)
 
     def begin() -> None:
         torch.set_num_threads(1)
-        torch.get_num_threads()  # a thread takes over the number that stands at its first question: now
+        torch.get_num_threads()  # a thread adopts the number that is set at its first query: now
 
     pool = ThreadPoolExecutor(workers, "lane", initializer=begin)
     for _ in pool.map(lambda _: together.wait(), range(workers)):  # so that all have begun
         pass
-    torch.set_num_threads(before)  # the number is also the default of threads that begin later
+    torch.set_num_threads(before)  # the number is also the default of threads started later
     return pool

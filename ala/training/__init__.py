@@ -1,1 +1,1 @@
-"""Training of the adapter: AEA's schedule, the loop, the loss, photos and their encoder features."""
+"""Train the adapter: AEA's schedule, the loop, the loss, images and their encoder features."""

@@ -1,4 +1,4 @@
-"""Training-time changes of a batch of photos, on the device that trains (METHODS 1.5)."""
+"""Augment a batch of images on the device that trains (METHODS 1.5)."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ _SMOOTH = torch.tensor([[1.0, 1.0, 1.0], [1.0, 5.0, 1.0], [1.0, 1.0, 1.0]]) / 13
 
 
 def augmented(pixels: Tensor, size: int, settings: Augment, generator: torch.Generator) -> Tensor:
-    """Pixels `(B, 3, R, R)` in 0..255, R >= size, to float32 `(B, 3, size, size)` in 0..255.
+    """Augment pixels `(B, 3, R, R)` in 0..255, R >= size: float32 `(B, 3, size, size)` in 0..255.
 
-    In this order, each photo by its own draws from `generator` (a CPU generator, so that a seed means the same on
-    every device): crop at a random place, mirror, blur, sharpen.
+    In this order, each image by its own draws from `generator` (a CPU generator, so that a seed means the same on every
+    device): crop at a random place, mirror, blur, sharpen.
     """
     n, device = len(pixels), pixels.device
     room = pixels.shape[-1] - size
@@ -40,7 +40,7 @@ def augmented(pixels: Tensor, size: int, settings: Augment, generator: torch.Gen
 
 
 def blurred(pixels: Tensor, sigma: Tensor) -> Tensor:
-    """Each photo of float `(B, 3, S, S)` through a 5x5 Gaussian of its own `sigma` `(B,)` pixels, borders mirrored."""
+    """Blur each image of float `(B, 3, S, S)` by a 5x5 Gaussian of its own `sigma` `(B,)` pixels, borders mirrored."""
     if not len(pixels):
         return pixels
     at = torch.arange(-2.0, 3.0, device=pixels.device)
@@ -52,7 +52,7 @@ def blurred(pixels: Tensor, sigma: Tensor) -> Tensor:
 
 
 def sharpened(pixels: Tensor, factor: float) -> Tensor:
-    """`factor` times the photo plus (1 - factor) times its 3x3-smoothed self, in 0..255; border pixels stay."""
+    """Sharpen: `factor` times the image plus (1 - factor) times its 3x3 smoothing, in 0..255, except border pixels."""
     kernel = _SMOOTH.to(pixels).expand(3, 1, 3, 3)
     smooth = pixels.clone()
     if len(pixels):

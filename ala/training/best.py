@@ -1,4 +1,4 @@
-"""The best state of a training, by the validation photos."""
+"""Keep the best state of a training, judged on the validation images."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Best:
         self._since = 0
 
     def offer(self, epoch: Epoch, validation: Validation, adapter: Adapter, lora: LoraEncoder | None) -> bool:
-        """Keep this state if it is the best; true if `patience` evaluations have brought nothing better."""
+        """Keep this state if it is the best; return whether `patience` evaluations brought no improvement."""
         score = {
             "val_loss": (-validation.loss,),
             "val_accuracy": (validation.accuracy_pb_plus_ab, -validation.loss),
@@ -55,17 +55,17 @@ class Best:
         return self.settings.patience is not None and self._since >= self.settings.patience
 
     def restore(self, adapter: Adapter, lora: LoraEncoder | None) -> None:
-        """Put the kept state back."""
+        """Restore the best state."""
         adapter.load_state_dict(self._state)
         if lora is not None:
             lora.load_update(self._update)
 
     def state_dict(self) -> dict[str, Any]:
-        """All of it, as tensors and numbers."""
+        """Return the whole state as tensors and numbers."""
         return {"epoch": self.epoch, "score": self._score, "state": self._state, "update": self._update,
                 "since": self._since}  # fmt: skip
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from what :meth:`state_dict` gave."""
+        """Restore what :meth:`state_dict` returned."""
         self.epoch, self._score, self._since = state["epoch"], state["score"], state["since"]
         self._state, self._update = state["state"], state["update"]

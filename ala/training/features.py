@@ -1,4 +1,4 @@
-"""Batches for the adapter: normalised photos and their encoder taps, from memory or made as they are needed."""
+"""Make batches for the adapter: normalised images and their encoder features, cached or computed on demand."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ala.training.augment import augmented
 
 
 class Photos(Protocol):
-    """What training needs of a store (:class:`ala.data.store.Store`): photos of side `size`, ids and labels `(n,)`."""
+    """The part of an image cache (:class:`ala.data.store.Store`) that training reads; ids and labels are `(n,)`."""
 
     @property
     def size(self) -> int: ...
@@ -40,7 +40,7 @@ class Batch(NamedTuple):
 
 
 class Source(Protocol):
-    """Where batches come from. `generator` draws the augmentation; None means the photos as they are."""
+    """A source of batches. `generator` draws the augmentation; None means no augmentation."""
 
     photos: Photos
 
@@ -48,7 +48,7 @@ class Source(Protocol):
 
 
 class LiveSource:
-    """Photos are read, augmented and encoded for each batch; with a LoraEncoder the taps carry a gradient."""
+    """Reads, augments and encodes images for each batch; with a LoraEncoder the features carry a gradient."""
 
     def __init__(
         self, encoder: TapEncoder, photos: Photos, augment: Augment | None, device: torch.device,
@@ -71,10 +71,11 @@ class LiveSource:
 
 
 class CachedSource:
-    """Photos and taps, and with `hflip` those of the mirrored photos, computed once and kept on the device.
+    """A source whose images and features, with `hflip` also those of mirrored images, are computed once and kept on the
+    device.
 
-    The mirrored taps are those of the mirrored photo, not the photo's taps mirrored: an encoder is not symmetric.
-    Taps are kept channels-last `(n, g, g, C)`, so that LayerNorm over channels reads them in order.
+    Mirrored features are those of the mirrored image, not the image's features mirrored: an encoder is not symmetric.
+    Features are kept channels-last `(n, g, g, C)`, so that LayerNorm over channels reads them in order.
     """
 
     def __init__(
@@ -118,13 +119,13 @@ def make_source(
     encoder: TapEncoder, photos: Photos, wanted: Collection[int], augment: Augment | None, device: torch.device, *,
     fixed: bool, limit: int, log: Callable[[str], None], precision: Precision = "fp32",
 ) -> Source:  # fmt: skip
-    """A :class:`CachedSource` where that gives the same batches and fits `limit` bytes, else a :class:`LiveSource`.
+    """Make a :class:`CachedSource` if that gives the same batches and fits `limit` bytes, else a :class:`LiveSource`.
 
     Args:
-        augment: of training photos; None for photos that are taken as they are.
+        augment: of training images; None for no augmentation.
         fixed: the encoder does not change during training (no LoRA).
-        log: told why features are not kept.
-        precision: in which the encoder runs; photos and taps are handed on in float32.
+        log: called with the reason if features are not cached.
+        precision: in which the encoder runs; images and features are returned in float32.
     """
     mirror_only = augment is None or not (augment.resize or augment.blur or augment.sharpen)
     if not fixed or not mirror_only or photos.size != encoder.preprocessing.size:

@@ -1,4 +1,4 @@
-"""Training of one variant with one seed, from stores and a frozen encoder to the best adapter (METHODS 2.6, 2.7)."""
+"""Train one variant with one seed, from image caches and a frozen encoder to the best adapter (METHODS 2.6, 2.7)."""
 
 from __future__ import annotations
 
@@ -37,19 +37,20 @@ CURVE = [
     "val_loss", "val_accuracy_pb", "val_accuracy_pb_plus_ab", "val_miou", "alpha_mean", "alpha_std",
 ]  # fmt: skip
 
-#: Validation photos that pass through the device at once, if they fit.
+#: Validation images per forward pass, if they fit the device.
 VALIDATED_AT_ONCE = 64
 
-#: alpha float32 `(n, g, g)` of validation photos and their rows in the store, to further numbers (`val_miou`).
+#: Function of alpha float32 `(n, g, g)` and the indices of validation images, which returns further numbers
+#: (`val_miou`).
 Diagnose = Callable[[np.ndarray, np.ndarray], Mapping[str, float]]
 
 
 @dataclass(frozen=True)
 class Trained:
-    """The best state after an on epoch, and how training went.
+    """The best state after an on epoch, and the training curve.
 
     Attributes:
-        model: encoder and adapter, ready to answer and explain.
+        model: encoder and adapter, ready to predict and explain.
         curve: one row per epoch that ran, keys :data:`CURVE`.
         epoch: the epoch whose state was kept, always an on epoch.
     """
@@ -60,7 +61,7 @@ class Trained:
 
     @property
     def chosen(self) -> dict[str, Any]:
-        """The curve's row of the kept epoch."""
+        """Return the curve's row of the kept epoch."""
         return self.curve[self.epoch]
 
 
@@ -87,18 +88,18 @@ def train_variant(
         encoder: frozen, on `device`; it is not changed.
         train, val: stores; `train` at `train.augment.resize` pixels if that is set, `val` at the input size.
         classes: K; labels are 0..K-1.
-        seed: of the initial weights, the order of photos, augmentation and dropout.
-        diagnose: called after each on epoch; its numbers enter the curve and decide nothing.
+        seed: of the initial weights, the order of images, augmentation and dropout.
+        diagnose: called after each on epoch; its numbers are logged in the curve and decide nothing.
         sources: batches of `train` and `val` made before, to share features between trainings; those of `train` in
             the precision that the settings ask for.
         cache_bytes: bound on the features kept of each split.
-        log: receives lines about decisions.
-        work: keeps the state between epochs; a training that finds one there goes on from it.
+        log: called with lines about decisions.
+        work: saves the state between epochs; a training resumes from a saved state.
 
     Raises:
         UserError: the settings do not fit the encoder or each other, or the loss, a gradient or a map of attention is
             not finite any more, the device does not compute in `train.precision`, or its memory does not hold a step.
-        Stopped: a signal asked for it, and the state is kept.
+        Stopped: a signal arrived, and the state is saved.
     """
     ala, settings, device = profile.ala, profile.train, torch.device(device)
     size, precision = encoder.preprocessing.size, settings.precision
@@ -167,14 +168,14 @@ def run_epoch(
     adapter: Adapter, source: Source, optimiser: Optimiser, epoch: Epoch, seed: int, batch: int, lambda_ab: float,
     precision: Precision = "fp32",
 ) -> tuple[float, float]:  # fmt: skip
-    """One pass over the photos; mean loss and PB's accuracy over them.
+    """Train for one pass over the images; return mean loss and PB's accuracy over them.
 
     Args:
         precision: in which the adapter runs; its loss, gradients and weights are float32.
 
     Raises:
-        UserError: the loss of a batch or its gradient is NaN or infinite; it names epoch, batch and photos. Or the
-            device's memory does not hold a step; nothing of the epoch may then be kept.
+        UserError: the loss of a batch or its gradient is NaN or infinite; it names epoch, batch and images. Or the
+            device's memory does not hold a step; nothing of the epoch may then be saved.
     """
     adapter.train_phase(epoch.on)
     seed_everything(seed, "dropout", epoch.index)
@@ -189,7 +190,7 @@ def run_epoch(
     for number, rows in enumerate(batches(order, batch)):  # noqa: B007 - `stopped` names it
         with training_step(batch, "train.batch"):
             optimiser.clear()
-            with torch.set_grad_enabled(epoch.on):  # with LoRA the taps carry a gradient, but not in off epochs
+            with torch.set_grad_enabled(epoch.on):  # with LoRA the features carry a gradient, but not in off epochs
                 images, taps, labels = source.batch(rows, adapter.taps(epoch.on), generator)
             with autocast(precision, images.device):
                 output = adapter(images, taps, epoch.on)
@@ -207,7 +208,7 @@ def run_epoch(
 
 
 def batches(order: np.ndarray, batch: int) -> list[np.ndarray]:
-    """`order` in pieces of `batch`; a single photo left over joins the last piece (batch norm needs two)."""
+    """Split `order` into batches of `batch`; a single leftover image joins the last batch (BatchNorm needs two)."""
     cuts = list(range(batch, len(order), batch))
     if cuts and len(order) - cuts[-1] == 1:
         cuts.pop()
@@ -218,7 +219,7 @@ def batches(order: np.ndarray, batch: int) -> list[np.ndarray]:
 def validate(
     adapter: Adapter, source: Source, batch: int = VALIDATED_AT_ONCE, halving: Halving | None = None
 ) -> Validation:
-    """The adapter in eval mode and float32, attention on, on every photo of `source`, `batch` at once if they fit."""
+    """Validate the adapter in eval mode and float32, attention on, on all images, `batch` at once if they fit."""
     adapter.eval()
     n, halving = len(source.photos.labels), halving or Halving()
     alphas: list[Tensor] = []

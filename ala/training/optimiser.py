@@ -1,4 +1,4 @@
-"""AdamW for the parts that always train and, apart, for those that rest in AEA's off epochs (METHODS 2.6, 2.7)."""
+"""Optimise by AdamW, with a separate one for the parts that rest in AEA's off epochs (METHODS 2.6, 2.7)."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ _NORMS = (nn.LayerNorm, nn.GroupNorm, nn.BatchNorm1d, nn.BatchNorm2d)
 
 
 class Optimiser:
-    """Two AdamW: `perception` steps always, `resting` (SBN, AB, the low-rank update) in on epochs only.
+    """Two AdamW optimisers: `perception` always steps, `resting` (SBN, AB, the low-rank update) in on epochs only.
 
-    In an off epoch the resting optimiser is not called and its gradients are None, so neither momentum nor weight
-    decay nor step counts move anything of it. A gradient of zero would not do: AdamW moves such a parameter.
-    Norm layers and position and query embeddings have no weight decay.
+    In an off epoch the resting optimiser is not called and its gradients are None, so neither momentum nor weight decay
+    nor step counts change it. Zero gradients would not suffice: AdamW still changes such parameters. Norm layers and
+    position and query embeddings have no weight decay.
     """
 
     def __init__(self, adapter: Adapter, lora: LoraEncoder | None, settings: Train) -> None:
@@ -37,7 +37,7 @@ class Optimiser:
         ]  # fmt: skip
 
     def start_epoch(self, lr: float) -> None:
-        """Set the epoch's learning rate; no gradient of another epoch stays behind."""
+        """Set the epoch's learning rate and clear the gradients of the previous epoch."""
         for group in (*self.perception.param_groups, *self.resting.param_groups):
             group["lr"] = lr
         self.clear()
@@ -62,13 +62,13 @@ class Optimiser:
         return norm
 
     def clear(self) -> None:
-        """Forget all gradients: None, not zero."""
+        """Set all gradients to None, not zero."""
         self.perception.zero_grad(set_to_none=True)
         self.resting.zero_grad(set_to_none=True)
 
 
 def groups(modules: Iterable[nn.Module], weight_decay: float) -> list[dict]:
-    """Parameters of `modules` in two groups: with `weight_decay`, and without (norms, a module's `no_decay` names)."""
+    """Group the parameters of `modules`: with `weight_decay`, and without (norms, a module's `no_decay` names)."""
     decayed: list[nn.Parameter] = []
     plain: list[nn.Parameter] = []
     for module in modules:

@@ -1,7 +1,7 @@
-"""The state of a training between two epochs, to go on bit by bit as if it had never stopped (METHODS 2.6, 2.7).
+"""Save and restore the state of a training between epochs; resumed training is bit-identical (METHODS 2.6, 2.7).
 
-The learning rate, AEA's phase, the order of photos, augmentation and dropout follow from the seed and the epoch's
-number, so weights, both optimisers, the best state so far and the curve are all that there is to keep.
+The learning rate, AEA's phase, the order of images, augmentation and dropout follow from the seed and the epoch's
+number, so only weights, both optimisers, the best state so far and the curve are saved.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ _UNIT = "epoch"
 
 
 class Progress:
-    """A training's state in the units of `work`; without `work` nothing is kept.
+    """A training's state, saved in the units of `work`; without `work` nothing is saved.
 
     Attributes:
         done: number of epochs that are finished.
-        ended: whether no further epoch is to come.
+        ended: whether the last epoch is finished.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class Progress:
             self.done, self.ended = state["done"], state["ended"]
 
     def finished_epoch(self, ended: bool) -> None:
-        """Count an epoch; keep the state if it is the last one, if time has passed or a signal came.
+        """Count an epoch; save the state if it is the last one, if saving is due, or if a signal came.
 
         Args:
             ended: whether the training stops here (its last epoch, or `patience`).

@@ -1,4 +1,4 @@
-"""Alternating Epoch Architect: which epochs train what (METHODS 2.6)."""
+"""Schedule of the Alternating Epoch Architect: which epochs train which parts (METHODS 2.6)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Epoch:
 
 
 def phases(epochs: int, schedule: Schedule, aea: bool) -> list[Epoch]:
-    """`epochs` epochs of the repeating pattern; without AEA every epoch is on.
+    """List `epochs` epochs of the repeating pattern; without AEA every epoch is on.
 
     >>> [epoch.phase for epoch in phases(4, Schedule(off_epochs=1, on_epochs=1, first="off"), aea=True)]
     ['off', 'on', 'off', 'on']
@@ -44,5 +44,5 @@ def phases(epochs: int, schedule: Schedule, aea: bool) -> list[Epoch]:
 
 
 def learning_rate(lr: float, epoch: int, epochs: int, power: float) -> float:
-    """Polynomial decay, one step per epoch: `lr * (1 - epoch / epochs) ** power`; power 0 keeps it constant."""
+    """Compute an epoch's learning rate: `lr * (1 - epoch / epochs) ** power`, constant for power 0."""
     return lr * (1 - epoch / epochs) ** power

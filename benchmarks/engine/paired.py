@@ -72,7 +72,7 @@ class Paired(nn.Module):
         return self._engine and self.over and not self._whole
 
     def forward(self, images: Tensor) -> Tensor:
-        empty = len(images) == 1 and not images.any()
+        empty = not images.any()  # alone, or with the zeros that fill its lane up
         if self._closed and not empty:
             self._cut = True
             return images.new_full((len(images), self._classes), 1 / self._classes)
@@ -81,7 +81,7 @@ class Paired(nn.Module):
             self._around += self._lap()
         answers: Tensor = self._model[0](images)
         if not self._engine or empty:
-            self.tick(len(images))
+            self.tick(1 if self._engine else len(images))
         return answers
 
     def tick(self, images: int) -> None:

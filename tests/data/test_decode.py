@@ -15,8 +15,16 @@ LEVELS = np.arange(256, dtype=np.uint8).reshape(16, 16)
 
 
 def _reading(**settings: object) -> Reading:
-    block = {"source": "folder", "root": "x", "split_seed": 0, "train_per_class": 1, "mask_threshold": 127}
-    return Reading.of(Data.model_validate(block | {"input_size": 32} | settings))
+    block = {
+        "source": "folder",
+        "split_seed": 0,
+        "train_per_class": 1,
+        "at_most": None,
+        "exclude": [],
+        "input_size": 32,
+    }
+    masks = {"mask_threshold": 127, "object_levels": None, "background_levels": [], "orientation": None}
+    return Reading.of(Data.model_validate(block | masks | settings))
 
 
 @pytest.mark.parametrize("threshold", [0, 127, 254])

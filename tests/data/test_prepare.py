@@ -16,12 +16,13 @@ import pytest
 from PIL import Image
 
 from ala.config.schema import Archive, AtMost, Data, Expected
-from ala.data import archives, disk
+from ala.data import archives
 from ala.data import prepare as module
 from ala.data.cub import LISTS, CubIndex, read_cub
 from ala.data.decode import Reading
 from ala.data.prepare import prepare
 from ala.data.verify import Facts, verify
+from ala.runtime import disk
 from ala.runtime.errors import UserError
 from ala.runtime.files import scratch_folder
 

@@ -263,10 +263,10 @@ def test_two_runs_at_once_fill_the_same_arrays(
         nonlocal opened
         opened += 1
         if opened == 7:
-            fill_store(second.folder / str(SIZE), index, wanted, SIZE, second)
+            fill_store(second.folder / str(SIZE), index, wanted, SIZE, READING, second)
         return real(file)
 
     monkeypatch.setattr(store_build.Image, "open", opening)
-    fill_store(first.folder / str(SIZE), index, wanted, SIZE, first)
+    fill_store(first.folder / str(SIZE), index, wanted, SIZE, READING, first)
     whole = {path.name: path.read_bytes() for path in folder.iterdir()}
     assert {path.name: path.read_bytes() for path in (first.folder / str(SIZE)).iterdir()} == whole

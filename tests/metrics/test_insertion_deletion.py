@@ -27,6 +27,7 @@ from ala.metrics.insertion_deletion import (
 )
 from ala.perturb import predict
 from ala.runtime.errors import UserError
+from ala.runtime.threads import lane
 
 CPU = torch.device("cpu")
 
@@ -82,6 +83,24 @@ def test_zeros_beyond_the_border_fade_the_image_towards_the_mean_colour() -> Non
     assert within[0, 0].item() == pytest.approx(1 / 4, rel=0.1)
     beyond = blurred(torch.ones(1, 3, 41, 41), blur_kernel(81, 40.0))[0, 0]  # every pixel sees it, and as much of zero
     np.testing.assert_allclose(beyond.numpy(), (41 / 81) ** 2, rtol=0.1)
+
+
+def test_every_forward_pass_on_a_cpu_is_a_whole_lane(toy_photos: Any, small_net: Any) -> None:
+    """That of the empty image, too: for fewer images the kernels, and the last bits, hang on the number of threads."""
+
+    class Noted:
+        def __init__(self) -> None:
+            self.net, self.seen = small_net(8), list[int]()
+            self.preprocessing = self.net.preprocessing
+
+        def __call__(self, images: torch.Tensor) -> torch.Tensor:
+            self.seen.append(len(images))
+            return self.net(images)
+
+    model = Noted()
+    measure(model, toy_photos((3, 8)), np.arange(3), np.random.default_rng(0).random((3, 8, 8)))
+    assert len(model.seen) > 3
+    assert set(model.seen) == {lane(8)}
 
 
 def test_shown_pixels() -> None:

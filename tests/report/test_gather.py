@@ -34,7 +34,8 @@ def test_a_whole_run_has_every_cell_and_no_note(fake):
     assert len(run.cells) == (4 + 3 + 4) * 3  # variants; fcam, rise, abn; trivial maps
     assert {cell.method for row in ("ala", "iii") for cell in run.of(row)} == {"aea-true-sbn-true"}
     assert run.of("box")[1].scores["method"].unique().tolist() == ["box"]
-    assert run.encoder == {"zero_shot_accuracy": 0.95, "n_images": 12}
+    used = {"batch": 64, "device": "cpu", "gpu": None, "precision": "fp32", "threads": 2}
+    assert run.encoder == {"zero_shot_accuracy": 0.95, "n_images": 12, "used": used}
     assert ("abn", 2) in run.training
     assert run.kept["abn", 2] == 11
 

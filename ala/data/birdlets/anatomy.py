@@ -1,4 +1,4 @@
-"""The outline of a bird in a pose: polygons in the bird's own units, before it is put into a photo.
+"""The outline of a bird in a pose: polygons in the bird's own units, before it is put into an image.
 
 The bird faces right, y grows downwards, and its body is about two units long. Parts are listed from back to front.
 """

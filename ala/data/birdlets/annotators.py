@@ -12,13 +12,13 @@ LEVEL = 255 // ANNOTATORS  # one vote
 
 
 def votes(rng: np.random.Generator, silhouette: Image.Image, trunk: Image.Image, occluders: Image.Image) -> np.ndarray:
-    """The grey mask of a photo, uint8 (h, w), multiples of 51.
+    """The grey mask of an image, uint8 (h, w), multiples of 51.
 
     Each annotator draws a border that is a little too wide or too tight and wavers; some leave out the thin legs, and
     most cut out what hangs in front of the bird.
 
     Args:
-        rng: generator of this photo.
+        rng: generator of this image.
         silhouette: the whole bird, mode L, 0..255 = share of the pixel covered.
         trunk: the same without legs.
         occluders: what hides the bird, likewise.

@@ -1,4 +1,4 @@
-"""One picture that shows a data set: some photos of each class, with the masks' outlines."""
+"""One picture that shows a data set: some images of each class, with the masks' outlines."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def _pairs(file: Path) -> list[tuple[str, str]]:
 
 
 def _tile(photo: Path, mask: Path) -> Image.Image:
-    """A photo fitted into a tile, the border of its majority mask drawn on it."""
+    """Fit an image into a tile, the border of its majority mask drawn on it."""
     with Image.open(photo) as opened:
         image = opened.convert("RGB")
     with Image.open(mask) as opened:
@@ -43,17 +43,17 @@ def _tile(photo: Path, mask: Path) -> Image.Image:
 
 
 def contact_sheet(root: Path, path: Path, columns: int = 3, classes: int = 20, per_class: int = 1) -> None:
-    """Write a PNG of photos from a data set in CUB-200-2011 layout.
+    """Write a PNG of images from a data set in CUB-200-2011 layout.
 
     Args:
         root: the data set.
         path: the picture to write, whole or not at all.
         columns: how many classes stand side by side.
         classes: at most so many classes, spread evenly over the list.
-        per_class: photos of each class, spread evenly over its photos.
+        per_class: images of each class, spread evenly over its images.
 
     Raises:
-        UserError: a list, photo or mask of the data set is missing.
+        UserError: a list, image or mask of the data set is missing.
     """
     root = Path(root)
     of_class: dict[str, list[str]] = defaultdict(list)

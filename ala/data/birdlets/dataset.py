@@ -24,7 +24,7 @@ _GREY_SHARE = 0.01
 
 @dataclass
 class Photo:
-    """A finished photo: `image` RGB, `mask` uint8 (h, w) grey, `box` x, y, width, height in pixels."""
+    """A finished image: `image` RGB, `mask` uint8 (h, w) grey, `box` x, y, width, height in pixels."""
 
     image: Image.Image
     mask: np.ndarray
@@ -35,7 +35,7 @@ class Photo:
 def draw_photo(
     rng: np.random.Generator, one: Species, clutter: float, longer_side: tuple[int, int] = (96, 160)
 ) -> Photo:
-    """One photo of a species with its mask and box; its longer side has `longer_side` pixels, least and most."""
+    """One image of a species with its mask and box; its longer side has `longer_side` pixels, least and most."""
     while True:  # a majority must have seen the bird
         width, height = photo_shape(rng, int(rng.integers(longer_side[0], longer_side[1] + 1)))
         scene = draw_scene(rng, one.attributes, width * _FINER, height * _FINER, clutter)
@@ -53,7 +53,7 @@ def draw_photo(
 
 
 def _train_numbers(settings: Birdlets, species_number: int) -> set[int]:
-    """Which photos of a species, counted from 0, are official training photos."""
+    """Which images of a species, counted from 0, are official training images."""
     rng = numpy_generator(settings.seed, "birdlets", "train", species_number)
     order = rng.permutation(settings.train_per_species + settings.test_per_species)
     return set(order[: settings.train_per_species].tolist())
@@ -62,13 +62,13 @@ def _train_numbers(settings: Birdlets, species_number: int) -> set[int]:
 def draw_dataset(root: Path, settings: Birdlets) -> None:
     """Draw the whole miniature into the folder `root`, which appears only when it is complete.
 
-    Every photo has a generator of its own, named by class and number, so the bytes depend on `settings` alone.
+    Every image has a generator of its own, named by class and number, so the bytes depend on `settings` alone.
     Besides CUB's files there is `reflections.txt` (`image_id 1` where the bird is mirrored in water, else 0). As in
-    CUB, some photos are greyscale and each of those has a stray `_rgb.jpg` beside it that no list names.
+    CUB, some images are greyscale and each of those has a stray `_rgb.jpg` beside it that no list names.
 
     Args:
         root: birdlets drawn there earlier are replaced.
-        settings: how many species and photos, and the seed.
+        settings: how many species and images, and the seed.
 
     Raises:
         UserError: `root` holds something else, which is not to be deleted.

@@ -27,7 +27,7 @@ def draw_pair(rng: np.random.Generator, size: int, settings: Birdlets) -> tuple[
     """One drawing, uint8 RGB (size, size, 3), and a caption for it.
 
     Most drawings show a species of the data set, as a CLIP has met most birds before; the others any of the 240
-    possible birds. They are drawn as the data set's photos are and squeezed to a square as they are. The caption names
+    possible birds. They are drawn as the data set's images are and squeezed to a square as they are. The caption names
     all traits, and now and then the setting.
     """
     known = species(settings)

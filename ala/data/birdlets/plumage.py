@@ -16,7 +16,7 @@ _HORN = np.array([[226, 140, 48], [74, 66, 60], [206, 178, 120], [150, 96, 72]])
 
 @dataclass
 class Painted:
-    """A bird on its own small canvas, whose top-left corner lies at (`left`, `top`) of the photo.
+    """A bird on its own small canvas, whose top-left corner lies at (`left`, `top`) of the image.
 
     `rgb` is (h, w, 3), `silhouette` (all of the bird) and `trunk` (without legs) are (h, w), 0 or 255; all uint8.
     """
@@ -48,7 +48,7 @@ def _ink(colour: np.ndarray) -> tuple[int, int, int]:
 
 
 def paint(rng: np.random.Generator, pose: Pose, attributes: Attributes, width: int, height: int) -> Painted | None:
-    """Paint `pose`, given in pixels of a photo of `width` x `height`; None where no pixel of it is in the photo."""
+    """Paint `pose`, given in pixels of an image of `width` x `height`; None where no pixel of it is in the image."""
     low, high = pose.box()
     left, top = (max(0, int(value) - 2) for value in low)
     right, bottom = min(width, int(high[0]) + 3), min(height, int(high[1]) + 3)

@@ -1,4 +1,4 @@
-"""One photo of one bird: setting, pose, place, reflection, occluders, light."""
+"""One image of one bird: setting, pose, place, reflection, occluders, light."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _FLYING = {"forest": 0.04, "water": 0.06, "sky": 0.4, "reeds": 0.03, "gravel": 0
 
 @dataclass
 class Scene:
-    """A drawing before it becomes a photo.
+    """A drawing before it becomes an image.
 
     `image` is RGB. `silhouette` is the whole bird, hidden parts too, `trunk` the same without its legs, and
     `occluders` is what hangs in front of it: all mode L of the image's size, 0 or 255.
@@ -31,18 +31,18 @@ class Scene:
 
 
 def photo_shape(rng: np.random.Generator, longer: int) -> tuple[int, int]:
-    """Width and height of a photo whose longer side is `longer`: mostly landscape, as in CUB."""
+    """Width and height of an image whose longer side is `longer`: mostly landscape, as in CUB."""
     shorter = round(longer * rng.uniform(0.64, 0.85))
     return (longer, shorter) if rng.random() < 0.72 else (shorter, longer)
 
 
 def box_share(rng: np.random.Generator) -> float:
-    """The wanted share of the photo that the bird's box fills; spread as in CUB (mean 0.35, median 0.32)."""
+    """The wanted share of the image that the bird's box fills; spread as in CUB (mean 0.35, median 0.32)."""
     return float(np.clip(np.exp(rng.normal(np.log(0.35), 0.46)), 0.07, 0.9))
 
 
 def _placed(rng: np.random.Generator, made: Pose, width: int, height: int, room: float) -> Pose:
-    """Scale a pose to a random share of the photo and move it to a random place; `room` is the height it may use."""
+    """Scale a pose to a random share of the image and move it to a random place; `room` is the height it may use."""
     low, high = made.box()
     wide, tall = high - low
     usable = height * room
@@ -78,7 +78,7 @@ def _reflect(rng: np.random.Generator, canvas: np.ndarray, bird: plumage.Painted
 
 
 def _lit(rng: np.random.Generator, image: Image.Image) -> Image.Image:
-    """Exposure, contrast and tint of one photo."""
+    """Exposure, contrast and tint of one image."""
     gain = rng.uniform(0.84, 1.12) * (1 + rng.normal(0, 0.025, 3))
     levels = np.arange(256)
     tables = [np.clip(128 + (levels - 128) * rng.uniform(0.92, 1.06), 0, 255) * g for g in gain]

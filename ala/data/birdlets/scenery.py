@@ -1,6 +1,6 @@
 """Where a bird is seen: five settings, their clutter, and what hangs in front of the bird.
 
-Clutter uses the birds' own colours, so that a colour somewhere in a photo says nothing about the species. Nothing
+Clutter uses the birds' own colours, so that a colour somewhere in an image says nothing about the species. Nothing
 here is told which species is drawn.
 """
 
@@ -104,7 +104,7 @@ def strokes(brushes: Brushes, points: np.ndarray, widths: np.ndarray, inks: np.n
 
 
 def _spots(rng: np.random.Generator, n: int, width: int, height: int) -> np.ndarray:
-    """n random places, (n, 2), in or just outside of the photo."""
+    """n random places, (n, 2), in or just outside of the image."""
     return rng.uniform(-0.03, 1.03, (n, 2)) * (width, height)
 
 
@@ -135,14 +135,14 @@ def _decoys(
 
 
 def _blurred(table: np.ndarray, levels: np.ndarray, width: int, height: int) -> Image.Image:
-    """Colours for `levels` through `table`, enlarged to the photo: a far, unsharp layer."""
+    """Colours for `levels` through `table`, enlarged to the image: a far, unsharp layer."""
     return Image.fromarray(texture.ramp(table)[levels]).resize((width, height), Image.Resampling.BILINEAR)
 
 
 def _branches(
     rng: np.random.Generator, brushes: Brushes, n: int, width: int, height: int, thin: float, thick: float
 ) -> None:
-    """Bent branches across the photo."""
+    """Bent branches across the image."""
     unit = max(width, height)
     start = _spots(rng, n, width, height)
     angle = rng.uniform(0, 2 * np.pi, (n, 1)) + np.cumsum(rng.normal(0, 0.22, (n, 5)), axis=1)
@@ -250,7 +250,7 @@ def _gravel(rng: np.random.Generator, width: int, height: int, clutter: float) -
 def backdrop(
     rng: np.random.Generator, setting: str, width: int, height: int, horizon: float, clutter: float
 ) -> Image.Image:
-    """An RGB photo of `setting` without a bird.
+    """An RGB image of `setting` without a bird.
 
     `horizon` (share of the height) matters on the water only; `clutter` (0..1) is the share of colourful decoys.
     """

@@ -18,7 +18,7 @@ COLOURS: dict[str, tuple[int, int, int]] = {
     "white": (240, 238, 230),
     "black": (34, 32, 38),
 }
-# Where a photo is taken, and the words for it. A setting never depends on the species.
+# Where an image is taken, and the words for it. A setting never depends on the species.
 SETTINGS: dict[str, str] = {
     "forest": "on a branch",
     "water": "by the water",
@@ -59,7 +59,7 @@ class Species:
         return f"{self.number:03d}.{self.name}"
 
     def caption(self) -> str:
-        """The sentence that stands for this class in zero-shot classification."""
+        """The sentence that describes this class in zero-shot classification."""
         return caption(self.attributes)
 
 
@@ -74,7 +74,7 @@ def species(settings: Birdlets) -> list[Species]:
 
     As long as that is possible (it is for the first twenty), any two species differ in at least two of the colours of
     head, body and wing, so that no single part decides between two of them and none is lost when a part is hidden.
-    Colours are used evenly: which colours a photo contains says little about the species. The crest is on every other
+    Colours are used evenly: which colours an image contains says little about the species. The crest is on every other
     species and never needed up to 120 species, the number of colourings; further species repeat the colourings in the
     same order with the crest swapped, up to all 240 birds of :func:`attribute_space`.
     """

@@ -16,7 +16,7 @@ NORMS = (nn.modules.batchnorm._BatchNorm,)
 
 
 def build_backbone(settings: Settings, weights: bool = True, file: Path | None = None) -> nn.Module:
-    """The network `settings.backbone` without its classification layer, at `settings.output_stride`.
+    """Build the network `settings.backbone` without its classification layer, at `settings.output_stride`.
 
     ResNets get stride 1 in their last stages and keep their kernels as they are, without dilation (METHODS 4.1);
     other networks are asked for timm's own `output_stride`, which dilates.
@@ -69,7 +69,7 @@ def build_backbone(settings: Settings, weights: bool = True, file: Path | None =
 
 
 def _class_of(timm: Any, name: str, settings: Settings) -> type[nn.Module]:
-    """The class timm builds for `name`."""
+    """Return the class that timm builds for `name`."""
     try:
         with torch.random.fork_rng(devices=[]):  # its random weights are thrown away and move no generator
             return type(timm.create_model(name, pretrained=False, num_classes=0))
@@ -81,7 +81,7 @@ def drop_strides(network: nn.Module, output_stride: int) -> None:
     """Set the stride of a timm ResNet's last stages to 1, in place, until its output stride is `output_stride`.
 
     A ResNet's stages have the output strides 4, 8, 16 and 32; at 8, layer3 and layer4 keep the 28 x 28 grid of a 224
-    photo. Only the first block of a stage is strided: in one convolution and in its short cut (a strided 1x1
+    image. Only the first block of a stage is strided: in one convolution and in its short cut (a strided 1x1
     convolution, or an average pooling before it). No parameter changes its shape, so pre-trained weights still fit.
     """
     for reduction, name in ((8, "layer2"), (16, "layer3"), (32, "layer4")):

@@ -1,4 +1,4 @@
-"""The order of photos and their random changes during training, fixed by the seed before anything is computed."""
+"""Plan the order and the augmentation of training images from the seed, before anything is computed."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Batch:
         ends_epoch: whether it is the epoch's last.
         rows: int64 `(B,)`, rows of the training store.
         flipped: bool `(B,)`, mirrored left to right.
-        offsets: int64 `(B, 2)`, the crop's top and left in pixels of the stored photo.
+        offsets: int64 `(B, 2)`, the crop's top and left in pixels of the stored image.
     """
 
     epoch: int
@@ -36,14 +36,14 @@ class Batch:
 
 @dataclass(frozen=True)
 class Plan:
-    """All batches of a training, or of its epochs from `first` on: each epoch visits every photo once, in a new order.
+    """All batches of a training, or of its epochs from `first` on: each epoch visits every image once, in a new order.
 
-    Each photo is mirrored with probability 1/2 and, where the stored side is larger than `crop`, cropped at a
+    Each image is mirrored with probability 1/2 and, where the stored side is larger than `crop`, cropped at a
     uniformly drawn place (METHODS 1.5, column `[F]`).
     """
 
     photos: int
-    stored: int  # side of the stored photos
+    stored: int  # side of the stored images
     crop: int  # side of what the network sees
     epochs: int
     batch: int
@@ -67,7 +67,7 @@ class Plan:
 
 
 def crops(store: Store, batch: Batch, size: int) -> Tensor:
-    """The photos of a batch as the network sees them: uint8 `(B, 3, size, size)`."""
+    """Crop and mirror the images of a batch: uint8 `(B, 3, size, size)`."""
     pixels = store.pixels(batch.rows)  # (B, 3, stored, stored)
     if store.size != size:
         pixels = torch.stack(
@@ -80,5 +80,5 @@ def crops(store: Store, batch: Batch, size: int) -> Tensor:
 
 
 def mirrored(images: Tensor, flipped: Tensor) -> Tensor:
-    """Mirror those images of `(B, C, H, W)` for which bool `(B,)` says so."""
+    """Mirror the images of `(B, C, H, W)` that bool `flipped` `(B,)` selects."""
     return torch.where(flipped[:, None, None, None], images.flip(3), images)

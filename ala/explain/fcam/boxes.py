@@ -1,4 +1,4 @@
-"""Box accuracy of CAMs, by which the classifier's checkpoint can be chosen (METHODS 4.5, 5.5)."""
+"""Compute the box accuracy of CAMs, a criterion for the classifier's checkpoint (METHODS 4.5, 5.5)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _EIGHT = np.ones((3, 3), dtype=bool)  # neighbours touch at corners too, as cont
 
 
 def box_accuracy(found: np.ndarray) -> float:
-    """MaxBoxAcc: the share of photos whose box is found, at the one threshold that is best for all of them, in [0, 1].
+    """MaxBoxAcc: the share of images whose box is found, at the one threshold that is best for all of them, in [0, 1].
 
     `found` is what :func:`boxes_found` gives for all of them, bool `(n, thresholds)`.
     """
@@ -17,7 +17,7 @@ def box_accuracy(found: np.ndarray) -> float:
 
 
 def boxes_found(maps: np.ndarray, boxes: np.ndarray, thresholds: int = 50, iou: float = 0.5) -> np.ndarray:
-    """Whether a photo's box is found at each threshold.
+    """Whether an image's box is found at each threshold.
 
     It is when the box around the largest connected region above the threshold overlaps the true box with
     an IoU of at least `iou`. METHODS 5.5 steps the threshold by 0.001; for choosing a checkpoint 0.02 is enough.

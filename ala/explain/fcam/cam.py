@@ -8,14 +8,14 @@ from torch import Tensor
 
 
 def class_activation(features: Tensor, weight: Tensor, classes: Tensor) -> Tensor:
-    """The CAM of one class per photo, scaled to [0, 1] (METHODS 4.1).
+    """The CAM of one class per image, scaled to [0, 1] (METHODS 4.1).
 
-    M_c(p) = sum_k w_ck A_k(p), then min-max per photo. The bias shifts all positions alike and drops out.
+    M_c(p) = sum_k w_ck A_k(p), then min-max per image. The bias shifts all positions alike and drops out.
 
     Args:
         features: A, the features before global average pooling, `(B, C, g, g)`.
         weight: w, of the linear layer after it, `(K, C)`.
-        classes: int64 `(B,)`, the class of each photo.
+        classes: int64 `(B,)`, the class of each image.
 
     Returns:
         `(B, g, g)` in [0, 1]; all zero where the CAM is constant.

@@ -1,4 +1,4 @@
-"""The CRF loss: neighbours of like colour should belong to one region (METHODS 4.3, 4.5)."""
+"""The CRF loss, which assigns neighbours of similar colour to one region (METHODS 4.3, 4.5)."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ def crf_loss(probabilities: Tensor, pixels: Tensor, settings: FcamCrf) -> Tensor
     """Dense-CRF energy with the exact kernel, on maps scaled down by `settings.scale`.
 
     L = -(lambda / s^4) (1/B) sum_b sum_k S_k' A S_k with A_ij = exp(-|p_i - p_j|^2 / 2 sigma_xy^2
-    - |I_i - I_j|^2 / 2 sigma_rgb^2). The maps are scaled bilinearly, the photos by nearest neighbour, sigma_xy with
+    - |I_i - I_j|^2 / 2 sigma_rgb^2). The maps are scaled bilinearly, the images by nearest neighbour, sigma_xy with
     them; the sum runs over pairs of pixels, of which s^4 are left, hence the factor.
 
     Args:
         probabilities: S, softmax over the classes, `(B, K, H, W)`.
         pixels: the same crop, raw colours 0..255, `(B, 3, H, W)`.
-        settings: weight, sigmas, scale, and how many photos' kernels are held at once.
+        settings: weight, sigmas, scale, and how many images' kernels are held at once.
     """
     height, width = (max(1, round(side * settings.scale)) for side in probabilities.shape[-2:])
     maps = probabilities
@@ -37,7 +37,7 @@ def bilateral_features(pixels: Tensor, height: int, width: int, sigma_rgb: float
 
     Args:
         pixels: `(B, 3, H, W)`, 0..255; taken by nearest neighbour to (height, width).
-        sigma_xy: in pixels of the scaled photo.
+        sigma_xy: in pixels of the scaled image.
     """
     colours = (
         F.interpolate(pixels.float(), size=(height, width), mode="nearest-exact").flatten(2) / sigma_rgb

@@ -1,4 +1,4 @@
-"""Features and CAMs of the frozen classifier, computed once per photo where memory and augmentation allow."""
+"""Compute features and CAMs of the frozen classifier, once per image where memory and augmentation allow."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from ala.explain.fcam.classifier import CamClassifier, Pyramid
 from ala.runtime.fitting import Halving
 from ala.runtime.progress import track
 
-CACHE_BYTES = 2 * 1024**3  # beyond this, features are computed anew in every step
+CACHE_BYTES = 2 * 1024**3  # beyond this, features are computed again in every step
 
 
 class FrozenFeatures:
     """Levels of the pyramid and true-class CAMs of training batches.
 
-    When mirroring is the only augmentation, a photo has two forms only, and both are computed beforehand if the
+    When mirroring is the only augmentation, an image has two forms only, and both are computed beforehand if the
     features fit into `limit` bytes.
 
     Args:
         classifier: trained; is put in eval mode, with no parameter that requires a gradient.
-        train: the training photos.
+        train: the training images.
         crop: side of what the network sees; smaller than `train.size` means random crops.
-        batch: photos per forward pass.
+        batch: images per forward pass.
         limit: bytes for the cache.
 
     Attributes:
@@ -67,7 +67,7 @@ class FrozenFeatures:
                     store[flip, part] = level.permute(0, 2, 3, 1)
 
     def _compute(self, pixels: Tensor, labels: Tensor) -> tuple[list[Tensor], Tensor]:
-        """Levels and CAMs, in as many parts as the device's memory asks for: each photo's are its own."""
+        """Compute levels and CAMs in parts that fit the device's memory; images are independent."""
         found = self._halving(0, len(pixels), lambda start, stop: self._forward(pixels[start:stop], labels[start:stop]))
         if len(found) == 1:
             return found[0]
@@ -81,7 +81,7 @@ class FrozenFeatures:
         return pyramid.levels, self._classifier.cam(pyramid.last, labels.to(self._device))
 
     def __call__(self, batch: Batch, pixels: Tensor) -> tuple[list[Tensor], Tensor]:
-        """Features of a batch whose photos, cropped and mirrored, are `pixels` (uint8 `(B, 3, S, S)`).
+        """Features of a batch whose images, cropped and mirrored, are `pixels` (uint8 `(B, 3, S, S)`).
 
         Returns:
             Levels, fine to coarse, each `(B, C_i, h_i, w_i)`, and true-class CAMs `(B, g, g)` in [0, 1]; no gradients.

@@ -39,9 +39,10 @@ def log_barrier(z: Tensor, t: float) -> Tensor:
 
 
 def size_loss(probabilities: Tensor, t: float) -> Tensor:
-    """Ask both regions to be large: half the sum over the two classes of the mean over the batch of psi_t(z_c).
+    """Size loss, which makes both regions large: half the sum over the two classes of the mean over the batch of
+    psi_t(z_c).
 
-    z_c = -(sum of S_c over the photo), in pixels.
+    z_c = -(sum of S_c over the image), in pixels.
 
     Args:
         probabilities: S, softmax over the classes, `(B, 2, H, W)`.

@@ -1,4 +1,4 @@
-"""The trained F-CAM: a classifier to be probed and a map of foreground probabilities; how it is kept on disk."""
+"""The trained F-CAM, a classifier and its maps of foreground probability; save and load it."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Fcam(nn.Module):
         network: the classifier with its pyramid.
         decoder: the U-Net.
         preprocessing: what a normalised image is.
-        classifier: class probabilities, for whoever probes the model.
+        classifier: class probabilities, for evaluations of the model.
     """
 
     def __init__(self, network: CamClassifier, decoder: Decoder) -> None:
@@ -63,7 +63,7 @@ class Fcam(nn.Module):
         self.classifier = Probabilities(network)
 
     def train(self, mode: bool = True) -> Fcam:
-        """Stay in eval mode whatever is asked: this object is the finished model."""
+        """Stay in eval mode: this is the finished model."""
         return super().train(False)
 
     @torch.no_grad()
@@ -78,7 +78,7 @@ class Fcam(nn.Module):
 
 @dataclass(frozen=True)
 class Trained:
-    """What training gives: the model, its curves, and what made it."""
+    """The result of training: the model, its curves, and how it was made."""
 
     model: Fcam
     classifier_curve: pd.DataFrame

@@ -1,4 +1,4 @@
-"""What both stages of F-CAM share: SGD, its schedule, and the stop at the first loss or gradient that is no number."""
+"""SGD of both stages of F-CAM: its schedule, and the stop at the first loss or gradient that is NaN or infinite."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def set_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
         group["lr"] = rate * group["factor"]
 
 
-#: A batch's loss, and numbers that are told with it.
+#: A batch's loss, and numbers that are logged with it.
 Loss = tuple[Tensor, dict[str, float]]
 
 
@@ -69,10 +69,10 @@ def descend(
 
 
 def checked(value: float, what: str, stage: str, batch: Batch, store: Store, settings: FcamStage) -> float:
-    """The value itself.
+    """Return `value` if it is finite.
 
     Raises:
-        UserError: it is NaN or infinite; the message names the epoch, the batch and its photos.
+        UserError: it is NaN or infinite; the message names the epoch, the batch and its images.
     """
     if not math.isfinite(value):
         ids = named(np.asarray(store.image_ids)[batch.rows])

@@ -1,4 +1,4 @@
-"""Seeds: the few pixels per photo that the decoder is told about, drawn anew at every step (METHODS 4.3)."""
+"""Draw seeds, the few labelled pixels per image that train the decoder, again at every step (METHODS 4.3)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def draw_seeds(cams: Tensor, settings: FcamSeeds, generator: torch.Generator) ->
     one erosion, which is undone where it leaves nothing. Background: pixels drawn uniformly from the lowest
     `background_share` of the CAM (ties with the last of them count as low). Each is dilated to a square; where
     foreground and background meet, and everywhere else, the pixel is ignored. A CAM without two grey levels says
-    nothing, so its photo gets no seeds in this step.
+    nothing, so its image gets no seeds in this step.
 
     Args:
         cams: `(B, H, W)` in [0, 1], at the decoder's output size.
@@ -96,5 +96,5 @@ def dilate(mask: Tensor, side: int) -> Tensor:
 
 
 def erode(mask: Tensor, side: int) -> Tensor:
-    """Erode bool `(B, H, W)` by a `side` x `side` square (odd); what lies outside the photo erodes nothing."""
+    """Erode bool `(B, H, W)` by a `side` x `side` square (odd); what lies outside the image erodes nothing."""
     return ~dilate(~mask, side)

@@ -1,4 +1,4 @@
-"""F-CAM from photos and labels: classifier, then decoder (METHODS 4)."""
+"""Train F-CAM from images and labels: classifier, then decoder (METHODS 4)."""
 
 from __future__ import annotations
 
@@ -22,20 +22,21 @@ def train_fcam(
     train: Store, val: Store, settings: Settings, seed: int, device: torch.device | str = "cpu",
     work: Resumable | None = None, file: Path | None = None,
 ) -> Trained:  # fmt: skip
-    """Train both stages. No mask is read; the validation photos choose the classifier's epoch and nothing else.
+    """Train both stages. No mask is read; the validation images choose the classifier's epoch and nothing else.
 
     Args:
-        train: photos at `settings.resize` px (then cropped at random), or at `input_size` where that is null.
-        val: photos at `settings.input_size` px.
+        train: images at `settings.resize` px (then cropped at random), or at `input_size` where that is null.
+        val: images at `settings.input_size` px.
         settings: the `fcam` block.
         seed: of weights, order, augmentation and seeds.
         device: where to train.
         file: the backbone's pre-trained weights, in place of timm's own source.
-        work: keeps the state of both stages between epochs; what it holds is not done again.
+        work: saves the state of both stages between epochs; what is saved is not computed again.
 
     Raises:
-        UserError: a store has another side length or other classes, a weight file does not fit, or a loss is no number.
-        Stopped: a signal asked for it, and the state is kept.
+        UserError: a store has another side length or other classes, a weight file does not fit, or a loss is NaN or
+            infinite.
+        Stopped: a signal arrived, and the state is saved.
     """
     for store, side in ((train, settings.resize or settings.input_size), (val, settings.input_size)):
         if store.size != side:

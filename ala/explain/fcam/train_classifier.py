@@ -1,4 +1,4 @@
-"""Stage 1: the classifier, whose best epoch on the validation photos is kept (METHODS 4.1, 4.5)."""
+"""Train stage 1, the classifier, and keep its best epoch on the validation images (METHODS 4.1, 4.5)."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ def train_classifier(
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
     """Train in place by cross-entropy and SGD; leave the weights of the best epoch, in eval mode.
 
-    Best is the largest `settings.select` on `val`; among equals the smallest validation loss. `work` keeps the state
-    between epochs; a training that finds one there goes on from it, bit by bit.
+    Best is the largest `settings.select` on `val`; among equals the smallest validation loss. `work` saves the state
+    between epochs; training resumes from a saved state, bit-identically.
 
     Returns:
         The curve, one row per epoch with the columns :data:`CURVE` (`val_box_accuracy` is empty unless it selects),
@@ -43,7 +43,7 @@ def train_classifier(
     Raises:
         UserError: the loss (of training or validation) or a gradient becomes NaN or infinite, or the device's memory
             does not hold a step.
-        Stopped: a signal asked for it, and the state is kept.
+        Stopped: a signal arrived, and the state is saved.
     """
     stage, size = settings.classifier, settings.input_size
     device = next(classifier.parameters()).device

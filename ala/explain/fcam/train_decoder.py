@@ -1,4 +1,4 @@
-"""Stage 2: the decoder over the frozen classifier (METHODS 4.2, 4.3)."""
+"""Train stage 2, the decoder over the frozen classifier (METHODS 4.2, 4.3)."""
 
 from __future__ import annotations
 
@@ -48,17 +48,17 @@ def train_decoder(
     """Train `decoder` in place; the classifier is frozen: eval mode, no gradient, no optimiser entry.
 
     The loss is PCE + `size_weight` * ELB + CRF. The last epoch is kept, as the official training does: to choose an
-    epoch by the maps' quality would need masks or boxes, which this weakly supervised method must not see. `work` keeps
-    the state between epochs; a training that finds one there goes on from it, bit by bit.
+    epoch by the maps' quality would need masks or boxes, which this weakly supervised method must not see. `work` saves
+    the state between epochs; training resumes from a saved state, bit-identically.
 
     Returns:
-        The curve, one row per epoch with the columns :data:`CURVE`: means over the epoch's photos of the loss and its
-        weighted terms, of the foreground's share of the photo, and the number of photos without any seed.
+        The curve, one row per epoch with the columns :data:`CURVE`: means over the epoch's images of the loss and its
+        weighted terms, of the foreground's share of the image, and the number of images without any seed.
 
     Raises:
-        UserError: the loss or a gradient becomes NaN or infinite, no photo has a seed in a whole epoch, or the device's
+        UserError: the loss or a gradient becomes NaN or infinite, no image has a seed in a whole epoch, or the device's
             memory does not hold a step.
-        Stopped: a signal asked for it, and the state is kept.
+        Stopped: a signal arrived, and the state is saved.
     """
     stage, size = settings.decoder, settings.input_size
     device = next(decoder.parameters()).device
@@ -74,7 +74,7 @@ def train_decoder(
     epochs = Epochs(work, "decoder", stage.epochs, parts)
     plan = Plan(len(train), train.size, size, stage.epochs, stage.batch, seed, "decoder", epochs.done)
     decoder.eval()
-    if epochs.ended:  # before the features: they cost a pass over all photos
+    if epochs.ended:  # before the features: they cost a pass over all images
         return _frame(curve)
 
     features = FrozenFeatures(classifier, train, size, stage.batch)
@@ -94,7 +94,7 @@ def train_decoder(
         def loss_of(now: Inputs = Inputs(pixels, levels, seeds, t)) -> Loss:  # noqa: B008 - of this batch
             logits = decoder(now.levels, size)  # (B, 2, S, S)
             probabilities = logits.softmax(1)
-            terms = {  # each a mean: the first over seeds, the others over photos
+            terms = {  # each a mean: the first over seeds, the others over images
                 "partial_ce": partial_cross_entropy(logits, now.seeds),
                 "size": settings.size_weight * size_loss(probabilities, now.t),
                 "crf": crf_loss(probabilities, now.pixels.to(device), settings.crf),

@@ -1,4 +1,4 @@
-"""`reports/index.html`: one self-contained page with claims, tables, curves and a gallery of photos under maps."""
+"""`reports/index.html`: one self-contained page with claims, tables, curves and a gallery of images under maps."""
 
 from ala.report.html.page import LIMIT, render
 

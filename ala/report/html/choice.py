@@ -1,13 +1,13 @@
-"""Which photos the gallery shows, and in what order they are taken while there is room for them."""
+"""Which images the gallery shows, and in what order they are taken while there is room for them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from itertools import zip_longest
 
-#: So many of the worst photos come first; where all photos fit, the order makes no difference.
+#: So many of the worst images come first; where all images fit, the order makes no difference.
 WORST = 50
-#: More photos than these are of no use to a reader and would only be encoded to find that they do not fit.
+#: More images than these are of no use to a reader and would only be encoded to find that they do not fit.
 MOST = 600
 
 
@@ -17,9 +17,9 @@ def order(labels: Mapping[int, int], score: Mapping[int, float], perturbed: set[
     Within a class those with curves come first, then by id; ties in the score go to the smaller id.
 
     Args:
-        labels: class of each photo that may be shown.
-        score: IoU of ALA, of the photos that have one.
-        perturbed: photos that have curves.
+        labels: class of each image that may be shown.
+        score: IoU of ALA, of the images that have one.
+        perturbed: images that have curves.
     """
     worst = sorted((image for image in labels if image in score), key=lambda image: (score[image], image))[:WORST]
     taken = set(worst)

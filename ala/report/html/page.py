@@ -15,9 +15,9 @@ from ala.report.html import assets, catalogue, charts, photos, prose, summary, t
 from ala.report.html.facts import facts
 from ala.report.run import Run
 
-#: Bytes that the page may have; the gallery takes fewer photos before it would grow beyond.
+#: Bytes that the page may have; the gallery takes fewer images before it would grow beyond.
 LIMIT = 8_000_000
-_FRAME = 20_000  # what the gallery's data has around its photos
+_FRAME = 20_000  # what the gallery's data has around its images
 
 
 def render(
@@ -35,7 +35,7 @@ def render(
         run: the gathered run.
         out_folder: where `tables/`, `curves/` and `figures/` of this report lie.
         maps, scores: folders of the run, for the gallery's maps and curves.
-        store: the test photos at the side of the evaluation.
+        store: the test images at the side of the evaluation.
         provenance: what `provenance.json` holds; None where it was not written.
         captions: Markdown by name of a table, in place of the catalogue's caption.
 

@@ -1,4 +1,4 @@
-"""The gallery as data: test photos of one seed with their maps, masks, scores and curves, as small as they can be."""
+"""The gallery as data: test images of one seed with their maps, masks, scores and curves, as small as they can be."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from ala.report.html import choice, names, pictures
 from ala.report.html.tables import read
 from ala.report.run import Run, share
 
-#: Columns of the scores that the page has of each photo, in the order of its data.
+#: Columns of the scores that the page has of each image, in the order of its data.
 SCORES = ("iou_mean_std", "iou_fixed", "iou_otsu", "iou_val", "insertion", "deletion", "id", "correct", "target")
 
 
@@ -44,10 +44,10 @@ class Explained:
 def data(run: Run, maps: Path, scores: Path, store: Store, kinds: dict[int, str], room: int) -> dict[str, Any] | None:
     """What the page's gallery is drawn from, in at most about `room` bytes of JSON; None where ALA was not run.
 
-    Where not all photos fit, they are taken in the order of :func:`ala.report.html.choice.order`.
+    Where not all images fit, they are taken in the order of :func:`ala.report.html.choice.order`.
 
     Raises:
-        UserError: a file of maps or curves is broken, or the scores name photos that are not in `store`.
+        UserError: a file of maps or curves is broken, or the scores name images that are not in `store`.
     """
     seed = gallery_seed(run)
     if seed is None:

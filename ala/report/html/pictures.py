@@ -18,7 +18,7 @@ QUALITY = 85  # of JPEG
 
 
 def photo(pixels: np.ndarray) -> str:
-    """An RGB photo uint8 `(S, S, 3)` as JPEG."""
+    """An RGB image uint8 `(S, S, 3)` as JPEG."""
     image = Image.fromarray(pixels)
     if max(image.size) > PHOTO_SIDE:
         image = image.resize((PHOTO_SIDE, PHOTO_SIDE), Image.Resampling.LANCZOS)

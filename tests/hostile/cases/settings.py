@@ -96,7 +96,7 @@ CASES = [
     Case("a level that is object and background", "data", _levels, PARAMS, "both name level 1", "take it out of one"),
     Case("a mask level above 255", "data", _set("data.object_levels", [256]), PARAMS, "data.object_levels.0: 256",
          "less than or equal to 255"),
-    Case("an id in place of a list of ids", "data", _set("data.exclude", 6), PARAMS, "data.exclude: 6", "valid list"),
+    Case("an id in place of a list of ids", "data", _set("data.exclude", 6), PARAMS, "data.exclude: 6", "write [6]"),
     Case("settings that exclude one another", "data", _set("ala.sbn.heads", 3), PARAMS, "heads (3)",
          "must divide width (8)"),
     Case("a place of a file as it was once named", "data", _set("data.root", "photos"), PARAMS,
