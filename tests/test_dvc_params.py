@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from ala.config import load
-from ala.config.schema import Profile, Section, Settings
+from ala.config.schema import EXTENSIONS, Profile, Section, Settings
 from tests.hostile.world import World, build, change
 from tests.imports import ROOT, dvc_stages
 
@@ -106,7 +106,7 @@ def commands(name: str) -> list[str]:
     given = STAGES[name]["cmd"]
     found = []
     for command in [given] if isinstance(given, str) else given:
-        for extension in ("lora", "all-taps") if "${item.extension}" in command else ("",):
+        for extension in EXTENSIONS if "${item.extension}" in command else ("",):
             words = command.replace("${item.extension}", extension).replace("${item.seed}", "0")
             found.append(words.replace("${item}", "0").removeprefix("python -m stages."))
     return found
@@ -123,7 +123,8 @@ def reads(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         (folder / "params.yaml").write_text((ROOT / "params.yaml").read_text())
         change(folder / "params.yaml", DRAWN)
     params = yaml.safe_load((folder / "params.yaml").read_text())
-    params |= {"seeds": [0], "extensions": ["lora", "all-taps"] if request.param.startswith("drawn") else ["all-taps"]}
+    asked = [name for name in EXTENSIONS if name != "lora" or request.param.startswith("drawn")]  # of ViTs alone
+    params |= {"seeds": [0], "extensions": asked}
     (folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
     found: dict[str, set[str]] = {}
     with pytest.MonkeyPatch.context() as patch:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from ala.config.schema import NOTHING, Data, Encoder, Fcam, Settings
 from ala.runtime.errors import UserError
 
 #: Where images come from: drawn; a data set in a folder; archives in a folder; archives to be downloaded.
 Source = Literal["birdlets", "folder", "archives", "download"]
+Name = Literal["data", "encoder", "fcam"]
+NAMES: tuple[Name, ...] = get_args(Name)
 
 
 def data_source(data: Data, given: Path | None) -> Source:
@@ -68,17 +70,26 @@ def fcam_file(fcam: Fcam, given: Path | None) -> Path | None:
 
 
 def check(settings: Settings) -> Source:
-    """Check every input file that the active profile reads; return the source of its images.
+    """Check every input file that the active profile reads, and that the others exist; return the source of its images.
 
     Raises:
-        UserError: one of them is missing, empty, unreadable, or no data set.
+        UserError: one of those that are read is missing, empty, unreadable, or no data set; one of the others is
+            missing, which DVC would tell in words of its own when it looks for changes.
     """
     encoder_file(settings.active.encoder, settings.inputs.path("encoder"))
     fcam_file(settings.active.fcam, settings.inputs.path("fcam"))
-    return data_source(settings.active.data, settings.inputs.path("data"))
+    source = data_source(settings.active.data, settings.inputs.path("data"))
+    for name in NAMES:
+        given = settings.inputs.path(name)
+        if given is not None and not given.exists():
+            raise UserError(
+                f"inputs.{name} {given} does not exist; profile {settings.profile} does not read it, but DVC does: set"
+                f" inputs.{name} to {NOTHING}"
+            )
+    return source
 
 
-def _file(name: Literal["encoder", "fcam"], given: Path | None) -> Path | None:
+def _file(name: Name, given: Path | None) -> Path | None:
     if given is None:
         return None
     if given.is_dir():
@@ -95,5 +106,5 @@ def _file(name: Literal["encoder", "fcam"], given: Path | None) -> Path | None:
     return given
 
 
-def _name(name: str, what: str) -> str:
+def _name(name: Name, what: str) -> str:
     return f"name it by its absolute path, -S 'inputs.{name}=\"/.../{what}\"'"

@@ -35,7 +35,9 @@ def _number(value: Any) -> Any:
 
 
 def _absolute(value: Any) -> Any:
-    """Make a path absolute, independent of where DVC runs the stage; anything but text is left for pydantic."""
+    """Refuse a path that names another place wherever DVC runs the stage; other types are left for pydantic."""
+    if value is None:
+        raise ValueError(f"null is no path that DVC can read; write {NOTHING} for none")
     if not isinstance(value, str) or value == NOTHING:
         return value
     if value != value.strip():

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from ala.config.schema import Data
 from ala.report import claims, ends, rows
 from ala.report.run import Run
 from ala.report.statistics import LEVEL
@@ -73,6 +74,15 @@ def data_and_encoder(run: Run) -> str:
     return " ".join(said)
 
 
+def ground_truth(data: Data, threshold: int | None = None) -> str:
+    """Which pixels of a mask are the object, by the settings `data`; `threshold` in place of `data.mask_threshold`."""
+    if data.object_levels is not None:
+        return f"ground truth mask level {' or '.join(map(str, data.object_levels))}"
+    said = f"ground truth grey > {data.mask_threshold if threshold is None else threshold}"
+    excepted = ", ".join(map(str, data.background_levels))
+    return said + (f" but for level {excepted}" if excepted else "")
+
+
 def protocol(run: Run) -> str:
     """Describe in one paragraph how the numbers were made: part of the caption of every table."""
     settings, profile = run.settings, run.settings.active
@@ -84,8 +94,8 @@ def protocol(run: Run) -> str:
     seeds = "seed" if len(settings.seeds) == 1 else "seeds"
     return (
         f"Profile `{settings.profile}`; {len(settings.seeds)} {seeds} {settings.seeds}: mean over photos first, then"
-        f" mean ± sample standard deviation over seeds. Mean IoU of the foreground at {size}×{size}: ground truth grey"
-        f" > {profile.data.mask_threshold}, map > its mean + standard deviation, on {_span(photos)} photos (RISE on"
+        f" mean ± sample standard deviation over seeds. Mean IoU of the foreground at {size}×{size}:"
+        f" {ground_truth(profile.data)}, map > its mean + standard deviation, on {_span(photos)} photos (RISE on"
         f" {subset}). Insertion and deletion: `official` protocol, {metrics.step} pixels per step, deletion to the mean"
         f" colour, insertion from a {metrics.blur_kernel}×{metrics.blur_kernel} blur with σ {metrics.blur_sigma:g},"
         " predicted class, each map probed on the model that it explains, model-free maps on the main model, on"

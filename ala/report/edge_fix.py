@@ -9,14 +9,12 @@ import pandas as pd
 
 from ala.config.schema import Settings
 from ala.metrics.fix_tables import FIXES
+from ala.report.captions import ground_truth
 from ala.report.edge_scores import EdgeScores, command, files, gather
 from ala.report.markdown import ABSENT, grid, number, spread
+from ala.report.statistics import difference
 from ala.report.tables import NOT_RUN
-from ala.runtime.seeds import numpy_generator
 
-RESAMPLES = 2000
-#: A bootstrap over fewer images gives intervals that are far too narrow.
-MIN_PHOTOS = 10
 #: Column of the table: column of the per-image scores.
 METRICS = {"miou": "iou", "insertion": "insertion", "deletion": "deletion", "id": "id"}
 #: `edge.csv`. `n_empty` counts predictions without a pixel, mean over seeds; a gain is fix minus original.
@@ -32,8 +30,8 @@ def edge_table(scores: Path, settings: Settings) -> pd.DataFrame:
     """`edge.csv`: one line per fix on `all` test images and on the `worst`, in the columns of :data:`COLUMNS`.
 
     Mean over images first, then mean and sample standard deviation over seeds. A gain is the mean difference to the
-    original on the same images and seeds, with a 95 % percentile bootstrap over images (scipy), each image's gain being
-    averaged over seeds first. Insertion, deletion and ID are over the `n_perturbed` images that have them.
+    original on the same images and seeds, with its :func:`interval`. Insertion, deletion and ID are over the
+    `n_perturbed` images that have them.
     """
     found = gather(scores, settings)
     groups = {"all": sorted(set(found.fixes["image_id"])), "worst": found.worst("mean_std", settings)}
@@ -49,17 +47,18 @@ def _line(found: EdgeScores, fix: str, photos: str, ids: list[int], settings: Se
         return line
     rows = found.fixes[found.fixes["image_id"].isin(ids)]
     mine, original = rows[rows["fix"] == fix], rows[rows["fix"] == "original"]
+    labels = found.errors.drop_duplicates("image_id").set_index("image_id")["label"]
     line |= {"n_images": len(ids), "n_empty": float(mine.groupby("seed")["empty"].sum().mean())}
     for name, column in METRICS.items():
         values = _by_photo(mine, column).dropna()
         means = values.mean(axis=0)
         line[f"{name}_mean"] = float(means.mean()) if len(values) else None
         line[f"{name}_std"] = float(means.std(ddof=1)) if len(means) > 1 else None
-        before = _by_photo(original, column).reindex(values.index)
-        gain = (values - before).mean(axis=1).to_numpy() if fix != "original" else np.array([])
-        low, high = interval(gain, fix, photos, name)
-        line |= {f"{name}_gain": float(gain.mean()) if len(gain) else None}
-        line |= {f"{name}_gain_low": low, f"{name}_gain_high": high}
+        line |= dict.fromkeys((f"{name}_gain", f"{name}_gain_low", f"{name}_gain_high"))
+        if fix != "original" and len(values):
+            gains = (values - _by_photo(original, column).reindex(values.index)).to_numpy().T  # (seeds, images)
+            low, high = interval(gains, labels.loc[values.index].to_numpy())
+            line |= {f"{name}_gain": float(gains.mean()), f"{name}_gain_low": low, f"{name}_gain_high": high}
         if name == "insertion":
             line["n_perturbed"] = len(values)
     return line
@@ -70,22 +69,14 @@ def _by_photo(rows: pd.DataFrame, column: str) -> pd.DataFrame:
     return rows.pivot_table(index="image_id", columns="seed", values=column, dropna=False)
 
 
-def interval(gains: np.ndarray, *names: str) -> tuple[float | None, float | None]:
-    """95 % bootstrap interval of the mean of `(photos,)` gains; none below :data:`MIN_PHOTOS`, a point where all agree.
+def interval(gains: np.ndarray, labels: np.ndarray) -> tuple[float | None, float | None]:
+    """95 % interval of the mean of gains `(seeds, images)` by the rule of :mod:`ala.report.statistics`; `labels`
+    `(images,)` are the classes. None with one seed or one class.
 
-    `names` choose the random stream.
+    A fix and its original share the model of each seed, so the gain varies over seeds as one row does: the other is 0.
     """
-    from scipy.stats import bootstrap
-
-    if len(gains) < MIN_PHOTOS:
-        return None, None
-    if np.ptp(gains) == 0:
-        return float(gains[0]), float(gains[0])
-    result = bootstrap(
-        (gains,), np.mean, n_resamples=RESAMPLES, method="percentile", vectorized=True, batch=200,
-        rng=numpy_generator(0, "edge", *names),
-    )  # fmt: skip
-    return float(result.confidence_interval.low), float(result.confidence_interval.high)
+    tested = difference(gains, np.zeros_like(gains), labels)
+    return (None, None) if tested is None else (tested.low, tested.high)
 
 
 def edge_markdown(table: pd.DataFrame, scores: Path, settings: Settings) -> str:
@@ -119,15 +110,15 @@ def caption(settings: Settings) -> str:
     subset = "all test photos" if per_class is None else f"{per_class} test photos per class"
     return (
         f"Maps of `{settings.main_variant}`, seeds {settings.seeds}. Mean IoU at {data.input_size}×{data.input_size}:"
-        f" ground truth grey > {data.mask_threshold}; `ala+edge` and `ala+largest` are cut at mean + standard deviation"
+        f" {ground_truth(data)}; `ala+edge` and `ala+largest` are cut at mean + standard deviation"
         " of the original map, `original` and `ala+guided` at their own. Insertion and deletion: `official` protocol,"
         f" {metrics.step} pixels per step, deletion to the mean colour, insertion from a"
         f" {metrics.blur_kernel}×{metrics.blur_kernel} blur with σ {metrics.blur_sigma:g}, predicted class, on"
         f" {subset}; removed pixels tie at 0 and come last, in random order. Mean ± sample standard deviation over"
-        " seeds; gain over the original with a 95 % bootstrap interval over photos, where there are"
-        f" {MIN_PHOTOS} or more. `empty`: photos left without a predicted pixel, mean over seeds. `worst` photos are"
-        " chosen by the original's IoU, so part of a gain on them is chance: whatever is worst by chance looks better"
-        " under any change."
+        " seeds; gain over the original, seed by seed, with a 95 % interval over seeds and over classes with their"
+        " photos (docs/protocols.md, Statistics). `empty`: photos left without a predicted pixel, mean over seeds."
+        " `worst` photos are chosen by the original's IoU, so part of a gain on them is chance: whatever is worst by"
+        " chance looks better under any change."
     )
 
 

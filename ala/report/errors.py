@@ -11,6 +11,7 @@ from ala.config.schema import Settings
 from ala.metrics.errors import FLAGS, KINDS, MISSED_IOU, TINY_AREA, UNCERTAIN_SHARE, kinds
 from ala.metrics.fix_tables import RULES
 from ala.report import slides
+from ala.report.captions import ground_truth
 from ala.report.edge_scores import EdgeScores, command, files, gather
 from ala.report.markdown import grid, number
 from ala.report.tables import NOT_RUN
@@ -94,7 +95,7 @@ def caption(table: pd.DataFrame, settings: Settings) -> str:
     same = settings.profile == "paper"
     return (
         f"The {first['n_worst']} of {first['n_images']} test photos with the lowest IoU of `{settings.main_variant}`"
-        f" under each rule, mean over {first['n_seeds']} seeds, ground truth grey > {data.mask_threshold} at"
+        f" under each rule, mean over {first['n_seeds']} seeds, {ground_truth(data)} at"
         f" {data.input_size}×{data.input_size}; kinds and flags are of the prediction at seed {first['seed']}."
         " OA: fp ≥ ρ·fn; IA: fn ≥ ρ·fp; else Others, with fp and fn as shares of the union (bold: the main ρ)."
         " Flags, several may hold: IoU below"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from ala.report import ends, rows
+from ala.report.captions import ground_truth
 from ala.report.markdown import grid, spread
 from ala.report.run import Run
 from ala.report.statistics import LEVEL
@@ -31,7 +32,7 @@ def caption(run: Run) -> str:
     per_class = metrics.images_per_class
     photos = "all test photos" if per_class is None else f"{per_class} test photos per class"
     return (
-        f"`majority`, `anyone`: ground truth grey > {profile.data.mask_threshold} or > 0; then the threshold rule."
+        f"`majority`: {ground_truth(profile.data)}; `anyone`: {ground_truth(profile.data, 0)}; then the threshold rule."
         f" `official`: {metrics.step} pixels per step, deletion to the mean colour, insertion from a blur, for the"
         f" predicted or the true class. `lab-GROUND-QUANTISATION-CLASS`: {metrics.lab_points} points, equal values"
         " enter together, on a black image (`zero`) or on the blurred photo (`blur`), maps as they are (`none`) or in"

@@ -127,7 +127,7 @@ def test_a_learning_rate_is_a_positive_finite_number(changed, text):
         ("  data: inputs/none ", "  data: photos ", "inputs.data: 'photos': is a relative path, which names another"),
         ("  data: inputs/none ", "  data: ~/photos ", "write the absolute path, or inputs/none for none"),
         ("  fcam: inputs/none ", "  fcam: '/x/w.pt ' #", "inputs.fcam: '/x/w.pt ': begins or ends with a space"),
-        ("  data: inputs/none ", "  data: null #", "inputs.data: None: input should be a valid string"),
+        ("  data: inputs/none ", "  data: null #", "inputs.data: None: null is no path"),
         ("      source: folder ", "      root: /x\n      source: folder ",
          "photos.data.root: is no setting any more; name it by inputs.data (-S 'inputs.data=\"/its/path\"')"),
         ("      source: download ", "      archives: /x\n      source: download ",

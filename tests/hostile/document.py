@@ -28,6 +28,9 @@ it is a list, `-S 'seeds=[3]'`. `'Value' object is not iterable`: so was `extens
 quotes of its own, `-S 'inputs.data="/home/me/my photos (2)"'`; then `Could not override 'profiles.photos.data.root'`:
 it is `inputs.data` now, the weights are `inputs.encoder` and `inputs.fcam`.
 
+`unexpected error` and no more: something in `inputs` is null, which DVC cannot read; `-S inputs.data=inputs/none` is
+none.
+
 `failed to reproduce '...': [Errno 2] No such file or directory: '...'`: a file that `inputs` names was there when the
 settings were last checked, and is gone. `python -m stages.check` looks again.
 

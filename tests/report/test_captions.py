@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import pytest
 
 from ala.config import load
 from ala.config.schema import Chosen
-from ala.report import captions, rows
+from ala.report import captions, edge_fix, errors, rows, sensitivity_page
 from ala.report.readme import main_table
 from tests.report.fake_run import ROOT
 
@@ -102,3 +103,23 @@ def test_curves_over_different_images_are_not_called_comparable(run_of, cell_of)
     assert captions.curves(run_of(main), "as lines").startswith("Mean over 2 images")
     assert "Mean over 1 to 2 images" in captions.curves(run_of(main, fcam), "as lines")
     assert "not comparable" in captions.curves(run_of(main, fcam), "as lines")
+
+
+@pytest.mark.parametrize(
+    ("levels", "said", "anyone"),
+    [
+        ({}, "ground truth grey > 127", "ground truth grey > 0"),
+        ({"background_levels": [128]}, "ground truth grey > 127 but for level 128",
+         "ground truth grey > 0 but for level 128"),
+        ({"object_levels": [1, 3], "background_levels": [255]}, "ground truth mask level 1 or 3",
+         "ground truth mask level 1 or 3"),
+    ],
+)  # fmt: skip
+def test_captions_say_which_pixels_of_a_mask_count(built, levels, said, anyone):
+    settings = built.run.settings
+    active = settings.active.model_copy(update={"data": settings.active.data.model_copy(update=levels)})
+    run = replace(built.run, settings=settings.model_copy(update={"profiles": {"mini": active}}))
+    counts = errors.errors_table(built.folder / "scores", run.settings)
+    for text in (captions.protocol(run), edge_fix.caption(run.settings), errors.caption(counts, run.settings)):
+        assert re.search(rf"{re.escape(said)}[,; ](?!but)", text)
+    assert f"`majority`: {said}; `anyone`: {anyone}; then" in sensitivity_page.caption(run)

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from scipy import stats
 
 from ala.data.store import Store
 from ala.metrics.fix_tables import FIXES
@@ -57,21 +58,27 @@ def test_gains_are_differences_to_the_original(table):
         assert line["miou_gain"] == pytest.approx(gain)
         assert line["insertion_gain"] == pytest.approx(gain / 2)
         assert line["deletion_gain"] == pytest.approx(0)
-        if line["photos"] == "worst":
-            assert line["miou_gain_low"] is None  # five photos are too few for an interval
-        else:
-            assert line["miou_gain_low"] == pytest.approx(gain)  # every photo gains the same
-            assert line["insertion_gain_low"] is None  # six photos
+        assert line["miou_gain_low"] == pytest.approx(gain)  # every photo gains the same at every seed
+        assert line["insertion_gain_high"] == pytest.approx(gain / 2)
 
 
-def test_interval_is_about_that_of_the_normal_distribution():
-    gains = np.random.default_rng(0).normal(0.1, 1, 400)
-    low, high = interval(gains, "a")
-    error = gains.std(ddof=1) / 20
-    assert low == pytest.approx(gains.mean() - 1.96 * error, abs=0.02)
-    assert high == pytest.approx(gains.mean() + 1.96 * error, abs=0.02)
-    assert interval(gains, "a") == (low, high)
-    assert interval(gains[:9], "a") == (None, None)
+def test_interval_is_over_seeds_and_over_classes_with_their_photos():
+    rng = np.random.default_rng(0)
+    labels = np.repeat(np.arange(5), 8)  # five classes of eight photos
+    gains = 0.1 + rng.normal(0, 0.03, (3, 1)) + rng.normal(0, 0.05, 5)[labels] + rng.normal(0, 0.02, (3, 40))
+    by_seed, by_class = gains.mean(axis=1), gains.mean(axis=0).reshape(5, 8).mean(axis=1)
+    parts = [stats.t.ppf(0.975, len(each) - 1) ** 2 * each.var(ddof=1) / len(each) for each in (by_seed, by_class)]
+    low, high = interval(gains, labels)
+    assert low == pytest.approx(gains.mean() - np.sqrt(sum(parts)))
+    assert high == pytest.approx(gains.mean() + np.sqrt(sum(parts)))
+    assert interval(gains[:1], labels) == interval(gains, np.zeros(40)) == (None, None)
+
+
+def test_more_photos_of_the_same_classes_are_no_more_evidence():
+    labels = np.repeat(np.arange(4), 3)
+    gains = np.random.default_rng(1).normal(0, 1, (2, 12))
+    again = interval(np.tile(gains, 50), np.tile(labels, 50))
+    assert again == pytest.approx(interval(gains, labels))
 
 
 def test_markdown_tells_what_was_chosen_and_when_nothing_helps(table, fake):

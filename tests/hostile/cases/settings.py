@@ -103,6 +103,8 @@ CASES = [
          "data.root: is no setting any more", "name it by inputs.data"),
     Case("a relative path", "data", _inputs("../photos"), PARAMS, "inputs.data: '../photos'",
          "write the absolute path, or inputs/none for none"),
+    Case("null in place of a path", "data", _inputs("null"), PARAMS, "inputs.data: None: null is no path",
+         "write inputs/none for none"),
     Case("taps as a mapping", "data", _set("ala.sbn.fusion_map", {1: 0, 2: 1}), PARAMS, "ala.sbn.fusion_map",
          "write it as a list of pairs: [[1, 0], [2, 1]]"),
     Case("timm's options as a mapping", "data", _set("encoder.options", {"pad_type": "same"}), PARAMS,

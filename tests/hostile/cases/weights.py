@@ -110,6 +110,8 @@ CASES = [
          "empty.safetensors is empty", "fetch it again"),
     Case("a folder in place of a weight file", "check", _fcam("photos"), "inputs.fcam", "photos is a folder",
          "name it by its absolute path"),
+    Case("a weight file that the profile does not read is missing", "check", lambda w: w.give(fcam="gone.safetensors"),
+         "inputs.fcam", "gone.safetensors does not exist", "set inputs.fcam to inputs/none"),
     Case("no weight file is named", "encoder", lambda w: w.give(encoder=None), "inputs.encoder",
          "is inputs/none", "name it by its absolute path"),
     Case("a pickle that would run code", "encoder", _pickle, "given.pt", "no readable weight file",
