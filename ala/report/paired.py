@@ -27,8 +27,8 @@ CAPTION = (
     "`difference`: first − second, paired by photo; for Deletion less is better. Interval: 95 %, over seeds and over"
     " classes with their photos; p: of the same rule, two-sided, corrected by Holm over all pairs of one metric, which"
     f" is one table here (docs/protocols.md, Statistics). Rows are separated if p < {LEVEL:g}. Effect size: mean over"
-    " sample standard deviation of the differences of photos. Spread: √(sd² + sd²) over seeds. Last column: seeds of"
-    " each row at which the interval would be half as wide, from the variances seen here; a rough guide where seeds"
+    " sample standard deviation of the differences of photos. Spread: √(sd² + sd²) over seeds. Half as wide with: seeds"
+    " of each row at which the interval would be half as wide, from the variances seen here; a rough guide where seeds"
     " are few. "
 )
 

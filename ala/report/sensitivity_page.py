@@ -49,7 +49,8 @@ def sensitivity(run: Run, frame: pd.DataFrame, survived: pd.DataFrame) -> str:
     parts.append(_survival(survived))
     if frame.empty:
         return "\n\n".join([*parts, "not run"]) + "\n"
-    shown = [row for row in rows.LABELS if row in set(frame["method"])]
+    given = [str(method) for method in frame["method"].unique()]
+    shown = [row for row in rows.LABELS if row in given] + [row for row in given if row not in rows.LABELS]
     for kind, title in TITLES.items():
         mine = frame[frame["metric"] == kind] if kind != "localisation" else frame[frame["protocol"] == kind]
         lines = []
@@ -58,7 +59,7 @@ def sensitivity(run: Run, frame: pd.DataFrame, survived: pd.DataFrame) -> str:
             name = str(metric if kind == "localisation" else protocol)
             lines.append([name, *(_cell(cells, row, mixed) for row in shown)])
         if lines:
-            head = ["metric" if kind == "localisation" else "protocol", *(rows.LABELS[row] for row in shown)]
+            head = ["metric" if kind == "localisation" else "protocol", *(rows.LABELS.get(row, row) for row in shown)]
             parts += [f"## {title}", grid(head, lines)]
     return "\n\n".join([*parts, "Full precision, with ranks: [sensitivity.csv](sensitivity.csv)."]) + "\n"
 

@@ -70,6 +70,55 @@ def test_a_row_shows_its_csv_line_command_and_scores(opened):
     opened.page.wait_for_function("document.querySelector('.trace[open] .copy').textContent !== 'Copy'")
 
 
+def test_long_tables_are_paged(opened):
+    page = opened.page
+    rows = page.locator("#table-per_seed tbody tr")
+    first = rows.first.inner_text()
+    assert rows.count() == 10
+    page.locator("#table-per_seed [aria-label=Next]").click()
+    assert rows.count() == 10
+    assert rows.first.inner_text() != first
+    page.locator("#table-per_seed select").select_option("-1")
+    assert rows.count() == 33
+    assert page.locator("#table-main select").count() == 0
+
+
+def test_a_heat_map_is_one_stop_of_the_keyboard_and_tells_its_numbers(opened):
+    page = opened.page
+    table, readout = page.locator("table.ranking").first, page.locator("#table-sensitivity .readout")
+    assert table.locator("[tabindex='0']").count() == 1
+    squares, columns = table.locator("tbody td"), table.locator("thead th").count()
+    squares.first.focus()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowDown")
+    focused = squares.nth(columns + 1)
+    assert focused.evaluate("square => square === document.activeElement")
+    assert table.locator("[tabindex='0']").count() == 1
+    protocol, method = table.locator("thead th").nth(1).inner_text(), table.locator("tbody th").nth(1).inner_text()
+    told = f"mean IoU ↑, {method}, {protocol}: rank {focused.inner_text()}; {focused.get_attribute('title')}"
+    assert readout.inner_text().startswith(told)
+    assert "±" in told
+    line = focused.get_attribute("data-line")
+    assert readout.locator("a").get_attribute("href") == f"tables/sensitivity.csv#row={line}"
+    page.keyboard.press("End")
+    page.keyboard.press("ArrowRight")  # nothing is beyond
+    assert squares.nth(2 * columns - 1).evaluate("square => square === document.activeElement")
+    page.keyboard.press("Tab")
+    assert table.evaluate("table => !table.contains(document.activeElement)")
+    squares.first.hover()
+    assert readout.inner_text().startswith(f"mean IoU ↑, {table.locator('tbody th').first.inner_text()}, ")
+
+
+def test_enter_opens_the_line_of_the_square_that_has_the_focus(opened):
+    page = opened.page
+    squares = page.locator("table.ranking").first.locator("tbody td")
+    page.evaluate("addEventListener('click', (event) => { window.went = event.target.href; event.preventDefault(); })")
+    squares.nth(2).focus()
+    squares.first.hover()
+    page.keyboard.press("Enter")
+    assert page.evaluate("went").endswith(f"tables/sensitivity.csv#row={squares.nth(2).get_attribute('data-line')}")
+
+
 def test_curves_tell_their_values_to_the_keyboard(opened):
     chart = opened.page.locator("#charts .chart").first
     slider = chart.locator("input[type=range]")

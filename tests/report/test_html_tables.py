@@ -61,6 +61,36 @@ def test_columns_are_headed_by_the_longest_known_name(name, label):
     assert catalogue.column_label(name) == label
 
 
+def in_turn(table):
+    return [column.sources[0] for column in sorted(table.columns, key=lambda column: column.turn)]
+
+
+def test_a_known_table_says_which_columns_stay_longest(run_of, tmp_path):
+    head = "method,n_seeds,accuracy_mean,miou_common_mean,miou_mean,id_mean,paper_id,command"
+    table = tables.table(run_of(), write(tmp_path, "main", f"{head}\nala,3,0.9,0.4,0.5,0.6,0.7,x\n"))
+    assert in_turn(table) == [
+        "method", "miou_common_mean", "id_mean", "accuracy_mean", "miou_mean", "n_seeds", "paper_id"
+    ]  # fmt: skip
+    assert [column.sources[0] for column in table.columns][:2] == ["method", "n_seeds"]  # their order stays
+
+
+def test_of_any_other_table_numbers_of_things_go_first(run_of, tmp_path):
+    table = tables.table(run_of(), write(tmp_path, "new", "n_a,n_b,x,y\n1,2,3,4\n"))
+    assert in_turn(table) == ["n_a", "x", "y", "n_b"]
+
+
+#: The list of errors beside the made-up run is a short one of its own.
+LEADING = sorted(name for name, known in catalogue.TABLES.items() if known.lead and name != "error_top")
+
+
+@pytest.mark.parametrize("name", LEADING)
+def test_every_column_that_leads_is_there(built, name):
+    turns = in_turn(tables.table(built.run, built.out / f"tables/{name}.csv"))
+    lead = catalogue.TABLES[name].lead
+    for own, turn in zip(lead, turns[1 : len(lead) + 1], strict=True):
+        assert turn in (own, f"{own}_common_mean", f"{own}_mean")
+
+
 def test_best_is_bold_among_rivals_only_and_shared_by_ties(run_of, tmp_path):
     head = "method,miou_mean,deletion_mean\n"
     path = write(tmp_path, "main", head + "ala,0.50001,0.2\nfcam,0.49999,0.1\nrise,0.3,not run\nbox,0.9,0.01\n")

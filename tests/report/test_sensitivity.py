@@ -201,6 +201,15 @@ def test_pages(run, frame, images, found):
     assert "| F-CAM | 3 |" in sensitivity_page.common_model(run, sensitivity.common_model(run, found))
 
 
+def test_a_method_without_a_label_has_its_column(run, frame, images):
+    table = frame.reset_index()
+    table["method"] = table["method"].replace("rise", "mine")
+    text = sensitivity_page.sensitivity(run, table, sensitivity.survival(run, images))
+    heads = [line for line in text.splitlines() if line.startswith("| protocol | ")]
+    assert len(heads) == 4
+    assert all(head.endswith(" | mine |") and "RISE" not in head for head in heads)
+
+
 def test_missing_and_edited_files(run, fake, tmp_path):
     shutil.copytree(fake.folder / "scores", tmp_path / "scores")
     shutil.rmtree(tmp_path / "scores/protocols/seed-0")

@@ -15,6 +15,9 @@ class Known:
         best: column: whether larger is better. Its twin over the images that all rows share is compared instead.
         rivals: rows that compete for it, by the table's first column; empty where all do.
         csv_only: columns over all images of a row that the page leaves out where the common images are fewer.
+        lead: columns that stay longest where the window is too narrow for all, after the first of the table; where
+            there is no column `miou`, `miou` is `miou_common_mean` or else `miou_mean`.
+        ranks: a table of ranks by protocol, which the page shows as heat maps.
     """
 
     heading: str
@@ -22,6 +25,8 @@ class Known:
     best: dict[str, bool] = field(default_factory=dict)
     rivals: tuple[str, ...] = ()
     csv_only: tuple[str, ...] = ()
+    lead: tuple[str, ...] = ()
+    ranks: bool = False
 
 
 _BEST = {
@@ -30,6 +35,7 @@ _BEST = {
 }  # fmt: skip
 
 _CSV_ONLY = ("miou_fixed_mean", "miou_otsu_mean", "miou_val_mean")
+_SCORES = ("miou", "insertion", "deletion", "id", "accuracy")
 
 #: Tables by the name of their CSV, in the order of the page.
 TABLES = {
@@ -40,32 +46,63 @@ TABLES = {
         _BEST,
         rows.EXPLAINERS,
         _CSV_ONLY,
+        _SCORES,
     ),
     "ablation": Known(
         "Ablation",
         "The main model with and without its two parts: AEA, the alternating epochs, and SBN, the side branch network.",
         _BEST,
         csv_only=_CSV_ONLY,
+        lead=_SCORES,
     ),
-    "paper": Known("Paper beside this run", "The slides' printed value beside ours, cell by cell."),
-    "claims": Known("Claims", "Each claim as a difference between two rows, with its interval and verdict."),
+    "paper": Known(
+        "Paper beside this run",
+        "The slides' printed value beside ours, cell by cell.",
+        lead=("row", "metric", "printed", "ours", "difference", "verdict"),
+    ),
+    "claims": Known(
+        "Claims",
+        "Each claim as a difference between two rows, with its interval and verdict.",
+        lead=("verdict", "difference", "ci_low", "p_holm", "paper_difference", "higher_mean", "lower_mean"),
+    ),
     "sensitivity": Known(
-        "Sensitivity to the protocol", "All methods under all protocols: which conclusions survive, which do not."
+        "Sensitivity to the protocol",
+        "All methods under all protocols: which conclusions survive, which do not.",
+        ranks=True,
     ),
-    "common_model": Known("One common model", "All maps evaluated on one and the same model."),
+    "common_model": Known(
+        "One common model", "All maps evaluated on one and the same model.", lead=("id_own", "id_common")
+    ),
     "curve_ends": Known("Start and end of the curves", "Probability of the target class at both ends, by model."),
     "paired": Known(
-        "Paired differences", "Differences between methods on the same photos, with effect size and corrected test."
+        "Paired differences",
+        "Differences between methods on the same photos, with effect size and corrected test.",
+        lead=("first", "second", "difference", "ci_low", "p_holm", "effect_size"),
     ),
-    "layers": Known("Which layer?", "Attention on each encoder layer in turn, beside the whole method."),
-    "errors": Known("Kinds of error", "How many of the worst photos attend too much, too little, or elsewhere."),
-    "error_top": Known("The worst photos", "The photos of the lowest IoU with their kind of error."),
-    "edge": Known("Edge fix", "Maps cut along the photo's edges, beside simpler ways to clean them."),
+    "layers": Known(
+        "Which layer?",
+        "Attention on each encoder layer in turn, beside the whole method.",
+        lead=("layer", "miou", "id", "share", "miou_without"),
+    ),
+    "errors": Known(
+        "Kinds of error",
+        "How many of the worst photos attend too much, too little, or elsewhere.",
+        lead=("rho", "OA", "IA", "Others", "n_worst"),
+    ),
+    "error_top": Known(
+        "The worst photos", "The photos of the lowest IoU with their kind of error.", lead=("iou", "kind_2", "class")
+    ),
+    "edge": Known(
+        "Edge fix",
+        "Maps cut along the photo's edges, beside simpler ways to clean them.",
+        lead=("miou", "miou_gain", "miou_gain_low", "id", "id_gain", "id_gain_low"),
+    ),
     "per_seed": Known(
         "Every seed",
         "The means of every method and seed, before they are averaged over seeds: IoU over all images that have a map,"
         " insertion, deletion and ID over the images perturbed. Rows with other numbers of images are not"
         " comparable.",
+        lead=("seed", *_SCORES),
     ),
 }
 

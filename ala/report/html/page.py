@@ -11,7 +11,7 @@ from jinja2 import DictLoader, Environment, StrictUndefined
 from ala.data.store import Store
 from ala.report import captions as standing
 from ala.report import figures
-from ala.report.html import assets, catalogue, charts, photos, prose, summary, tables
+from ala.report.html import assets, catalogue, charts, heat, photos, prose, summary, tables
 from ala.report.html.facts import facts
 from ala.report.run import Run
 
@@ -44,10 +44,11 @@ def render(
     """
     captions = captions or {}
     folder = out_folder / "tables"
-    shown = [
-        tables.table(run, folder / f"{name}.csv", captions.get(name))
-        for name in catalogue.in_order([path.stem for path in folder.glob("*.csv")])
-    ]
+    shown: list[tables.Table | heat.HeatMaps] = []
+    for name in catalogue.in_order([path.stem for path in folder.glob("*.csv")]):
+        path, caption = folder / f"{name}.csv", captions.get(name)
+        ranks = name in catalogue.TABLES and catalogue.TABLES[name].ranks
+        shown.append(heat.heat_maps(path, run.settings, caption) if ranks else tables.table(run, path, caption))
     drawn = charts.charts(out_folder / "curves", run.settings)
     content: dict[str, Any] = {
         "run": run,
@@ -81,7 +82,7 @@ def _fill(content: dict[str, Any], drawn: list[dict[str, Any]], gallery: dict[st
         loader=DictLoader(files), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters |= {"markdown": prose.blocks, "inline": prose.inline}
-    scripts = [assets.template(f"{name}.js") for name in ("chart", "tables", "gallery", "main")]
+    scripts = [assets.template(f"{name}.js") for name in ("chart", "tables", "heat", "gallery", "main")]
     return environment.get_template("page.html.j2").render(
         **content,
         gallery=gallery,

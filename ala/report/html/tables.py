@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ala.report import claims, rows
@@ -41,6 +41,7 @@ class Column:
     label: str
     numeric: bool
     foreign: bool = False  # from the slides, in a run that must not be compared with them
+    turn: int = 0  # place among the columns of its table when the window has no room for all: 0 stays longest
 
 
 @dataclass(frozen=True)
@@ -127,7 +128,19 @@ def _columns(content: list[dict[str, str]], comparable: bool, known: catalogue.K
         foreign = not comparable and name.startswith(("paper_", "printed"))
         label += ", not comparable" if foreign else ""
         merged.append(Column(sources, label, _numeric(row[name] for row in content), foreign))
-    return merged
+    by_turn = _by_turn(merged, known.lead)
+    return [replace(column, turn=by_turn.index(column)) for column in merged]
+
+
+def _by_turn(columns: list[Column], lead: Iterable[str]) -> list[Column]:
+    """The first column, then `lead`, then the others, of which numbers of things and what is foreign come last."""
+    of_source = {column.sources[0]: column for column in columns}
+    chosen = [*columns[:1]]
+    for name in lead:
+        chosen += [of_source[source] for source in (name, f"{name}_common_mean", f"{name}_mean")
+                   if source in of_source][:1]  # fmt: skip
+    others = sorted(columns, key=lambda column: column.sources[0].startswith("n_") or column.foreign)
+    return list(dict.fromkeys([*chosen, *others]))
 
 
 def _numeric(values: Iterable[str]) -> bool:

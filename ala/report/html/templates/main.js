@@ -5,5 +5,6 @@ for (const link of document.querySelectorAll("a.to-photo")) {  // a photo that t
   if (!inGallery.has(Number(link.hash.slice("#photo-".length)))) link.replaceWith(link.textContent);
 }
 if (DATA.gallery) makeGallery(DATA.gallery);
+document.querySelectorAll("table.ranking").forEach(makeHeatMap);
 await enhanceTables();
 document.documentElement.dataset.ready = "true";
