@@ -142,7 +142,7 @@ def test_a_learning_rate_is_a_positive_finite_number(changed, text):
          "options are for timm models; an open_clip model is chosen by its name, set options to []"),
         ("source: birdlets", "source: download", "source download needs downloads"),
         ("train_per_species: 30", "train_per_species: 25", "must exceed data.train_per_class"),
-        ("      blur_kernel: 61", "      blur_kernel: 60", "blur_kernel (60) must be odd"),
+        ("      blur_kernel: 81", "      blur_kernel: 60", "blur_kernel (60) must be odd"),
         ("      step: 160 ", "      step: 16000 ", "metrics.step (16000) exceeds the 6400 pixels"),
         ("main_rho: 2", "main_rho: 4", "errors: main_rho (4) is not one of rho (1.5, 2, 3)"),
         ("rho: [1.5, 2, 3]", "rho: [0.5, 2, 3]", "profiles.mini.errors.rho.0: 0.5: input should be greater"),
