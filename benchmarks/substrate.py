@@ -7,8 +7,8 @@ a substrate: the official blur with larger and larger kernels (sigma is half of 
 true Gaussians, the image's mean colour, and zero, which is deletion's substrate. `p` is the probability of the class
 predicted on the whole image, mean over images; `accuracy` counts the true class. Chance is 1 / K for both.
 
-The rule: of the official blurs the smallest at which every model, averaged over seeds, keeps at most a tenth of what the
-whole image gains over chance, which is what the report calls near chance (`ala.report.ends.FAR`); if none does, the
+The rule: of the official blurs the smallest at which every model, averaged over seeds, keeps at most a tenth of what
+the whole image gains over chance, which is what the report calls near chance (`ala.report.ends.FAR`); if none does, the
 largest. A first rule, stated before any number was seen, asked the mean over models to lie within 0.05 of chance and
 took 61; the report then called the start of the main model far above chance, so there is one rule for both now. A
 profile's settings follow it by hand (`metrics.blur_kernel`, `metrics.blur_sigma`); `paper` keeps the official kernel.
