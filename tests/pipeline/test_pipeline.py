@@ -16,27 +16,16 @@ from ala.config import load
 pytestmark = [pytest.mark.slow, pytest.mark.pipeline]
 
 COLUMNS = [
-    "n_seeds",
-    "n_images",
-    "accuracy_mean",
-    "accuracy_std",
-    "miou_mean",
-    "miou_std",
-    "miou_fixed_mean",
-    "miou_otsu_mean",
-    "miou_val_mean",
-    "insertion_mean",
-    "insertion_std",
-    "deletion_mean",
-    "deletion_std",
-    "id_mean",
-    "id_std",
-    "paper_miou",
-    "paper_insertion",
-    "paper_deletion",
-    "paper_id",
+    "n_seeds", "n_images", "n_common", "n_perturbed", "n_perturbed_common",
+    "accuracy_mean", "accuracy_std",
+    "miou_common_mean", "miou_common_std", "miou_mean", "miou_std", "miou_fixed_common_mean", "miou_fixed_mean",
+    "miou_otsu_common_mean", "miou_otsu_mean", "miou_val_common_mean", "miou_val_mean",
+    "insertion_common_mean", "insertion_common_std", "insertion_mean", "insertion_std",
+    "deletion_common_mean", "deletion_common_std", "deletion_mean", "deletion_std",
+    "id_common_mean", "id_common_std", "id_mean", "id_std",
+    "paper_miou", "paper_insertion", "paper_deletion", "paper_id",
     "command",
-]
+]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +47,9 @@ def test_main_table_keeps_its_contract(main):
     assert (scored["n_seeds"].astype(int) == 2).all()
     numbers = scored[[column for column in COLUMNS if column.endswith("_mean")]].astype(float)
     assert np.isfinite(numbers).all().all()
-    assert ((numbers.drop(columns="id_mean") >= 0) & (numbers.drop(columns="id_mean") <= 1)).all().all()
+    shares = numbers.drop(columns=["id_mean", "id_common_mean"])
+    assert ((shares >= 0) & (shares <= 1)).all().all()
+    assert scored["n_common"].astype(int).nunique() == 1  # the images of RISE, which has the fewest
 
 
 def test_ablation_table_keeps_its_contract(ablation, main):
@@ -66,7 +57,7 @@ def test_ablation_table_keeps_its_contract(ablation, main):
     assert list(ablation.index) == ["i", "ii", "iii", "iv"]
     switches = list(zip(ablation["aea"].astype(str).str.lower(), ablation["sbn"].astype(str).str.lower(), strict=True))
     assert switches == [("true", "false"), ("false", "true"), ("true", "true"), ("false", "false")]
-    shared = [column for column in COLUMNS if column.endswith(("_mean", "_std"))]
+    shared = [column for column in COLUMNS if column.endswith(("_mean", "_std")) and "_common_" not in column]
     assert ablation.loc["iii", shared].tolist() == main.loc["ala", shared].tolist()  # one training, one set of scores
 
 
