@@ -49,7 +49,7 @@ def test_main_table_keeps_its_contract(main):
     assert np.isfinite(numbers).all().all()
     shares = numbers.drop(columns=["id_mean", "id_common_mean"])
     assert ((shares >= 0) & (shares <= 1)).all().all()
-    assert scored["n_common"].astype(int).nunique() == 1  # the images of RISE, which has the fewest
+    assert set(scored["n_common"].astype(int)) == {2 * 4}  # the images of RISE, which has the fewest
 
 
 def test_ablation_table_keeps_its_contract(ablation, main):
