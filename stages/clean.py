@@ -25,7 +25,7 @@ VARIABLES = {
 }  # fmt: skip
 
 #: What runs leave below `state`, beside half-done work.
-RECORDS = ("ledger/*.json", "locks/*.lock", "batch-sizes.json")
+RECORDS = "ledger/*.json"
 
 
 def main(state: State = False) -> None:
@@ -38,7 +38,7 @@ def main(state: State = False) -> None:
         kept = state_folder()
         found = list(units(kept))
         if not state:
-            found += [path for pattern in RECORDS for path in sorted(Path("state").glob(pattern))]
+            found += sorted(Path("state").glob(RECORDS))
             found += outs(Path())
         for path in found:
             remove(path)
