@@ -18,7 +18,7 @@ import tempfile
 import zipfile
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import lru_cache
 from itertools import count
 from pathlib import Path
@@ -122,8 +122,14 @@ def put_in_place(fresh: Path, target: Path) -> None:
             except OSError as error:
                 if error.errno not in (errno.ENOTEMPTY, errno.EEXIST) and not target.is_symlink():
                     raise
-            with suppress(FileNotFoundError):  # another process was quicker
-                shutil.move(target, aside / str(number))  # a rename; a copy where a container's image holds the folder
+            try:
+                target.rename(aside / str(number))
+            except FileNotFoundError:  # another process was quicker
+                continue
+            except OSError as error:
+                if error.errno != errno.EXDEV:
+                    raise
+                shutil.move(target, aside / str(number))  # a copy: a container's image holds the folder
 
 
 def _named(error: OSError, target: Path) -> OSError:

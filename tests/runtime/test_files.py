@@ -189,14 +189,14 @@ def test_of_two_writers_of_a_folder_one_is_there_whole(tmp_path):
 
 
 _KILLED = """
-import os, shutil, signal, sys
+import os, signal, sys
 from pathlib import Path
 from ala.runtime import files
-move = shutil.move
+rename = Path.rename
 def killed(*paths):
-    move(*paths)
+    rename(*paths)
     os.kill(os.getpid(), signal.SIGKILL)
-shutil.move = killed
+Path.rename = killed
 with files.atomic_folder(Path(sys.argv[1])) as folder:
     (folder / "new.csv").write_text("new")
 """
