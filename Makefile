@@ -18,7 +18,7 @@ $(VENV)/lock.txt: requirements/lock.txt
 plan: env ## what a run will do, need and take on this machine (`make plan PROFILE=paper`: of another profile)
 	@python -m stages.plan $(if $(PROFILE),--profile $(PROFILE))
 
-oracles: env ## add the libraries that tests/oracles compares with
+oracles: env ## add the libraries that tests/parity compares with
 	python -m pip --disable-pip-version-check install --quiet --no-deps --require-hashes -r requirements/oracles.txt
 
 bench: oracles ## time RISE, insertion and deletion beside the bare model and other libraries (a quarter of an hour)

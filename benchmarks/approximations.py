@@ -18,7 +18,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ala.runtime.memory import keep_freed_memory
+from ala.utils.memory import keep_freed_memory
 
 BOUNDS = (0.8, 0.9, 0.95)
 TOLERANCE = 0.01
@@ -31,9 +31,9 @@ def adaptive(seed: int, settings: Any, store: Path, models: Path, device: Any) -
 
     from ala.approximate.adaptive_rise import adaptive_rise, rank_correlation
     from ala.data.store import Store, subset_rows
-    from ala.explain.methods import load_explained
-    from ala.explain.rise import rise_maps
-    from ala.perturb import predict
+    from ala.explainers.methods import load_explained
+    from ala.explainers.rise import rise_maps
+    from ala.perturbation import predict
 
     metrics, rise = settings.active.metrics, settings.active.rise
     model = load_explained("rise", seed, settings, models, device).classifier
@@ -101,10 +101,10 @@ def tokens(seed: int, settings: Any, store: Path, models: Path, maps: Path, devi
     from ala.approximate.token_insertion import ZeroShot, patch_ranks, token_curves
     from ala.contracts.maps import Maps
     from ala.data.store import Store, subset_rows
-    from ala.encoder import load_encoder
+    from ala.encoders import load_encoder
     from ala.metrics.curves import area
     from ala.metrics.insertion_deletion import blur_kernel, insertion_deletion
-    from ala.perturb import predict
+    from ala.perturbation import predict
 
     encoder: Any = load_encoder(models / "encoder", device)
     model, metrics = ZeroShot(encoder), settings.active.metrics
@@ -173,7 +173,7 @@ def main(
 
     from ala.config import load
     from ala.report.readme import update
-    from ala.runtime.device import resolve
+    from ala.utils.device import resolve
     from benchmarks.perturbation import environment
 
     settings, device = load(params), resolve("auto")

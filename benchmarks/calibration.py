@@ -30,9 +30,9 @@ from ala.report.pairs import SIGNS, SOURCES
 from ala.report.readme import update
 from ala.report.run import Run
 from ala.report.statistics import LEVEL, holm, p_value, variance_of
-from ala.runtime.errors import UserError, reported
-from ala.runtime.progress import track
-from ala.runtime.seeds import numpy_generator
+from ala.utils.errors import UserError, reported
+from ala.utils.progress import track
+from ala.utils.seeds import numpy_generator
 
 COMPONENTS = Path("benchmarks/results/variance-components-mini.csv")
 CORRELATION = Path("benchmarks/results/seed-correlation-mini.csv")

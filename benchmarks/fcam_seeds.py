@@ -16,7 +16,7 @@ import pandas as pd
 import typer
 
 from ala.config import load
-from ala.runtime.memory import keep_freed_memory
+from ala.utils.memory import keep_freed_memory
 
 #: Side of the erosion of the CAM's foreground, and the share of its lowest pixels that are background.
 OFFICIAL = (11, 0.1)
@@ -34,16 +34,16 @@ def main(
     from ala.config.inputs import fcam_file
     from ala.contracts.maps import Maps
     from ala.data.store import Store
-    from ala.explain.fcam.cam import resize_maps
-    from ala.explain.fcam.classifier import CamClassifier
-    from ala.explain.fcam.decoder import Decoder
-    from ala.explain.fcam.model import Fcam
-    from ala.explain.fcam.train_classifier import train_classifier
-    from ala.explain.fcam.train_decoder import train_decoder
+    from ala.explainers.fcam.cam import resize_maps
+    from ala.explainers.fcam.classifier import CamClassifier
+    from ala.explainers.fcam.decoder import Decoder
+    from ala.explainers.fcam.model import Fcam
+    from ala.explainers.fcam.train_classifier import train_classifier
+    from ala.explainers.fcam.train_decoder import train_decoder
     from ala.metrics import iou
     from ala.report.readme import update
-    from ala.runtime.device import resolve
-    from ala.runtime.seeds import seed_everything
+    from ala.utils.device import resolve
+    from ala.utils.seeds import seed_everything
 
     settings, device = load(), resolve("cpu")
     fcam, side = settings.active.fcam, settings.active.fcam.input_size

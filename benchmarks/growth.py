@@ -17,7 +17,7 @@ from typing import Annotated
 
 import typer
 
-from ala.runtime.memory import keep_freed_memory
+from ala.utils.memory import keep_freed_memory
 
 TURNS = 5
 BATCH = 64
@@ -34,8 +34,8 @@ def main(
 
     from ala.contracts.preprocessing import Preprocessing
     from ala.report.readme import update
-    from ala.runtime.device import resolve
-    from ala.runtime.progress import track
+    from ala.utils.device import resolve
+    from ala.utils.progress import track
     from benchmarks.engine import ours
     from benchmarks.engine.jobs import CLASSES, SIDE, Job
     from benchmarks.engine.paired import peak, settle

@@ -3,7 +3,7 @@
     python -m benchmarks.kernels
 
 Two jobs of the profile's main model, with random weights: an answer to the photos of one lane on one thread, as RISE,
-insertion and deletion ask for it (:mod:`ala.runtime.threads`), and a training step of an on epoch on all threads,
+insertion and deletion ask for it (:mod:`ala.utils.threads`), and a training step of an on epoch on all threads,
 encoder features at hand. `ms` is a kernel's own time by torch's profiler, a median of nine, `gflop_per_s` what it
 multiplies and adds in that time. The line `all` is the median without the profiler, `all, compiled` the same by
 `torch.compile` (Inductor, weights frozen for answers), in turns with it. The last line is a large float32 matrix
@@ -23,7 +23,7 @@ from typing import Annotated, Any
 import pandas as pd
 import typer
 
-from ala.runtime.memory import keep_freed_memory
+from ala.utils.memory import keep_freed_memory
 
 TURNS = 30
 ROUNDS, CALLS = 9, 5  # of the profiler
@@ -124,7 +124,7 @@ def answer(models: Any) -> tuple[Callable[[], object], Callable[[], object]]:
     import torch
     from torch._inductor import config
 
-    from ala.runtime.threads import lane
+    from ala.utils.threads import lane
 
     model = models.explained("side")
     side = model.preprocessing.size
@@ -183,7 +183,7 @@ def main(
     from ala.plan.models import Models
     from ala.plan.photos import count as photos_of
     from ala.report.readme import update
-    from ala.runtime.device import resolve
+    from ala.utils.device import resolve
     from benchmarks.perturbation import environment
     from benchmarks.wall_time import peak
 

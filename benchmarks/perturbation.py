@@ -33,7 +33,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ala.runtime.memory import keep_freed_memory
+from ala.utils.memory import keep_freed_memory
 
 IMAGES = (1, 16, 64)
 
@@ -51,7 +51,7 @@ def rows_of(job: Any, model: Any, turns: int, others: list[str], bf16: bool) -> 
     """The lines of one job, as they are measured: `plain`, `ala`, `ala` in bf16 where wanted, and `others`."""
     import numpy as np
 
-    from ala.perturb import Running
+    from ala.perturbation import Running
     from benchmarks.engine import ours
     from benchmarks.engine.budget import TURNS
     from benchmarks.engine.paired import measured
@@ -107,7 +107,7 @@ def mean_area(job: Any, model: Any, curves: Any) -> float:
     import numpy as np
 
     from ala.metrics.curves import area
-    from ala.perturb import predict
+    from ala.perturbation import predict
 
     rows = np.arange(len(curves))
     whole = predict(model, job.photos, rows, job.batch, job.device)[rows, job.targets[rows]]
@@ -132,8 +132,8 @@ def main(
     import pandas as pd
 
     from ala.report.readme import update
-    from ala.runtime.device import resolve
-    from ala.runtime.threads import in_flight
+    from ala.utils.device import resolve
+    from ala.utils.threads import in_flight
     from benchmarks.engine import budget as planned
     from benchmarks.engine.jobs import JOBS, MODELS, SIDE, Job, Model
     from benchmarks.engine.paired import images_per_second

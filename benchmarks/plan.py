@@ -18,7 +18,7 @@ from typing import Annotated, Any
 import pandas as pd
 import typer
 
-from ala.runtime.errors import UserError, reported
+from ala.utils.errors import UserError, reported
 
 
 def table(lines: list[dict[str, Any]], real: dict[str, dict[str, Any]]) -> pd.DataFrame:
@@ -62,7 +62,7 @@ def main(
         estimate = json.loads(made.stdout)
 
         from ala.report.readme import update
-        from ala.runtime.device import resolve
+        from ala.utils.device import resolve
         from benchmarks.perturbation import environment
 
         found = table(estimate["stages"], json.loads(real.read_text(encoding="utf-8"))["cost"])

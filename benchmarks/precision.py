@@ -18,7 +18,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ala.runtime.memory import keep_freed_memory
+from ala.utils.memory import keep_freed_memory
 
 
 def compared(model: Any, other: Any, photos: Any, rows: Any, settings: Any, device: Any, seed: int) -> dict[str, Any]:
@@ -26,10 +26,10 @@ def compared(model: Any, other: Any, photos: Any, rows: Any, settings: Any, devi
     import numpy as np
     from scipy.stats import spearmanr
 
-    from ala.explain.rise import rise_maps
+    from ala.explainers.rise import rise_maps
     from ala.metrics.curves import area
     from ala.metrics.insertion_deletion import blur_kernel, insertion_deletion
-    from ala.perturb import predict
+    from ala.perturbation import predict
 
     metrics, rise = settings.active.metrics, settings.active.rise
     targets = predict(model, photos, rows, metrics.batch, device).argmax(axis=1)
@@ -72,10 +72,10 @@ def main(
 
     from ala.config import load
     from ala.data.store import Store, subset_rows
-    from ala.explain.methods import load_explained
-    from ala.perturb import Running
+    from ala.explainers.methods import load_explained
+    from ala.perturbation import Running
     from ala.report.readme import update
-    from ala.runtime.device import resolve
+    from ala.utils.device import resolve
     from benchmarks.perturbation import environment
 
     settings, device = load(params), resolve("auto")

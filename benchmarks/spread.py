@@ -18,7 +18,7 @@ import pandas as pd
 import typer
 from safetensors.numpy import load_file
 
-from ala.runtime.errors import UserError, reported
+from ala.utils.errors import UserError, reported
 
 First = Annotated[Path, typer.Argument(help="A folder with .npz, .csv or .safetensors files, at any depth.")]
 Second = Annotated[Path, typer.Argument(help="The same files of another run.")]

@@ -74,7 +74,7 @@ def seconds(command: list[str], state: str) -> float:
     Raises:
         UserError: it fails, or there is no finished run.
     """
-    from ala.runtime.errors import UserError
+    from ala.utils.errors import UserError
 
     began = time.perf_counter()
     done = subprocess.run(command, env=os.environ | {"ALA_STATE": state}, capture_output=True, text=True)
@@ -95,8 +95,8 @@ def main(
     import pandas as pd
 
     from ala.report.readme import update
-    from ala.runtime.errors import reported
-    from ala.runtime.progress import track
+    from ala.utils.errors import reported
+    from ala.utils.progress import track
 
     with reported(), tempfile.TemporaryDirectory() as temporary:
         timed = commands(f"{temporary}/outs")

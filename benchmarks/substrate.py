@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from ala.config.schema import Settings
     from ala.data.store import Store
-    from ala.explain.methods import Explained
+    from ala.explainers.methods import Explained
 
 SIZES = (11, 21, 31, 41, 61, 81, 121, 161, 241, 321)  # of the official blur; sigma = (size - 1) / 2
 SIGMAS = (5, 10, 20, 40)  # of true Gaussians
@@ -96,9 +96,9 @@ def maps_of(name: str, model: Explained, val: Store, settings: Settings, seed: i
     """Importance `(n, h, w)` of all validation images by the method `name`."""
     import numpy as np
 
-    from ala.explain.methods import own_maps, trivial_maps
-    from ala.explain.rise import rise_maps
-    from ala.perturb import predict
+    from ala.explainers.methods import own_maps, trivial_maps
+    from ala.explainers.rise import rise_maps
+    from ala.perturbation import predict
 
     profile = settings.active
     if name in ("noise", "center"):
@@ -117,10 +117,10 @@ def insertions(settings: Settings, models: Path, store: Path, sizes: list[int], 
     import pandas as pd
 
     from ala.data.store import Store
-    from ala.explain.methods import load_explained
+    from ala.explainers.methods import load_explained
     from ala.metrics.curves import area
     from ala.metrics.insertion_deletion import blur_kernel, insertion_deletion
-    from ala.perturb import predict
+    from ala.perturbation import predict
 
     metrics, lines = settings.active.metrics, []
     for seed in settings.seeds:
@@ -192,9 +192,9 @@ def main(
     import pandas as pd
 
     from ala.data.store import Store
-    from ala.explain.methods import VARIANTS, load_explained
+    from ala.explainers.methods import VARIANTS, load_explained
     from ala.report.readme import update
-    from ala.runtime.device import resolve
+    from ala.utils.device import resolve
 
     settings, where = load(params), resolve(device)
     lines: list[dict[str, Any]] = []

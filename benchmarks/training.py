@@ -73,16 +73,16 @@ def build(profile_name: str, batch: int, device: str) -> Bench:
     from ala.config import load
     from ala.contracts.compute import autocast
     from ala.contracts.preprocessing import Preprocessing
-    from ala.encoder.clip_source import read_config
-    from ala.encoder.clip_vit import ClipVit, build_visual
+    from ala.encoders.clip_source import read_config
+    from ala.encoders.clip_vit import ClipVit, build_visual
     from ala.model.adapter import Adapter
     from ala.model.blueprint import plan
-    from ala.runtime.seeds import torch_generator
     from ala.training.augment import augmented
     from ala.training.features import LiveSource
     from ala.training.loop import run_epoch
     from ala.training.optimiser import Optimiser
     from ala.training.schedule import Epoch
+    from ala.utils.seeds import torch_generator
 
     profile = load().profiles[profile_name]
     size, classes, target = profile.data.input_size, 200, torch.device(device)

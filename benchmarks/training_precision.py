@@ -19,7 +19,7 @@ from typing import Annotated, Any
 import pandas as pd
 import typer
 
-from ala.runtime.memory import keep_freed_memory
+from ala.utils.memory import keep_freed_memory
 
 #: Columns that are compared between the two precisions.
 METRICS = ["val_accuracy", "miou_mean_std", "insertion", "deletion", "id"]
@@ -47,8 +47,8 @@ def trained_and_scored(settings: Any, precision: str, seed: int, folders: tuple[
     """One line: the main variant of `settings` trained in `precision` on (store, models) and scored in float32."""
     from ala.config.schema import Engine
     from ala.data.store import Store
-    from ala.encoder import load_encoder
-    from ala.explain.methods import Explained, own_maps
+    from ala.encoders import load_encoder
+    from ala.explainers.methods import Explained, own_maps
     from ala.metrics.score import Probe, Truth, score
     from ala.training.loop import train_variant
 
@@ -83,7 +83,7 @@ def main(
     """Train, score and write the table."""
     from ala.config import load
     from ala.report.readme import update
-    from ala.runtime.device import resolve
+    from ala.utils.device import resolve
     from benchmarks.perturbation import environment
 
     settings, where = load(params), resolve(device)

@@ -16,7 +16,7 @@ import pandas as pd
 import typer
 
 from ala.config import load
-from ala.runtime.memory import keep_freed_memory
+from ala.utils.memory import keep_freed_memory
 
 #: What every trial starts from, beside the active profile: PB's BatchNorm, as the paper has it.
 BASE: dict[str, Any] = {"ala.perception.norm": "batch", "ala.single_layer": 3}
@@ -107,13 +107,13 @@ def main(
 
     from ala.contracts.maps import Maps
     from ala.data.store import Store
-    from ala.encoder import load_encoder
-    from ala.explain.attention import explain_photos
+    from ala.encoders import load_encoder
+    from ala.explainers.attention import explain_photos
     from ala.metrics import iou
     from ala.report.readme import update
-    from ala.runtime.device import resolve
-    from ala.runtime.progress import track
     from ala.training.loop import train_variant
+    from ala.utils.device import resolve
+    from ala.utils.progress import track
 
     profile, device = load().active, resolve("cpu")
     folder = Path("data/store") / str(profile.data.input_size)

@@ -4,7 +4,7 @@
 
 Clones HEAD into a new folder, runs `make repro` there with an empty cache, and writes the seconds of each stage to
 benchmarks/results/CORES-cores-wall-time.csv and into docs/performance.md, between two markers. What is shown for a
-stage is its own work, as its ledger tells (:mod:`ala.runtime.ledger`). What is left of the time from one cell's start
+stage is its own work, as its ledger tells (:mod:`ala.utils.ledger`). What is left of the time from one cell's start
 to the next one's, Python's start and what DVC does before and after, has a row of its own.
 
 `tflop` is what the networks of a stage multiply and add (:mod:`ala.plan`), `gflop_per_s` that over its seconds. The
@@ -26,8 +26,8 @@ import pandas as pd
 import typer
 
 from ala.report.readme import update
-from ala.runtime.errors import UserError, reported
-from ala.runtime.ledger import FOLDER, entries
+from ala.utils.errors import UserError, reported
+from ala.utils.ledger import FOLDER, entries
 
 AROUND = "around the cells: start of Python, DVC"
 BEFORE = "environment, before the first stage"

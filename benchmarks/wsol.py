@@ -81,8 +81,8 @@ def main(
 
     from ala.contracts.maps import Maps
     from ala.data.store import Store, subset_rows
-    from ala.explain.methods import METHODS as ALL
-    from ala.explain.trivial import METHODS as TRIVIAL
+    from ala.explainers.methods import METHODS as ALL
+    from ala.explainers.trivial import METHODS as TRIVIAL
     from ala.metrics import iou
     from ala.report.readme import update
 

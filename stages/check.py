@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from ala.config import load
-from ala.runtime.errors import reported
-from ala.runtime.files import write_text
+from ala.utils.errors import reported
+from ala.utils.files import write_text
 
 Params = Annotated[Path, typer.Option(help="The settings.")]
 Out = Annotated[Path, typer.Option(help="A line that is always the same; the stage `data` waits for it.")]
@@ -28,7 +28,7 @@ def main(params: Params = Path("params.yaml"), out: Out = Path("data/checked")) 
     with reported():
         from ala.config import inputs
         from ala.data.archives import present
-        from ala.runtime import repository
+        from ala.utils import repository
 
         settings = load(params)
         if inputs.check(settings) == "archives":

@@ -13,8 +13,8 @@ import typer
 import yaml
 
 from ala.config.schema import EXTENSIONS
-from ala.runtime.errors import reported
-from ala.runtime.resume import state_folder, units
+from ala.utils.errors import reported
+from ala.utils.resume import state_folder, units
 
 State = Annotated[bool, typer.Option("--state", help="Only the half-done work of interrupted runs.")]
 

@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from ala.config import load
-from ala.runtime.errors import reported
-from ala.runtime.files import write_json
+from ala.utils.errors import reported
+from ala.utils.files import write_json
 
 Params = Annotated[Path, typer.Option(help="The settings; the profile they name is used.")]
 Out = Annotated[Path, typer.Option(help="The data set: images.txt and the other lists, images/, segmentations/.")]

@@ -9,8 +9,8 @@ from typing import Annotated
 import typer
 
 from ala.config import load
-from ala.runtime.errors import reported
-from ala.runtime.files import atomic_folder, write_json
+from ala.utils.errors import reported
+from ala.utils.files import atomic_folder, write_json
 
 Seed = Annotated[int, typer.Option(help="The seed of the trained model.")]
 Params = Annotated[Path, typer.Option(help="The settings; the switches aea and sbn name the main model.")]
@@ -47,12 +47,12 @@ def main(
         from ala.contracts.maps import Maps
         from ala.contracts.seal import check, seal
         from ala.data.store import Store
-        from ala.explain import refine
-        from ala.explain.methods import load_explained
+        from ala.explainers import refine
+        from ala.explainers.methods import load_explained
         from ala.metrics import error_rows, fix_tables, fixes
         from ala.metrics.score import Probe
-        from ala.runtime.device import resolve
-        from ala.runtime.kept import keeping, stage_work
+        from ala.utils.device import resolve
+        from ala.utils.kept import keeping, stage_work
 
         settings, where = load(params), resolve(device)
         data, metrics, method = settings.active.data, settings.active.metrics, settings.main_variant

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ala.config import load
-from ala.runtime.errors import reported
-from ala.runtime.files import atomic_folder, write_json
+from ala.utils.errors import reported
+from ala.utils.files import atomic_folder, write_json
 
 if TYPE_CHECKING:
     import torch
 
     from ala.config.schema import Profile
-    from ala.runtime.resume import Resumable
+    from ala.utils.resume import Resumable
 
 Params = Annotated[Path, typer.Option(help="The settings; the profile they name is used.")]
 Stores = Annotated[Path, typer.Option(help="The folder that the stage `store` wrote; SIZE/test is read.")]
@@ -24,7 +24,7 @@ Out = Annotated[Path, typer.Option(help="Where the encoder goes; replaced as a w
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")]
 
 #: A change of any of these restarts an unfinished pre-training.
-CODE = ["ala.encoder", "ala.data.birdlets", "ala.contracts", "ala.runtime.seeds"]
+CODE = ["ala.encoders", "ala.data.birdlets", "ala.contracts", "ala.utils.seeds"]
 
 
 def main(
@@ -49,10 +49,10 @@ def main(
         from ala.config.inputs import encoder_file
         from ala.contracts.compute import used
         from ala.data.store import Store
-        from ala.encoder import build_encoder, save_encoder
-        from ala.encoder.drawn import captions_and_trainer
-        from ala.encoder.zero_shot import BATCH, zero_shot_accuracy
-        from ala.runtime.device import resolve
+        from ala.encoders import build_encoder, save_encoder
+        from ala.encoders.drawn import captions_and_trainer
+        from ala.encoders.zero_shot import BATCH, zero_shot_accuracy
+        from ala.utils.device import resolve
 
         settings = load(params)
         profile = settings.active
@@ -82,8 +82,8 @@ def pretraining(profile: Profile, device: torch.device) -> Resumable:
     """The resume state of the pre-training that `profile` asks for."""
     import torch
 
-    from ala.encoder.clip_source import read_config
-    from ala.runtime.resume import Resumable
+    from ala.encoders.clip_source import read_config
+    from ala.utils.resume import Resumable
 
     decides = profile.model_dump(mode="json", include={"encoder": True, "data": {"birdlets", "input_size"}})
     where = {"device": str(device), "threads": torch.get_num_threads()}

@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from ala.config import load
-from ala.runtime.errors import reported
-from ala.runtime.files import atomic_folder, write_json
+from ala.utils.errors import reported
+from ala.utils.files import atomic_folder, write_json
 
 Methods = Annotated[
     list[str],
@@ -56,12 +56,12 @@ def main(
         from ala.contracts.maps import Maps
         from ala.contracts.seal import seal
         from ala.data.store import Store
-        from ala.explain.methods import check, load_explained
-        from ala.explain.trivial import METHODS as TRIVIAL
+        from ala.explainers.methods import check, load_explained
+        from ala.explainers.trivial import METHODS as TRIVIAL
         from ala.metrics.curves import Curves
         from ala.metrics.score import Probe, Truth, score
-        from ala.runtime.device import resolve
-        from ala.runtime.kept import keeping, stage_work
+        from ala.utils.device import resolve
+        from ala.utils.kept import keeping, stage_work
 
         for one in method:
             check(one)

@@ -9,8 +9,8 @@ from typing import Annotated
 import typer
 
 from ala.config import load
-from ala.runtime.errors import reported
-from ala.runtime.files import atomic_folder, write_json
+from ala.utils.errors import reported
+from ala.utils.files import atomic_folder, write_json
 
 Methods = Annotated[
     list[str],
@@ -49,9 +49,9 @@ def main(
     """
     with reported():
         from ala.contracts.collapsed import warning
-        from ala.explain import methods
-        from ala.runtime.device import resolve
-        from ala.runtime.kept import keeping, stage_work
+        from ala.explainers import methods
+        from ala.utils.device import resolve
+        from ala.utils.kept import keeping, stage_work
 
         for one in method:
             methods.check(one)

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from ala.config import load
-from ala.runtime.errors import reported
+from ala.utils.errors import reported
 
 Seed = Annotated[
     int, typer.Option(min=0, help="Seed of initial weights, order of photos, augmentation and drawn seeds.")
@@ -20,7 +20,7 @@ Out = Annotated[Path, typer.Option(help="The model is written to seed-SEED in th
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 ...")]
 
 #: A change of any of these restarts an unfinished training.
-CODE = ["ala.explain.fcam", "ala.encoder.weights", "ala.data.store", "ala.contracts", "ala.runtime.seeds"]
+CODE = ["ala.explainers.fcam", "ala.encoders.weights", "ala.data.store", "ala.contracts", "ala.utils.seeds"]
 
 
 def main(
@@ -44,9 +44,9 @@ def main(
         from ala.config.inputs import fcam_file
         from ala.contracts.compute import used
         from ala.data.store import Store
-        from ala.explain.fcam import save_fcam, train_fcam
-        from ala.runtime.device import resolve
-        from ala.runtime.resume import Resumable
+        from ala.explainers.fcam import save_fcam, train_fcam
+        from ala.utils.device import resolve
+        from ala.utils.resume import Resumable
 
         whole = load(params)
         settings = whole.active.fcam

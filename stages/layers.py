@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ala.config import load
-from ala.runtime.errors import reported
-from ala.runtime.files import atomic_folder, write_json
+from ala.utils.errors import reported
+from ala.utils.files import atomic_folder, write_json
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -54,12 +54,12 @@ def main(
         from ala.contracts.compute import used
         from ala.contracts.seal import seal
         from ala.data.store import Store
-        from ala.encoder import shared_encoder
+        from ala.encoders import shared_encoder
         from ala.metrics.score import Truth
         from ala.model.checkpoint import load_model, read_about
-        from ala.runtime.device import resolve
-        from ala.runtime.kept import keeping, stage_work
         from ala.training.loop import train_variant
+        from ala.utils.device import resolve
+        from ala.utils.kept import keeping, stage_work
 
         settings, where = load(params), resolve(device)
         profile, size = settings.active, settings.active.data.input_size
@@ -116,7 +116,7 @@ def score_layer(
     model: ExplainedModel, layer: int, truth: Truth, profile: Profile, seed: int, device: torch.device
 ) -> Scored:
     """Scores of ABN on `layer`, as the stage `evaluate` makes them, under the name `abn-layer-LAYER`."""
-    from ala.explain.methods import Explained, own_maps
+    from ala.explainers.methods import Explained, own_maps
     from ala.metrics.score import Probe, score
 
     explained = Explained(f"abn-layer-{layer}", model, model.explain, calibrated=False)
@@ -131,10 +131,10 @@ def weigh_taps(model: ExplainedModel, truth: Truth, profile: Profile, seed: int,
     import numpy as np
     import pandas as pd
 
-    from ala.explain.attention import explain_photos
-    from ala.explain.taps import side_branch, tap_shares, without_tap
+    from ala.explainers.attention import explain_photos
+    from ala.explainers.taps import side_branch, tap_shares, without_tap
     from ala.metrics.iou import mean_std_ious
-    from ala.perturb import predict as probabilities
+    from ala.perturbation import predict as probabilities
 
     test, batch = truth.test, profile.metrics.batch
     every = np.arange(len(test))

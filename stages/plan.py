@@ -11,7 +11,7 @@ import typer
 
 from ala.config import load
 from ala.config.schema import unknown_profile
-from ala.runtime.errors import UserError, reported
+from ala.utils.errors import UserError, reported
 
 Params = Annotated[Path, typer.Option(help="The settings.")]
 Name = Annotated[str, typer.Option("--profile", help="Another profile than the one that the settings name.")]
@@ -51,7 +51,7 @@ def main(
 
         from ala.plan.plan import make
         from ala.plan.tables import notes, table
-        from ala.runtime.device import resolve
+        from ala.utils.device import resolve
 
         estimate = make(settings, resolve(device), seconds, imports, photos)
         if json:
@@ -77,19 +77,19 @@ def import_seconds(encoder: str) -> dict[str, float]:
     import pandas  # noqa: F401
 
     lap("pandas")
-    import ala.explain.methods
+    import ala.explainers.methods
     import ala.training.loop
 
     lap("torch")
     found["torch"] += found["pandas"]
-    import ala.runtime.torchvision_import
+    import ala.utils.torchvision_import
     import timm  # noqa: F401  isort: skip
 
     lap("timm")
     if encoder == "open_clip":
-        import ala.encoder.clip_vit
+        import ala.encoders.clip_vit
     else:
-        import ala.encoder.conv  # noqa: F401
+        import ala.encoders.conv  # noqa: F401
     lap("encoder")
     return found
 

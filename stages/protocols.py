@@ -8,8 +8,8 @@ from typing import Annotated, Any
 import typer
 
 from ala.config import load
-from ala.runtime.errors import reported
-from ala.runtime.files import atomic_folder, write_json
+from ala.utils.errors import reported
+from ala.utils.files import atomic_folder, write_json
 
 Seed = Annotated[int, typer.Option(help="The seed of the trained models.")]
 Params = Annotated[Path, typer.Option(help="The settings; the profile they name is used.")]
@@ -48,12 +48,12 @@ def main(
         from ala.contracts.maps import Maps
         from ala.contracts.seal import check, seal
         from ala.data.store import Store
-        from ala.explain.methods import METHODS, load_explained
-        from ala.explain.trivial import METHODS as TRIVIAL
+        from ala.explainers.methods import METHODS, load_explained
+        from ala.explainers.trivial import METHODS as TRIVIAL
         from ala.metrics.protocols import common_scores, lab_scores, localise
         from ala.metrics.score import Probe, Truth
-        from ala.runtime.device import resolve
-        from ala.runtime.kept import keeping, stage_work
+        from ala.utils.device import resolve
+        from ala.utils.kept import keeping, stage_work
 
         settings, where = load(params), resolve(device)
         data, metrics = settings.active.data, settings.active.metrics

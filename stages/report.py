@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from ala.config import load
-from ala.runtime.errors import UserError, reported
+from ala.utils.errors import UserError, reported
 
 Params = Annotated[Path, typer.Option(help="The settings; they say which methods and seeds belong to the run.")]
 Scores = Annotated[Path, typer.Option(help="Per-image scores, METHOD/seed-SEED/, from the stage `evaluate`.")]

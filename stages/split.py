@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from ala.config import load
-from ala.runtime.errors import reported
+from ala.utils.errors import reported
 
 Params = Annotated[Path, typer.Option(help="The settings; the profile they name is used.")]
 Dataset = Annotated[Path, typer.Option(help="The data set that the stage `data` wrote; only its lists are read.")]

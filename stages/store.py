@@ -9,8 +9,8 @@ from typing import Annotated
 import typer
 
 from ala.config import load
-from ala.runtime.errors import UserError, reported
-from ala.runtime.files import atomic_folder
+from ala.utils.errors import UserError, reported
+from ala.utils.files import atomic_folder
 
 Params = Annotated[Path, typer.Option(help="The settings; the profile they name is used.")]
 Dataset = Annotated[Path, typer.Option(help="The data set that the stage `data` wrote.")]
@@ -45,7 +45,7 @@ def main(
         from ala.data.decode import Reading
         from ala.data.split import read_splits
         from ala.data.store_build import fill_store, required
-        from ala.runtime.resume import Resumable, stamps
+        from ala.utils.resume import Resumable, stamps
 
         settings = load(params).active
         wanted, reading = required(settings), Reading.of(settings.data)

@@ -9,7 +9,7 @@ import typer
 
 from ala.config import load
 from ala.config.schema import EXTENSIONS
-from ala.runtime.errors import reported
+from ala.utils.errors import reported
 
 Variants = Annotated[
     list[str],
@@ -25,8 +25,8 @@ Out = Annotated[Path, typer.Option(help="The model is written to VARIANT/seed-SE
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 ...")]
 
 #: A change of any of these restarts an unfinished training.
-CODE = ["ala.training", "ala.model", "ala.encoder", "ala.metrics.iou", "ala.data.store", "ala.contracts",
-        "ala.runtime.seeds"]  # fmt: skip
+CODE = ["ala.training", "ala.model", "ala.encoders", "ala.metrics.iou", "ala.data.store", "ala.contracts",
+        "ala.utils.seeds"]  # fmt: skip
 
 
 def main(
@@ -51,14 +51,14 @@ def main(
     with reported():
         from ala.contracts.compute import used
         from ala.data.store import Store
-        from ala.encoder import shared_encoder
+        from ala.encoders import shared_encoder
         from ala.metrics.iou import mean_std_ious
         from ala.model.blueprint import check
         from ala.model.checkpoint import save_model, sha256_of
-        from ala.runtime.device import resolve
-        from ala.runtime.files import atomic_folder
-        from ala.runtime.resume import Resumable
         from ala.training.loop import CURVE, train_variant
+        from ala.utils.device import resolve
+        from ala.utils.files import atomic_folder
+        from ala.utils.resume import Resumable
 
         settings = load(params)
         profile = settings.active

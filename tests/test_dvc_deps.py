@@ -11,26 +11,31 @@ from tests.imports import ROOT, dvc_stages, imported_files
 #: Code that makes no numbers: a new error text or progress bar must not retrain anything.
 NO_NUMBERS = {
     "ala/__init__.py", "ala/config", "ala/contracts/classifier.py", "ala/data/parallel.py",
-    "ala/runtime/device.py", "ala/runtime/disk.py", "ala/runtime/epochs.py", "ala/runtime/errors.py",
-    "ala/runtime/files.py", "ala/runtime/finite.py", "ala/runtime/fitting.py", "ala/runtime/interrupt.py",
-    "ala/runtime/kept.py", "ala/runtime/ledger.py", "ala/runtime/memory.py",
-    "ala/runtime/progress.py", "ala/runtime/repository.py", "ala/runtime/resume.py", "ala/runtime/threads.py",
-    "ala/runtime/torchvision_import.py",
+    "ala/utils/device.py", "ala/utils/disk.py", "ala/utils/epochs.py", "ala/utils/errors.py",
+    "ala/utils/files.py", "ala/utils/finite.py", "ala/utils/fitting.py", "ala/utils/interrupt.py",
+    "ala/utils/kept.py", "ala/utils/ledger.py", "ala/utils/memory.py",
+    "ala/utils/progress.py", "ala/utils/repository.py", "ala/utils/resume.py", "ala/utils/threads.py",
+    "ala/utils/torchvision_import.py",
 }  # fmt: skip
 
 #: What a command that several stages share reaches only for the others.
 NOT_USED: dict[str, list[str]] = {
     "check": ["ala/data/archives.py", "ala/data/download.py"],  # looks whether archives are there, opens none
-    "train": ["ala/data/birdlets"],  # ala.encoder reaches the drawings to pre-train, which only `encoder` does
-    "evaluate": ["ala/explain/rise.py", "ala/explain/attention.py", "ala/data/birdlets"],
-    "evaluate_main": ["ala/explain/rise.py", "ala/explain/attention.py", "ala/explain/fcam", "ala/data/birdlets"],
-    "edge": ["ala/explain/rise.py", "ala/explain/attention.py", "ala/explain/fcam", "ala/data/birdlets"],
+    "train": ["ala/data/birdlets"],  # ala.encoders reaches the drawings to pre-train, which only `encoder` does
+    "evaluate": ["ala/explainers/rise.py", "ala/explainers/attention.py", "ala/data/birdlets"],
+    "evaluate_main": [
+        "ala/explainers/rise.py",
+        "ala/explainers/attention.py",
+        "ala/explainers/fcam",
+        "ala/data/birdlets",
+    ],
+    "edge": ["ala/explainers/rise.py", "ala/explainers/attention.py", "ala/explainers/fcam", "ala/data/birdlets"],
     "rise": ["ala/data/birdlets"],
     "explain": ["ala/data/birdlets"],
     "train_abn": ["ala/data/birdlets"],
-    "protocols": ["ala/explain/rise.py", "ala/explain/attention.py", "ala/data/birdlets"],
-    "extend": ["ala/explain/rise.py", "ala/explain/trivial.py", "ala/explain/fcam", "ala/data/birdlets"],
-    "layers": ["ala/explain/rise.py", "ala/explain/trivial.py", "ala/explain/fcam", "ala/data/birdlets"],
+    "protocols": ["ala/explainers/rise.py", "ala/explainers/attention.py", "ala/data/birdlets"],
+    "extend": ["ala/explainers/rise.py", "ala/explainers/trivial.py", "ala/explainers/fcam", "ala/data/birdlets"],
+    "layers": ["ala/explainers/rise.py", "ala/explainers/trivial.py", "ala/explainers/fcam", "ala/data/birdlets"],
 }
 STAGES = dvc_stages()
 

@@ -11,7 +11,7 @@ import yaml
 
 from ala.config import load
 from ala.config.schema import EXTENSIONS, Profile, Section, Settings
-from tests.hostile.world import World, build, change
+from tests.bad_inputs.world import World, build, change
 from tests.imports import ROOT, dvc_stages
 
 STAGES = dvc_stages()
@@ -129,7 +129,7 @@ def reads(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     found: dict[str, set[str]] = {}
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("ALA_STATE", raising=False)
-        patch.setattr("ala.runtime.repository.check", lambda folder: None)
+        patch.setattr("ala.utils.repository.check", lambda folder: None)
         recorder = Recorder(patch)
         for name in STAGES:
             found[name] = set()

@@ -18,8 +18,8 @@ from torch import Tensor
 from ala.config.schema import Rise
 from ala.contracts.classifier import Classifier
 from ala.contracts.maps import disk_backed
-from ala.explain.rise import SUM_MEMORY, RiseMasks
-from ala.perturb import Photos, target_scores
+from ala.explainers.rise import SUM_MEMORY, RiseMasks
+from ala.perturbation import Photos, target_scores
 
 
 @dataclass(frozen=True)

@@ -16,12 +16,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ala.contracts.maps import resize
-from ala.encoder.clip_vit import ClipVit
+from ala.encoders.clip_vit import ClipVit
 from ala.metrics.insertion_deletion import order
-from ala.perturb import Photos
-from ala.runtime.errors import UserError
-from ala.runtime.ledger import count_forwards
-from ala.runtime.progress import progress
+from ala.perturbation import Photos
+from ala.utils.errors import UserError
+from ala.utils.ledger import count_forwards
+from ala.utils.progress import progress
 
 SCALE = 100.0  # of the cosines before softmax: what CLIP's temperature is clipped to
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from ala.config.schema import NOTHING, Data, Encoder, Fcam, Settings
-from ala.runtime.errors import UserError
+from ala.utils.errors import UserError
 
 #: Where images come from: drawn; a data set in a folder; archives in a folder; archives to be downloaded.
 Source = Literal["birdlets", "folder", "archives", "download"]

@@ -11,7 +11,7 @@ import yaml
 from pydantic import ValidationError
 
 from ala.config.schema import Settings, unknown_profile
-from ala.runtime.errors import UserError
+from ala.utils.errors import UserError
 
 
 class _Loader(yaml.SafeLoader):

@@ -215,7 +215,7 @@ class Encoder(Section):
     """The frozen image encoder (METHODS 2.2)."""
 
     kind: Literal["open_clip", "timm"]
-    name: str  # open_clip's or timm's model name, or a configuration file of ours in ala/encoder/configs
+    name: str  # open_clip's or timm's model name, or a configuration file of ours in ala/encoders/configs
     pretrained: str | None = None  # open_clip's tag, e.g. openai; downloaded where the network allows
     options: TimmOptions  # [name, value] of each argument passed to timm, e.g. [[pad_type, same]]
     norm: Literal["clip", "imagenet", "half"]
@@ -502,7 +502,7 @@ class Metrics(Section):
 
 
 class Engine(Section):
-    """How models run in RISE, insertion and deletion (`ala/perturb`); maps and areas depend on it slightly."""
+    """How models run in RISE, insertion and deletion (`ala/perturbation`); maps and areas depend on it slightly."""
 
     precision: Precision
     compile: StrictBool  # torch.compile: minutes at the start, worth it on GPUs and long runs

@@ -7,7 +7,7 @@ from typing import Any, Protocol, runtime_checkable
 from torch import Tensor, nn
 
 from ala.contracts.preprocessing import Preprocessing
-from ala.runtime.errors import UserError
+from ala.utils.errors import UserError
 
 #: Tolerance, for bfloat16, by which probabilities may exceed [0, 1] and their sum may differ from 1.
 ROUNDING = 0.01

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from ala.contracts.maps import Maps
-from ala.runtime.finite import named
+from ala.utils.finite import named
 
 KINDS = ("constant", "one_pixel")
 _FLAT = 1e-6  # a range this small, relative to the largest value, is rounding

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import torch
 
-from ala.runtime.errors import UserError
+from ala.utils.errors import UserError
 
 Precision = Literal["fp32", "bf16"]
 

@@ -12,9 +12,9 @@ from typing import IO
 
 import numpy as np
 
-from ala.runtime.disk import temporary_file
-from ala.runtime.errors import UserError, reason
-from ala.runtime.files import UNREADABLE, atomic_path
+from ala.utils.disk import temporary_file
+from ala.utils.errors import UserError, reason
+from ala.utils.files import UNREADABLE, atomic_path
 
 IN_MEMORY = 256 * 2**20  # bytes; larger arrays of maps stay on disk
 _PIECE = 16 * 2**20  # bytes of maps checked or written at a time

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ala.runtime.errors import UserError
-from ala.runtime.files import atomic_path
+from ala.utils.errors import UserError
+from ala.utils.files import atomic_path
 
 #: Columns in order. Insertion, deletion and id are empty for images outside the perturbation subset, the columns of
 #: IoU for images without a map; `target` is the predicted class, whose probability insertion and deletion follow; the

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ala.runtime.errors import UserError
-from ala.runtime.files import sha256, write_text
+from ala.utils.errors import UserError
+from ala.utils.files import sha256, write_text
 
 SEAL = "SHA256SUMS"  # the format of `sha256sum`, so `sha256sum -c` checks it, too
 

@@ -13,10 +13,10 @@ from urllib.parse import urlsplit
 
 from ala.config.schema import NOTHING, Archive
 from ala.data.download import MIB, download, part_of
-from ala.runtime.disk import need_room
-from ala.runtime.errors import UserError
-from ala.runtime.files import sha256
-from ala.runtime.progress import track
+from ala.utils.disk import need_room
+from ala.utils.errors import UserError
+from ala.utils.files import sha256
+from ala.utils.progress import track
 
 MAX_FILES = 200_000  # CUB has 24,000
 MAX_BYTES = 20_000_000_000  # unpacked; CUB has 1.3 billion

@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from ala.data.lists import integers, read_list
-from ala.runtime.errors import UserError
+from ala.utils.errors import UserError
 
 LISTS = ("images.txt", "classes.txt", "image_class_labels.txt", "train_test_split.txt", "bounding_boxes.txt")
 OPTIONAL_LISTS = ("reflections.txt",)  # `image_id 1` where a reflection is seen, else 0; the miniature has it

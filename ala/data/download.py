@@ -19,8 +19,8 @@ from typing import IO, Any
 from urllib.parse import urlsplit
 
 from ala.config.schema import Archive
-from ala.runtime.errors import UserError
-from ala.runtime.progress import track
+from ala.utils.errors import UserError
+from ala.utils.progress import track
 
 ATTEMPTS = 4  # in a row that bring nothing new, at one address
 PAUSE = 1.0  # seconds before the second attempt, twice as long before each further one

@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection
 from pathlib import Path
 
-from ala.runtime.errors import UserError
+from ala.utils.errors import UserError
 
 _ID = re.compile(r"[0-9]{1,18}", re.ASCII)  # fits int64
 

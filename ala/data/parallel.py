@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-from ala.runtime.progress import track
+from ala.utils.progress import track
 
 T = TypeVar("T")
 R = TypeVar("R")

@@ -16,9 +16,9 @@ from ala.data.lists import leave_out
 from ala.data.parallel import each
 from ala.data.split import split
 from ala.data.verify import Facts, verify
-from ala.runtime.disk import need_room
-from ala.runtime.errors import UserError
-from ala.runtime.files import atomic_folder, scratch_folder
+from ala.utils.disk import need_room
+from ala.utils.errors import UserError
+from ala.utils.files import atomic_folder, scratch_folder
 
 SCRATCH = ".unpacked-"
 

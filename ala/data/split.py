@@ -10,8 +10,8 @@ import pandas as pd
 
 from ala.config.schema import AtMost
 from ala.data.cub import CubIndex
-from ala.runtime.errors import UserError
-from ala.runtime.files import atomic_folder, sha256
+from ala.utils.errors import UserError
+from ala.utils.files import atomic_folder, sha256
 
 NAMES = ("train", "val", "test")
 COLUMNS = ["image_id", "path", "label", "mask_path", "x", "y", "width", "height"]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ala.runtime.errors import UserError
+from ala.utils.errors import UserError
 
 if TYPE_CHECKING:
     import torch  # imported late: building a store does without it

@@ -20,11 +20,11 @@ from ala.data.cub import CubIndex
 from ala.data.decode import Reading, reduced
 from ala.data.parallel import each
 from ala.data.store import STORE_VERSION
-from ala.runtime import interrupt
-from ala.runtime.disk import need_room, reserve
-from ala.runtime.errors import UserError
-from ala.runtime.files import atomic_folder, scratch_folder
-from ala.runtime.resume import Resumable
+from ala.utils import interrupt
+from ala.utils.disk import need_room, reserve
+from ala.utils.errors import UserError
+from ala.utils.files import atomic_folder, scratch_folder
+from ala.utils.resume import Resumable
 
 
 def required(settings: Profile) -> dict[int, set[str]]:

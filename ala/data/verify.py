@@ -18,7 +18,7 @@ from ala.data.cub import CubIndex
 from ala.data.decode import Reading
 from ala.data.opened import Damaged
 from ala.data.parallel import each
-from ala.runtime.errors import UserError
+from ala.utils.errors import UserError
 
 _NAMED = 40  # ids that are offered for data.exclude in one sentence
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from ala.runtime.errors import UserError, reason
-from ala.runtime.files import UNREADABLE, atomic_path
+from ala.utils.errors import UserError, reason
+from ala.utils.files import UNREADABLE, atomic_path
 
 
 def area(curves: np.ndarray) -> np.ndarray:

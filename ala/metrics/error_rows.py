@@ -9,7 +9,7 @@ from ala.contracts.maps import Maps
 from ala.data.store import Store, is_object
 from ala.metrics import errors, iou
 from ala.metrics.fix_tables import ERROR_COLUMNS, RULES
-from ala.runtime.errors import UserError
+from ala.utils.errors import UserError
 
 
 def val_tau(maps: Maps, store: Store, mask_threshold: int) -> float:

@@ -7,8 +7,8 @@ from pathlib import Path
 import pandas as pd
 
 from ala.metrics.errors import FLAGS
-from ala.runtime.errors import UserError
-from ala.runtime.files import atomic_path
+from ala.utils.errors import UserError
+from ala.utils.files import atomic_path
 
 #: Fixes in the order of the tables; `original` is the map as it is.
 FIXES = ("original", "ala+edge", "ala+largest", "ala+guided")

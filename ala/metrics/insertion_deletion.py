@@ -21,9 +21,9 @@ from torch import Tensor
 from ala.contracts.classifier import Classifier
 from ala.contracts.maps import Computed, Selected, resize
 from ala.metrics.curves import Curves
-from ala.perturb import Photos, Prepared, column_scores
-from ala.runtime.seeds import numpy_generator
-from ala.runtime.threads import in_lanes
+from ala.perturbation import Photos, Prepared, column_scores
+from ala.utils.seeds import numpy_generator
+from ala.utils.threads import in_lanes
 
 Curve = Literal["both", "insertion", "deletion"]
 Sliced = np.ndarray | Selected | Computed  # maps (n, h, w); slices are in memory, the whole need not be
@@ -183,8 +183,8 @@ def insertion_deletion(
         photos: at the side of `model.preprocessing`.
         rows: int `(n,)`.
         maps: `(n, h, w)`, of any resolution.
-        full: `(n, K)`, the model's probabilities on the whole images (:func:`ala.perturb.predict`); the target class
-            of each image is their argmax.
+        full: `(n, K)`, the model's probabilities on the whole images (:func:`ala.perturbation.predict`); the target
+            class of each image is their argmax.
         method: the maps' method, stored in the result.
         step: pixels per step, of an image of side `reference_side` (:func:`shown_pixels`).
         kernel: of the blur, `(k,)` (:func:`blur_kernel`).

@@ -21,7 +21,7 @@ from ala.contracts.maps import resize
 from ala.metrics.curves import area
 from ala.metrics.insertion_deletion import Sliced, blurred
 from ala.metrics.iou import min_max
-from ala.perturb import Photos, Prepared, column_scores
+from ala.perturbation import Photos, Prepared, column_scores
 
 Substrate = Literal["zero", "blur"]
 

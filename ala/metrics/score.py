@@ -20,9 +20,9 @@ from ala.data.store import Store, subset_rows
 from ala.metrics import iou
 from ala.metrics.curves import Curves, area
 from ala.metrics.insertion_deletion import blur_kernel, insertion_deletion_of
-from ala.perturb import predict, running
-from ala.runtime.errors import UserError
-from ala.runtime.kept import once
+from ala.perturbation import predict, running
+from ala.utils.errors import UserError
+from ala.utils.kept import once
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from ala.model.attention_branch import AttentionBranch
 from ala.model.blueprint import Blueprint
 from ala.model.perception_branch import PerceptionBranch
 from ala.model.side_branch import DirectTap, SideBranch, SingleTap
-from ala.runtime.seeds import seed_everything
+from ala.utils.seeds import seed_everything
 
 
 class AdapterOutput(NamedTuple):

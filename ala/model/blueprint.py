@@ -17,7 +17,7 @@ from ala.config.schema import (
     SideBranchSettings,
     variant_name,
 )
-from ala.runtime.errors import UserError
+from ala.utils.errors import UserError
 
 #: Variant: (AEA, what feeds the attention branch). `single` are the rows without SBN; `abn` is the related work,
 #: whose attention branch reads one encoder layer as it is (METHODS 8).

@@ -12,14 +12,14 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
-from ala.encoder import shared_encoder
-from ala.encoder.weights import require_finite_weights
+from ala.encoders import shared_encoder
+from ala.encoders.weights import require_finite_weights
 from ala.model.adapter import Adapter
 from ala.model.blueprint import Blueprint
 from ala.model.explained import ExplainedModel, TapEncoder
 from ala.model.lora import LoraEncoder
-from ala.runtime.errors import UserError
-from ala.runtime.files import atomic_path, stamped_sha256, write_json
+from ala.utils.errors import UserError
+from ala.utils.files import atomic_path, stamped_sha256, write_json
 
 WEIGHTS, ABOUT, ENCODER = "weights.safetensors", "model.json", "encoder.safetensors"
 _AGAIN = "run the train stage again"

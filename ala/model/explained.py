@@ -15,7 +15,7 @@ from ala.model.lora import LoraEncoder
 
 
 class TapEncoder(Protocol):
-    """The encoder interface that the adapter needs; :class:`ala.encoder.FrozenEncoder` and ``LoraEncoder`` have it."""
+    """The encoder interface that the adapter needs; :class:`ala.encoders.FrozenEncoder` and ``LoraEncoder`` have it."""
 
     @property
     def preprocessing(self) -> Preprocessing: ...

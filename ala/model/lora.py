@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from ala.config.schema import Lora
-from ala.runtime.errors import UserError
+from ala.utils.errors import UserError
 
 
 class LowRank(nn.Module):

@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from ala.runtime.errors import UserError
-from ala.runtime.progress import Advance
+from ala.utils.errors import UserError
+from ala.utils.progress import Advance
 
 Kind = tuple[str, str]
 #: Does about the given number of units and returns seconds per unit.

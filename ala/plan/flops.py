@@ -15,7 +15,7 @@ from torch.utils._pytree import tree_iter
 from torch.utils.flop_counter import FlopCounterMode
 
 from ala.config.schema import Profile
-from ala.explain.fcam.crf import crf_loss
+from ala.explainers.fcam.crf import crf_loss
 from ala.plan.models import Models
 from ala.training.loss import objective
 

@@ -9,10 +9,10 @@ import torch
 
 from ala.config.schema import Profile
 from ala.contracts.preprocessing import Preprocessing
-from ala.encoder.frozen import FrozenEncoder
-from ala.explain.fcam.classifier import CamClassifier
-from ala.explain.fcam.decoder import Decoder
-from ala.explain.fcam.model import Fcam
+from ala.encoders.frozen import FrozenEncoder
+from ala.explainers.fcam.classifier import CamClassifier
+from ala.explainers.fcam.decoder import Decoder
+from ala.explainers.fcam.model import Fcam
 from ala.model.adapter import Adapter
 from ala.model.blueprint import plan
 from ala.model.explained import ExplainedModel
@@ -43,14 +43,14 @@ class Models:
         preprocessing = Preprocessing.named(size, settings.norm)
         with self.device:
             if settings.kind == "timm":
-                from ala.encoder.conv import ConvEncoder, build_network
+                from ala.encoders.conv import ConvEncoder, build_network
 
                 network = build_network(settings.name, dict(settings.options))
                 return ConvEncoder(
                     network, settings.name, dict(settings.options), preprocessing, size // self.profile.ala.sbn.patch
                 )
-            from ala.encoder.clip_source import read_config
-            from ala.encoder.clip_vit import ClipVit, build_visual
+            from ala.encoders.clip_source import read_config
+            from ala.encoders.clip_vit import ClipVit, build_visual
 
             config = read_config(settings.name)
             if settings.pretrained == "openai":
@@ -96,10 +96,10 @@ class Models:
 
     def clip(self) -> Any:
         """The whole CLIP of an open_clip encoder, text tower included: what is downloaded, or pre-trained."""
-        import ala.runtime.torchvision_import  # noqa: F401  (before open_clip)
+        import ala.utils.torchvision_import  # noqa: F401  (before open_clip)
 
         import open_clip  # isort: skip
-        from ala.encoder.clip_source import read_config
+        from ala.encoders.clip_source import read_config
 
         with self.device:
             return open_clip.CLIP(**read_config(self.profile.encoder.name))

@@ -16,13 +16,13 @@ from torch import Tensor
 from ala.config.schema import Profile
 from ala.contracts.classifier import Classifier
 from ala.contracts.compute import autocast
-from ala.explain.attention import explain_photos
-from ala.explain.fcam.train_classifier import train_classifier
-from ala.explain.fcam.train_classifier import validate as look
-from ala.explain.fcam.train_decoder import train_decoder
-from ala.explain.rise import rise_maps
+from ala.explainers.attention import explain_photos
+from ala.explainers.fcam.train_classifier import train_classifier
+from ala.explainers.fcam.train_classifier import validate as look
+from ala.explainers.fcam.train_decoder import train_decoder
+from ala.explainers.rise import rise_maps
 from ala.metrics.insertion_deletion import blur_kernel, insertion_deletion
-from ala.perturb import running
+from ala.perturbation import running
 from ala.plan import stand_ins
 from ala.plan.models import Models
 from ala.plan.work import AUTO, curve_frames
@@ -222,8 +222,8 @@ def _decoder(profile: Profile, models: Models) -> Timed:
 def _pretraining(profile: Profile, models: Models) -> Timed:
     from ala.contracts.preprocessing import Preprocessing
     from ala.data.birdlets import draw_pairs
-    from ala.encoder.clip_source import read_config
-    from ala.encoder.pretrain import pretrain
+    from ala.encoders.clip_source import read_config
+    from ala.encoders.pretrain import pretrain
 
     birdlets, settings = profile.data.birdlets, profile.encoder.pretrain
     assert birdlets is not None  # the only data set with captions

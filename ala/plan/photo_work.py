@@ -14,7 +14,7 @@ from ala.contracts.maps import resize
 from ala.data.birdlets import draw_pairs, species
 from ala.data.birdlets.dataset import draw_photo
 from ala.data.parallel import workers
-from ala.explain import refine
+from ala.explainers import refine
 from ala.metrics import iou
 from ala.metrics.lab import seen, thresholds
 from ala.metrics.protocols import localise

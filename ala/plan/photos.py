@@ -8,7 +8,7 @@ from pathlib import Path
 from ala.config.inputs import data_source
 from ala.config.schema import NOTHING, Data
 from ala.data.cub import read_cub
-from ala.runtime.errors import UserError
+from ala.utils.errors import UserError
 
 #: Training and test images of the official split of CUB-200-2011 (Wah et al. 2011), by its number of images.
 CUB_SPLIT = {11_788: (5_994, 5_794)}

@@ -20,7 +20,7 @@ from ala.plan.network_work import largest, network_work, smallest
 from ala.plan.photo_work import photo_work
 from ala.plan.photos import count
 from ala.plan.work import Work, model_of, stages
-from ala.runtime.progress import progress, track
+from ala.utils.progress import progress, track
 
 _COUNTED_AT = 2  # images, enough for BatchNorm; everything is proportional
 

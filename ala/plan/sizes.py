@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 from ala.config.schema import Inputs, Profile
 from ala.data.store_build import required
-from ala.explain.fcam.frozen import CACHE_BYTES
-from ala.explain.methods import VARIANTS
+from ala.explainers.fcam.frozen import CACHE_BYTES
+from ala.explainers.methods import VARIANTS
 from ala.plan.flops import Cost
 from ala.plan.models import Models, parameters
 from ala.plan.photos import Photos

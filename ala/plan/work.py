@@ -1,7 +1,7 @@
 """Count the work of each stage from the settings alone, without images or models.
 
 The counts mirror the stages (`stages/*.py` and what they call). Those of forward passes are the ledger's
-(:mod:`ala.runtime.ledger`), which tests/plan compares with a real run's.
+(:mod:`ala.utils.ledger`), which tests/plan compares with a real run's.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ala.config.schema import Profile, Settings
-from ala.explain.methods import VARIANTS
-from ala.explain.trivial import METHODS as TRIVIAL
+from ala.explainers.methods import VARIANTS
+from ala.explainers.trivial import METHODS as TRIVIAL
 from ala.metrics.protocols import LEVELS, SUBSTRATES
 from ala.model.blueprint import VARIANTS as FEEDS
 from ala.plan.photos import Photos

@@ -13,7 +13,7 @@ from ala.config.schema import Settings
 from ala.contracts import seal
 from ala.metrics import errors
 from ala.metrics.fix_tables import ERROR_COLUMNS, FIX_COLUMNS, load
-from ala.runtime.errors import UserError
+from ala.utils.errors import UserError
 
 
 @dataclass(frozen=True)

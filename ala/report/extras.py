@@ -20,7 +20,7 @@ from ala.report import (
     sensitivity_page,
 )
 from ala.report.run import Run
-from ala.runtime.files import write_text
+from ala.utils.files import write_text
 
 
 class Extra(NamedTuple):

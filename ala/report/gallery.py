@@ -15,7 +15,7 @@ from ala.data.store import Store
 from ala.metrics import iou
 from ala.report import rows, style
 from ala.report.run import Run
-from ala.runtime.errors import UserError
+from ala.utils.errors import UserError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

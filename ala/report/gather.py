@@ -18,7 +18,7 @@ from ala.report import rows
 from ala.report.areas import areas
 from ala.report.notes import oddities
 from ala.report.run import Cell, Run, share
-from ala.runtime.errors import UserError
+from ala.utils.errors import UserError
 
 
 def gather(settings: Settings, scores: Path, models: Path, data: Path, maps: Path | None = None) -> Run:

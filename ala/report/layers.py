@@ -12,7 +12,7 @@ from ala.contracts import seal
 from ala.report import rows, style
 from ala.report.markdown import grid, number, spread
 from ala.report.run import Run
-from ala.runtime.errors import UserError
+from ala.utils.errors import UserError
 
 COLUMNS = [
     "model", "layer", "n_seeds", "n_images", "n_perturbed", "accuracy_mean", "accuracy_std", "miou_mean", "miou_std",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ala.runtime.files import write_text
+from ala.utils.files import write_text
 
 
 def stamp(folder: Path, mark: str | None) -> None:

@@ -27,8 +27,8 @@ from ala.report import (
     tables,
 )
 from ala.report.run import Run
-from ala.runtime.files import put_in_place, scratch_folder, write_json, write_text
-from ala.runtime.progress import track
+from ala.utils.files import put_in_place, scratch_folder, write_json, write_text
+from ala.utils.progress import track
 
 #: What is made, and replaced as a whole; anything else in the folder is left alone.
 PARTS = ("tables", "curves", "figures", "metrics.json", "provenance.json", "report.md", "index.html")
@@ -46,7 +46,7 @@ class Folders:
 
 def build(run: Run, folders: Folders, out: Path) -> None:
     """Write :data:`PARTS` into `out`. They are made aside first and then replaced one by one
-    (:func:`ala.runtime.files.put_in_place`), so an error leaves what was there.
+    (:func:`ala.utils.files.put_in_place`), so an error leaves what was there.
 
     Raises:
         UserError: images or maps that the scores tell of are missing or broken.

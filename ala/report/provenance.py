@@ -13,8 +13,8 @@ from typing import Any
 from ala.report import rows, used
 from ala.report.markdown import ABSENT, grid
 from ala.report.run import Run
-from ala.runtime import ledger
-from ala.runtime.files import sha256
+from ala.utils import ledger
+from ala.utils.files import sha256
 
 PACKAGES = (
     "torch", "torchvision", "timm", "open_clip_torch", "numpy", "pandas", "scipy", "statsmodels", "scikit-image",

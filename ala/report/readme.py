@@ -6,8 +6,8 @@ from pathlib import Path
 
 from ala.report import captions, markdown, tables
 from ala.report.run import Run
-from ala.runtime.errors import UserError
-from ala.runtime.files import write_text
+from ala.utils.errors import UserError
+from ala.utils.files import write_text
 
 END = "<!-- end generated -->"
 

@@ -17,7 +17,7 @@ from ala.report import rows
 from ala.report.pairs import align, labels
 from ala.report.run import Cell, Run
 from ala.report.statistics import LEVEL, difference, holm
-from ala.runtime.errors import UserError
+from ala.utils.errors import UserError
 
 #: Metrics of one kind share their images: IoU by rule and ground truth, localisation, insertion and deletion.
 WHOLE = ("maxboxacc", "maxboxaccv2", "pxap")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ala.runtime.files import atomic_path
+from ala.utils.files import atomic_path
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

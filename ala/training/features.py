@@ -12,10 +12,10 @@ from torch import Tensor
 from ala.config.schema import Augment
 from ala.contracts.compute import Precision, autocast
 from ala.model.explained import TapEncoder
-from ala.runtime.fitting import Halving
-from ala.runtime.ledger import count_forwards
-from ala.runtime.progress import track
 from ala.training.augment import augmented
+from ala.utils.fitting import Halving
+from ala.utils.ledger import count_forwards
+from ala.utils.progress import track
 
 
 class Photos(Protocol):

@@ -18,18 +18,18 @@ from ala.model.adapter import Adapter
 from ala.model.blueprint import VARIANTS, plan
 from ala.model.explained import ExplainedModel, TapEncoder
 from ala.model.lora import LoraEncoder
-from ala.runtime.errors import UserError
-from ala.runtime.finite import named, require_finite
-from ala.runtime.fitting import Halving, training_step
-from ala.runtime.progress import track
-from ala.runtime.resume import Resumable
-from ala.runtime.seeds import numpy_generator, seed_everything, torch_generator
 from ala.training.best import Best, Validation
 from ala.training.features import Photos, Source, make_source
 from ala.training.loss import objective
 from ala.training.optimiser import Optimiser
 from ala.training.resume import Progress
 from ala.training.schedule import Epoch, learning_rate, phases
+from ala.utils.errors import UserError
+from ala.utils.finite import named, require_finite
+from ala.utils.fitting import Halving, training_step
+from ala.utils.progress import track
+from ala.utils.resume import Resumable
+from ala.utils.seeds import numpy_generator, seed_everything, torch_generator
 
 #: Columns of curve.csv. Those after `train_accuracy` (of PB, in training mode) are empty for off epochs.
 CURVE = [

@@ -10,10 +10,10 @@ from typing import Any
 
 from ala.model.adapter import Adapter
 from ala.model.lora import LoraEncoder
-from ala.runtime import interrupt
-from ala.runtime.resume import Resumable
 from ala.training.best import Best
 from ala.training.optimiser import Optimiser
+from ala.utils import interrupt
+from ala.utils.resume import Resumable
 
 _UNIT = "epoch"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ala.config.schema import Schedule
-from ala.runtime.errors import UserError
+from ala.utils.errors import UserError
 
 
 @dataclass(frozen=True)

@@ -79,7 +79,7 @@ class Model(nn.Module):
 
     def __init__(self, name: str, device: torch.device) -> None:
         super().__init__()
-        import ala.runtime.torchvision_import  # noqa: F401 - before timm
+        import ala.utils.torchvision_import  # noqa: F401 - before timm
 
         import timm  # isort: skip
 

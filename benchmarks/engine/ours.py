@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from ala.config.schema import Rise
-from ala.explain.rise import RiseMasks, rise_maps
+from ala.explainers.rise import RiseMasks, rise_maps
 from ala.metrics.insertion_deletion import blur_kernel, blurred, insertion_deletion, order, shown_pixels
 from benchmarks.engine.jobs import GRID, SIDE, Job
 

@@ -21,7 +21,7 @@ from unittest.mock import patch
 import torch
 from torch import Tensor, nn
 
-from ala.runtime.threads import in_lanes
+from ala.utils.threads import in_lanes
 from benchmarks.engine.budget import bare
 
 
@@ -35,7 +35,7 @@ class Paired(nn.Module):
         turns: how many are wanted.
         device: where it lives.
         engine: it is our engine that runs. It tells of its forward passes by :meth:`tick`, because threads share them
-            out (`ala.runtime.threads`); deletion's empty image, which all photos share, it asks for apart. Once there
+            out (`ala.utils.threads`); deletion's empty image, which all photos share, it asks for apart. Once there
             are enough turns, its clock stops and the model gives all classes the same probability: the rest of the job
             costs little and fills as much memory as it would.
         whole: the run is timed to its end, whatever `engine` says.
@@ -141,7 +141,7 @@ def measured(
     """
     paired, found = Paired(model, least, batch, turns, device, engine, whole).eval(), None
     before = settle(device)
-    with patch("ala.perturb.engine.count_forwards", paired.tick) if engine else nullcontext():
+    with patch("ala.perturbation.engine.count_forwards", paired.tick) if engine else nullcontext():
         while not paired.over:
             paired.start()
             again = run(paired)

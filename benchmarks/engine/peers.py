@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ala.explain.rise import RiseMasks
+from ala.explainers.rise import RiseMasks
 from ala.metrics.insertion_deletion import blur_kernel, blurred
 from benchmarks.engine.jobs import GRID, SIDE, Job
 

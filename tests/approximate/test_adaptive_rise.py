@@ -9,8 +9,8 @@ from scipy.stats import spearmanr
 
 from ala.approximate.adaptive_rise import adaptive_rise, rank_correlation
 from ala.config.schema import Rise
-from ala.explain.rise import RiseMasks, rise_maps
-from tests.explain.conftest import Constant, Planted, SmallNet, ToyPhotos
+from ala.explainers.rise import RiseMasks, rise_maps
+from tests.explainers.conftest import Constant, Planted, SmallNet, ToyPhotos
 
 CPU = torch.device("cpu")
 

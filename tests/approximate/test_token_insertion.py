@@ -10,9 +10,9 @@ import torch
 
 from ala.approximate.token_insertion import ZeroShot, patch_ranks, token_curves
 from ala.contracts.preprocessing import Preprocessing
-from ala.encoder.clip_vit import ClipVit, build_visual
-from ala.runtime.errors import UserError
-from tests.explain.conftest import ToyPhotos
+from ala.encoders.clip_vit import ClipVit, build_visual
+from ala.utils.errors import UserError
+from tests.explainers.conftest import ToyPhotos
 
 CPU = torch.device("cpu")
 

@@ -13,7 +13,7 @@ from typer import Typer
 from typer.testing import CliRunner
 
 from ala.contracts.preprocessing import Preprocessing
-from ala.perturb import target_scores
+from ala.perturbation import target_scores
 from benchmarks.engine import budget, jobs, paired, peers
 from benchmarks.engine.budget import Pace, paces, turns
 from benchmarks.engine.jobs import Job

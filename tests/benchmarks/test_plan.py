@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ala.runtime.errors import UserError
+from ala.utils.errors import UserError
 from benchmarks.plan import table
 
 LINES = [

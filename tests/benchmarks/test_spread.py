@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from ala.runtime.errors import UserError
+from ala.utils.errors import UserError
 from benchmarks.spread import main, spread
 
 

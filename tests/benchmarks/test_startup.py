@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from ala.runtime.errors import UserError
+from ala.utils.errors import UserError
 from benchmarks.startup import MODULES, STARTED, UNTIL_FIRST_FORWARD, commands, seconds
 from tests.imports import dvc_stages
 

@@ -15,8 +15,8 @@ from typer.testing import CliRunner
 
 from ala.config import load
 from ala.contracts.preprocessing import Preprocessing
-from ala.encoder import save_encoder
-from ala.encoder.clip_vit import ClipVit, build_visual
+from ala.encoders import save_encoder
+from ala.encoders.clip_vit import ClipVit, build_visual
 from benchmarks.training_precision import METRICS, main, with_means
 
 SIDE, COUNTS = 16, {"train": 24, "val": 9, "test": 9}

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ala.runtime.errors import UserError
+from ala.utils.errors import UserError
 from benchmarks.wall_time import AROUND, BEFORE, PEAK, flops, table
 
 MARKS = [("data", 50.0), ("train@0", 60.0), ("train@1", 72.0), ("layers@0", 85.0), ("end", 100.0)]

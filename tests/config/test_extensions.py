@@ -9,8 +9,8 @@ import yaml
 
 from ala.config import load
 from ala.config.schema import Schedule
-from ala.runtime.errors import UserError
 from ala.training.schedule import phases
+from ala.utils.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -8,7 +8,7 @@ import pytest
 
 from ala.config import load
 from ala.config.schema import ROWS, variant_name
-from ala.runtime.errors import UserError
+from ala.utils.errors import UserError
 
 PARAMS = Path(__file__).resolve().parents[2] / "params.yaml"
 

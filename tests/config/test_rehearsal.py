@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from ala.config import load
-from ala.encoder.clip_source import read_config
+from ala.encoders.clip_source import read_config
 from tests.imports import ROOT
 
 #: What may differ. Whatever else differed would leave a shape or a path of `paper` unrehearsed.

@@ -14,7 +14,7 @@ import pytest
 
 from ala.contracts import maps as module
 from ala.contracts.maps import Maps, disk_backed, resize
-from ala.runtime.errors import UserError
+from ala.utils.errors import UserError
 
 
 def maps(**changes: Any) -> Maps:

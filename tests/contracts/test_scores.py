@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from ala.contracts.scores import COLUMNS, FLAGS, load, save
-from ala.runtime.errors import UserError
+from ala.utils.errors import UserError
 
 
 def rows() -> pd.DataFrame:

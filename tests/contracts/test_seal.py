@@ -8,7 +8,7 @@ import subprocess
 import pytest
 
 from ala.contracts.seal import SEAL, check, seal
-from ala.runtime.errors import UserError
+from ala.utils.errors import UserError
 
 
 @pytest.fixture

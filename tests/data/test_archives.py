@@ -20,8 +20,8 @@ from ala.config.schema import Archive
 from ala.data import archives as module
 from ala.data import download
 from ala.data.archives import at_hand, fetch, unpack
-from ala.runtime import disk
-from ala.runtime.errors import UserError
+from ala.utils import disk
+from ala.utils.errors import UserError
 
 CONTENT = bytes(range(256)) * 5000  # 1.28 MB: two pieces
 Member = tuple[tarfile.TarInfo, bytes]

@@ -18,7 +18,7 @@ from ala.data.birdlets.annotators import votes
 from ala.data.birdlets.scene import draw_scene
 from ala.data.birdlets.species import COLOURS, SETTINGS, attribute_space
 from ala.data.birdlets.texture import crop, ramp
-from ala.runtime.errors import UserError
+from ala.utils.errors import UserError
 
 TINY = Birdlets(species=3, train_per_species=4, test_per_species=3, clutter=0.4, seed=5)
 

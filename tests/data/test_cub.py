@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from ala.data.cub import read_cub
-from ala.runtime.errors import UserError
+from ala.utils.errors import UserError
 
 Edit = Callable[[Path, str, str], None]
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ala.data.lists import integers, leave_out, read_list
-from ala.runtime.errors import UserError
+from ala.utils.errors import UserError
 
 # Any text that stands on one line: file names may hold spaces, U+2028 and other things that splitlines() cuts at.
 VALUES = st.text(st.characters(codec="utf-8", exclude_characters="\r\n"), min_size=1)

@@ -22,9 +22,9 @@ from ala.data.cub import LISTS, CubIndex, read_cub
 from ala.data.decode import Reading
 from ala.data.prepare import prepare
 from ala.data.verify import Facts, verify
-from ala.runtime import disk
-from ala.runtime.errors import UserError
-from ala.runtime.files import scratch_folder
+from ala.utils import disk
+from ala.utils.errors import UserError
+from ala.utils.files import scratch_folder
 
 COMMON: dict[str, Any] = {
     "split_seed": 0,

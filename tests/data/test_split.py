@@ -10,8 +10,8 @@ import pytest
 from ala.config.schema import AtMost
 from ala.data.cub import read_cub
 from ala.data.split import COLUMNS, read_splits, split, write_splits
-from ala.runtime.errors import UserError
-from ala.runtime.files import sha256
+from ala.utils.errors import UserError
+from ala.utils.files import sha256
 
 Edit = Callable[[Path, str, str], None]
 

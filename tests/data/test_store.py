@@ -17,9 +17,9 @@ from ala.data.decode import Reading
 from ala.data.split import split
 from ala.data.store import Store, subset_rows
 from ala.data.store_build import build_store, fill_store, required
-from ala.runtime import disk
-from ala.runtime.errors import UserError
-from ala.runtime.resume import Resumable
+from ala.utils import disk
+from ala.utils.errors import UserError
+from ala.utils.resume import Resumable
 
 SIZE = 24
 READING = Reading(threshold=127, object_levels=None, background_levels=(), orientation=None)

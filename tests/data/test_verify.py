@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw
 from ala.data.cub import read_cub
 from ala.data.decode import Reading
 from ala.data.verify import Facts, verify
-from ala.runtime.errors import UserError
+from ala.utils.errors import UserError
 
 PHOTO = "images/002.Blue_Jay/bird_0006.jpg"
 MASK = "segmentations/002.Blue_Jay/bird_0006.png"

@@ -14,7 +14,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ala.data.archives import unpack
-from ala.runtime.files import scratch_folder
+from ala.utils.files import scratch_folder
 from tests.fuzz.damage import EDITS, Edits, damaged
 from tests.fuzz.told import told
 

@@ -18,7 +18,7 @@ from hypothesis.extra.numpy import array_shapes, arrays
 
 from ala.contracts.maps import Maps
 from ala.metrics.curves import Curves
-from ala.runtime.errors import UserError
+from ala.utils.errors import UserError
 from tests.fuzz.damage import EDITS, Edits, damaged
 from tests.fuzz.told import complaint, told
 

@@ -17,7 +17,7 @@ from ala.contracts.preprocessing import Preprocessing
 from ala.metrics import errors, iou, lab, localisation
 from ala.metrics.curves import Curves, area
 from ala.metrics.insertion_deletion import blur_kernel, insertion_deletion, order, shown_pixels, tie_share
-from ala.perturb import predict
+from ala.perturbation import predict
 from tests.fuzz.told import fewer
 
 CPU = torch.device("cpu")

@@ -7,7 +7,7 @@ import torch
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from ala.explain.rise import RiseMasks
+from ala.explainers.rise import RiseMasks
 
 
 @st.composite

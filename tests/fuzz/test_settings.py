@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from ala.config import load
 from ala.config.schema import Settings
-from ala.runtime.errors import UserError
+from ala.utils.errors import UserError
 from tests.fuzz.told import complaint, fewer
 from tests.imports import ROOT
 

@@ -20,8 +20,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from safetensors.torch import save
 
-from ala.encoder.weights import read_weights
-from ala.runtime.resume import Resumable
+from ala.encoders.weights import read_weights
+from ala.utils.resume import Resumable
 from tests.fuzz.damage import EDITS, Edits, damaged
 from tests.fuzz.told import bounded, told
 

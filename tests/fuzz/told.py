@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from hypothesis import settings
 
-from ala.runtime.errors import UserError
+from ala.utils.errors import UserError
 
 T = TypeVar("T")
 #: For properties that take tens of milliseconds an example.

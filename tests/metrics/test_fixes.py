@@ -19,7 +19,7 @@ from ala.metrics.error_rows import error_rows, val_tau
 from ala.metrics.fixes import best, original_rows, score_fix
 from ala.metrics.iou import chunks
 from ala.metrics.score import Probe, Scored, Truth, score
-from ala.runtime.errors import UserError
+from ala.utils.errors import UserError
 
 CPU = torch.device("cpu")
 ENGINE = Engine(precision="fp32", compile=False)

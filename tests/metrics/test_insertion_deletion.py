@@ -25,9 +25,9 @@ from ala.metrics.insertion_deletion import (
     shown_pixels,
     tie_share,
 )
-from ala.perturb import predict
-from ala.runtime.errors import UserError
-from ala.runtime.threads import lane
+from ala.perturbation import predict
+from ala.utils.errors import UserError
+from ala.utils.threads import lane
 
 CPU = torch.device("cpu")
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from ala.explain.trivial import box
+from ala.explainers.trivial import box
 from ala.metrics import localisation as loc
 
 

@@ -15,7 +15,7 @@ import pytest
 from ala.config import load
 from ala.contracts.maps import Maps
 from ala.data.store import Store
-from ala.explain import refine
+from ala.explainers import refine
 from ala.metrics import error_rows, fixes, iou, protocols, score
 from ala.metrics.score import Probe, Truth
 
@@ -126,11 +126,11 @@ def test_areas_and_taps_too(
         importance = maps_of(store).importance
         patch = pytest.MonkeyPatch()
         with patch.context() as patched:
-            patched.setattr("ala.explain.taps.side_branch", lambda _: SimpleNamespace(fusion_map={0: 0, 2: 1}))
-            patched.setattr("ala.explain.taps.tap_shares", lambda *_: {tap: np.ones(len(store)) for tap in (0, 2)})
-            patched.setattr("ala.explain.taps.without_tap", lambda *_: nullcontext())
-            patched.setattr("ala.explain.attention.explain_photos", lambda *_: importance)
-            patched.setattr("ala.perturb.predict", lambda *_: np.eye(2)[store.labels])
+            patched.setattr("ala.explainers.taps.side_branch", lambda _: SimpleNamespace(fusion_map={0: 0, 2: 1}))
+            patched.setattr("ala.explainers.taps.tap_shares", lambda *_: {tap: np.ones(len(store)) for tap in (0, 2)})
+            patched.setattr("ala.explainers.taps.without_tap", lambda *_: nullcontext())
+            patched.setattr("ala.explainers.attention.explain_photos", lambda *_: importance)
+            patched.setattr("ala.perturbation.predict", lambda *_: np.eye(2)[store.labels])
             model: Any = SimpleNamespace(explain=None, preprocessing=None)
             return weigh_taps(model, Truth(store, store, 127), settings.active, 0, "cpu")  # type: ignore[arg-type]
 
@@ -170,7 +170,7 @@ def values(found: Any) -> Any:
 
 
 def test_boxes_of_all_images_lie_on_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
-    from ala.explain.trivial import box
+    from ala.explainers.trivial import box
 
     boxes = np.tile(np.array([8, 8, 60, 40], np.float32), (30, 1))
     small = box(np.arange(30), boxes, SIDE)

@@ -17,7 +17,7 @@ from ala.data.store import Store, subset_rows
 from ala.metrics import iou
 from ala.metrics.curves import area
 from ala.metrics.score import Probe, Truth, score
-from ala.runtime.errors import UserError
+from ala.utils.errors import UserError
 
 CPU = torch.device("cpu")
 ENGINE = Engine(precision="fp32", compile=False)

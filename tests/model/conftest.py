@@ -8,8 +8,8 @@ from torch import Tensor, nn
 
 from ala.config.schema import Abn, Ala, AttentionSettings, PerceptionSettings, Schedule, SideBranchSettings
 from ala.contracts.preprocessing import Preprocessing
-from ala.encoder import FrozenEncoder
-from ala.encoder.clip_vit import ClipVit, build_visual
+from ala.encoders import FrozenEncoder
+from ala.encoders.clip_vit import ClipVit, build_visual
 
 torch.set_num_threads(1)
 

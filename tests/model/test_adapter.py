@@ -12,7 +12,7 @@ from ala.contracts.classifier import Classifier
 from ala.model.adapter import Adapter
 from ala.model.blueprint import VARIANTS, Blueprint, plan
 from ala.model.explained import ExplainedModel
-from ala.runtime.errors import UserError
+from ala.utils.errors import UserError
 
 
 def drawn(variant: str, ala: Ala, abn: Abn, encoder: Any) -> Blueprint:

@@ -9,13 +9,13 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from ala.config.schema import Abn, Ala, Lora
-from ala.encoder import FrozenEncoder, save_encoder
+from ala.encoders import FrozenEncoder, save_encoder
 from ala.model.adapter import Adapter
 from ala.model.blueprint import plan
 from ala.model.checkpoint import load_model, read_about, restore, save_model, sha256_of
 from ala.model.explained import ExplainedModel
 from ala.model.lora import LoraEncoder
-from ala.runtime.errors import UserError
+from ala.utils.errors import UserError
 
 IMAGES = torch.randn(3, 3, 16, 16, generator=torch.Generator().manual_seed(0))
 

@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from ala.config.schema import Lora
-from ala.encoder import FrozenEncoder
+from ala.encoders import FrozenEncoder
 from ala.model.lora import LoraEncoder
-from ala.runtime.errors import UserError
+from ala.utils.errors import UserError
 
 IMAGES = torch.randn(2, 3, 16, 16, generator=torch.Generator().manual_seed(0))
 SETTINGS = Lora(block=1, rank=2, alpha=4.0)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from ala.explain.methods import METHODS
+from ala.explainers.methods import METHODS
 from tests.pipeline.conftest import Scratch
 
 pytestmark = [pytest.mark.slow, pytest.mark.pipeline]

@@ -13,8 +13,8 @@ import yaml
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
+from tests.bad_inputs.world import CHANGES, change, write_weights
 from tests.data.conftest import write_cub
-from tests.hostile.world import CHANGES, change, write_weights
 from tests.imports import ROOT
 from tests.pipeline.conftest import Scratch, clone
 

@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file
 
 from ala.contracts.maps import Maps
-from ala.explain.fcam import load_fcam
+from ala.explainers.fcam import load_fcam
 from tests.imports import dvc_stages
 from tests.pipeline.conftest import ROOT, clone
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from ala.plan.calibrate import Job, Rate, calibrate
-from ala.runtime.errors import UserError
+from ala.utils.errors import UserError
 
 
 class Device:

@@ -11,7 +11,7 @@ from ala.config import load
 from ala.config.schema import Settings
 from ala.plan.photos import Photos, count
 from ala.plan.work import Work, curve_frames, forwards, lab_frames, model_of, stages, steps
-from ala.runtime.errors import UserError
+from ala.utils.errors import UserError
 from tests.imports import ROOT, dvc_stages
 
 SETTINGS = load(ROOT / "params.yaml")

@@ -24,7 +24,7 @@ from ala.metrics.curves import Curves, area
 from ala.metrics.errors import FLAGS, shares
 from ala.metrics.protocols import COMMON, LAB, LOCALISED, PERTURBED
 from ala.report import rows
-from ala.runtime.files import write_json
+from ala.utils.files import write_json
 
 ROOT = Path(__file__).resolve().parents[2]
 SIZE, CLASSES, PER_CLASS, TEST = 40, 3, 3, 4  # per class: 3 official-train photos, 4 test photos

@@ -13,7 +13,7 @@ from scipy import stats
 from ala.report import claims, rows
 from ala.report.run import Cell, Run
 from ala.report.statistics import LEVEL, Variance, half_width, holm
-from ala.runtime.seeds import numpy_generator
+from ala.utils.seeds import numpy_generator
 from benchmarks import calibration
 from benchmarks.calibration import SIZES, family, null, sides, simulate
 from tests.report.conftest import make_cell

@@ -12,7 +12,7 @@ from ala.contracts.seal import seal
 from ala.metrics.errors import FLAGS, KINDS
 from ala.report.edge_scores import gather
 from ala.report.errors import COLUMNS, error_top_table, errors_markdown, errors_table
-from ala.runtime.errors import UserError
+from ala.utils.errors import UserError
 
 NAMES = ["001.A", "002.B", "003.C"]
 

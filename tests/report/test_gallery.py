@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ala.report.gallery import Case, cases, gallery_seed, reflections
-from ala.runtime.errors import UserError
+from ala.utils.errors import UserError
 
 MAIN = "aea-true-sbn-true"
 NAN = float("nan")

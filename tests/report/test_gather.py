@@ -13,7 +13,7 @@ from ala.contracts import scores as contract
 from ala.contracts.seal import seal
 from ala.report.gather import gather
 from ala.report.run import share
-from ala.runtime.errors import UserError
+from ala.utils.errors import UserError
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 
 from ala.report.html import catalogue, facts, summary, tables
 from ala.report.html.trace import trace
-from ala.runtime.errors import UserError
+from ala.utils.errors import UserError
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 
 from ala.report import layers, style
 from ala.report.gather import gather
-from ala.runtime.errors import UserError
+from ala.utils.errors import UserError
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import pytest
 from ala.report import captions, mark, readme
 from ala.report.gather import gather
 from ala.report.page import Folders, build
-from ala.runtime.files import write_json
+from ala.utils.files import write_json
 
 MARK = "rehearsal: random weights"
 

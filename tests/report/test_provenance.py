@@ -16,7 +16,7 @@ import torch
 from ala.report import captions
 from ala.report.gather import gather
 from ala.report.provenance import footer, record
-from ala.runtime.files import write_json
+from ala.utils.files import write_json
 from tests.report.fake_run import SIZE
 
 

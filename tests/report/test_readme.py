@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ala.report.readme import END, main_table, update
-from ala.runtime.errors import UserError
+from ala.utils.errors import UserError
 
 BEGIN = "<!-- generated: main table -->"
 

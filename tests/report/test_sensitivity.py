@@ -15,7 +15,7 @@ from ala.metrics.protocols import LAB
 from ala.report import sensitivity, sensitivity_page
 from ala.report.gather import gather
 from ala.report.statistics import difference, holm
-from ala.runtime.errors import UserError
+from ala.utils.errors import UserError
 
 
 @pytest.fixture(scope="module")

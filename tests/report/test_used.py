@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from ala.report.used import collect, lines
-from ala.runtime.files import write_json
+from ala.utils.files import write_json
 
 METHODS, SEEDS = ["abn", "fcam", "rise", "trivial"], [0, 1]
 CPU: dict[str, Any] = {"precision": "fp32", "device": "cpu", "gpu": None, "threads": 2, "batch": 64}

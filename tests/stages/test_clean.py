@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from ala.runtime.resume import Resumable, sweep
+from ala.utils.resume import Resumable, sweep
 from stages.clean import outs
 from tests.imports import ROOT, dvc_stages
 

@@ -23,7 +23,7 @@ from ala.contracts.maps import Maps
 from ala.contracts.preprocessing import Preprocessing
 from ala.contracts.seal import seal
 from ala.data.store import Store
-from ala.explain.methods import Explained
+from ala.explainers.methods import Explained
 from ala.metrics import fix_tables
 from ala.metrics.score import Probe, Truth, score
 
@@ -80,7 +80,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     scored = score(maps["val"], maps["test"], Truth(stores["val"], stores["test"], 127), probe, metrics, 1)
     contract.save(scored.rows, tmp_path / "scores" / MAIN / "seed-1" / "scores.csv")
     seal(tmp_path / "scores" / MAIN / "seed-1")
-    monkeypatch.setattr("ala.explain.methods.load_explained", lambda *_: Explained(MAIN, Toy(), Toy(), False))
+    monkeypatch.setattr("ala.explainers.methods.load_explained", lambda *_: Explained(MAIN, Toy(), Toy(), False))
     return tmp_path
 
 

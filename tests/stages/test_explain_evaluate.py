@@ -21,7 +21,7 @@ from ala.config import load
 from ala.contracts import scores
 from ala.contracts.maps import Maps
 from ala.contracts.preprocessing import Preprocessing
-from ala.explain.methods import Explained
+from ala.explainers.methods import Explained
 from ala.metrics.curves import Curves
 
 SIDE = 16
@@ -69,7 +69,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         toy = Toy()
         return Explained("main" if method == "rise" else method, toy, toy.explain, method == "fcam")
 
-    monkeypatch.setattr("ala.explain.methods.load_explained", load_explained)
+    monkeypatch.setattr("ala.explainers.methods.load_explained", load_explained)
     return tmp_path
 
 
@@ -165,7 +165,7 @@ def test_help_teaches_without_heavy_imports(stage: str) -> None:
 def test_evaluate_does_not_wait_for_plotting_libraries() -> None:
     """About fifty such processes run in one `dvc repro`."""
     code = (
-        "import sys, ala.metrics.score, ala.explain.methods, ala.metrics.curves;"
+        "import sys, ala.metrics.score, ala.explainers.methods, ala.metrics.curves;"
         " print([m for m in ('skimage', 'scipy', 'seaborn', 'matplotlib', 'timm', 'open_clip') if m in sys.modules])"
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

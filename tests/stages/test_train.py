@@ -19,8 +19,8 @@ from typer.testing import CliRunner
 import stages.train
 from ala.config import load
 from ala.contracts.preprocessing import Preprocessing
-from ala.encoder import save_encoder
-from ala.encoder.clip_vit import ClipVit, build_visual
+from ala.encoders import save_encoder
+from ala.encoders.clip_vit import ClipVit, build_visual
 from ala.model.blueprint import VARIANTS
 from ala.model.checkpoint import load_model
 

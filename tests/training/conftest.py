@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from ala.config import Profile, load
 from ala.contracts.preprocessing import Preprocessing
-from ala.encoder import FrozenEncoder
-from ala.encoder.clip_vit import ClipVit, build_visual
+from ala.encoders import FrozenEncoder
+from ala.encoders.clip_vit import ClipVit, build_visual
 
 torch.set_num_threads(1)
 

@@ -5,8 +5,8 @@ import torch
 from PIL import Image, ImageEnhance
 from scipy.ndimage import correlate1d
 
-from ala.runtime.seeds import torch_generator
 from ala.training.augment import augmented, blurred, sharpened
+from ala.utils.seeds import torch_generator
 from tests.training.settings import Augment
 
 PIXELS = torch.randint(0, 256, (400, 3, 12, 12), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))

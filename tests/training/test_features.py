@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from ala.runtime.seeds import torch_generator
 from ala.training.features import CachedSource, LiveSource, Source, make_source
+from ala.utils.seeds import torch_generator
 from tests.training.settings import Augment
 
 CPU = torch.device("cpu")

@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from ala.model.adapter import Adapter
-from ala.runtime.errors import UserError
-from ala.runtime.resume import Resumable
 from ala.training.features import CachedSource
 from ala.training.loop import Trained, train_variant, validate
+from ala.utils.errors import UserError
+from ala.utils.resume import Resumable
 
 FULL = "aea-true-sbn-true"
 CPU = torch.device("cpu")

@@ -10,16 +10,16 @@ import torch
 
 from ala.config import Profile
 from ala.config.schema import Lora
-from ala.encoder import FrozenEncoder
+from ala.encoders import FrozenEncoder
 from ala.model.adapter import Adapter
 from ala.model.blueprint import VARIANTS, plan
 from ala.model.lora import LoraEncoder
-from ala.runtime.errors import UserError
 from ala.training import loop
 from ala.training.features import CachedSource
 from ala.training.loop import CURVE, Trained, batches, run_epoch, train_variant, validate
 from ala.training.optimiser import Optimiser
 from ala.training.schedule import Epoch
+from ala.utils.errors import UserError
 from tests.training.settings import Schedule
 
 FULL = "aea-true-sbn-true"

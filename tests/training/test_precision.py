@@ -15,11 +15,11 @@ from ala.config.schema import Lora
 from ala.model.adapter import Adapter
 from ala.model.blueprint import VARIANTS, plan
 from ala.model.lora import LoraEncoder
-from ala.runtime.errors import UserError
 from ala.training.features import LiveSource, make_source
 from ala.training.loop import Trained, run_epoch, train_variant
 from ala.training.optimiser import Optimiser
 from ala.training.schedule import Epoch
+from ala.utils.errors import UserError
 
 FULL = "aea-true-sbn-true"
 CPU = torch.device("cpu")

@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from ala.config.schema import Lora
-from ala.runtime import interrupt
-from ala.runtime.errors import UserError, reported
-from ala.runtime.resume import Resumable
 from ala.training import loop
 from ala.training.loop import Trained, train_variant
+from ala.utils import interrupt
+from ala.utils.errors import UserError, reported
+from ala.utils.resume import Resumable
 
 FULL = "aea-true-sbn-true"
 

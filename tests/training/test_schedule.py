@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from ala.runtime.errors import UserError
 from ala.training.schedule import learning_rate, phases
+from ala.utils.errors import UserError
 from tests.training.settings import Schedule
 
 

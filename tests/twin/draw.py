@@ -19,7 +19,7 @@ from ala.config.schema import Birdlets
 from ala.data.birdlets import Species, species
 from ala.data.birdlets.dataset import draw_photo
 from ala.data.cub import read_cub
-from ala.runtime.seeds import numpy_generator
+from ala.utils.seeds import numpy_generator
 
 GREYSCALE = 8  # photos of CUB without colour; each has a stray duplicate NAME_rgb.jpg that no list names
 SIDES = (64, 80)  # pixels of the longer side; CUB's photos have up to 500

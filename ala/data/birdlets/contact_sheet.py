@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from ala.runtime.errors import UserError
-from ala.runtime.files import atomic_path
+from ala.utils.errors import UserError
+from ala.utils.files import atomic_path
 
 _TILE, _GAP, _LABEL = (144, 112), 6, 18  # pixels
 _PAPER, _INK, _LINE = (252, 252, 250), (40, 40, 44), (255, 64, 160)

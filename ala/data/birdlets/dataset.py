@@ -12,10 +12,10 @@ from ala.config.schema import Birdlets
 from ala.data.birdlets.annotators import LEVEL, votes
 from ala.data.birdlets.scene import draw_scene, photo_shape
 from ala.data.birdlets.species import Species, species
-from ala.runtime.errors import UserError
-from ala.runtime.files import atomic_folder
-from ala.runtime.progress import track
-from ala.runtime.seeds import numpy_generator
+from ala.utils.errors import UserError
+from ala.utils.files import atomic_folder
+from ala.utils.progress import track
+from ala.utils.seeds import numpy_generator
 
 _FINER = 2  # drawn this much larger, then averaged down: smooth edges
 _MAJORITY = LEVEL * 3

@@ -14,8 +14,8 @@ from ala.config.schema import Birdlets
 from ala.data.birdlets.scene import draw_scene, photo_shape
 from ala.data.birdlets.species import attribute_space, caption, species
 from ala.data.parallel import workers
-from ala.runtime.progress import track
-from ala.runtime.seeds import numpy_generator
+from ala.utils.progress import track
+from ala.utils.seeds import numpy_generator
 
 _SPACE = attribute_space()
 _KNOWN = 0.8  # share of drawings that show a species of the data set; the others show any bird

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from ala.config.schema import Birdlets
-from ala.runtime.seeds import numpy_generator
+from ala.utils.seeds import numpy_generator
 
 # RGB, 0..255. Few and far apart, so that a small network can name them under changing light.
 COLOURS: dict[str, tuple[int, int, int]] = {

@@ -7,7 +7,7 @@ from functools import cache
 import numpy as np
 from PIL import Image
 
-from ala.runtime.seeds import numpy_generator
+from ala.utils.seeds import numpy_generator
 
 SIDE = 768  # of a stored noise field, pixels
 # name: cells along a side of each octave, coarse to fine; each octave counts less than the one before it

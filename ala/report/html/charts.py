@@ -9,7 +9,7 @@ import pandas as pd
 
 from ala.config.schema import Settings
 from ala.report.html import catalogue, names
-from ala.runtime.errors import UserError
+from ala.utils.errors import UserError
 
 DIGITS = 5
 

@@ -12,7 +12,7 @@ from ala.report import claims, rows
 from ala.report.html import catalogue
 from ala.report.html.trace import NAMING, Trace, trace
 from ala.report.run import Run
-from ala.runtime.errors import UserError
+from ala.utils.errors import UserError
 
 #: A longer table is cut, and the page says so: its CSV has the rest.
 MOST_ROWS = 1000

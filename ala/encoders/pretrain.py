@@ -1,0 +1,212 @@
+"""Train a small CLIP contrastively on captioned drawings (the miniature's encoder).
+
+The model is open_clip's own CLIP class with a configuration of ours. The loss is CLIP's symmetric one (Radford et al.
+2021), with one difference: in a batch several drawings may carry the same caption, so each text stands once and all
+its drawings are its positives. The matrices of the blocks are trained by Muon (Jordan 2024), which orthogonalises
+each step: with some hundreds of steps it gets much further than AdamW, which trains everything else.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import ala.utils.torchvision_import  # noqa: F401  (before open_clip)
+
+# isort: split
+import numpy as np
+import open_clip
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.optim.lr_scheduler import LambdaLR
+
+from ala.config.schema import Pretrain
+from ala.contracts.preprocessing import Preprocessing
+from ala.encoders.self_attention import fuse_attention
+from ala.encoders.words import WordTokeniser
+from ala.utils.epochs import Epochs, Generator
+from ala.utils.errors import UserError
+from ala.utils.finite import named
+from ala.utils.fitting import training_step
+from ala.utils.progress import track
+from ala.utils.resume import Resumable
+from ala.utils.seeds import seed_everything, torch_generator
+
+_WARM_UP = 0.05  # share of the steps in which the learning rate rises
+_CLIP_NORM = 1.0
+_MUON = 10.0  # learning rate of Muon over that of AdamW
+_SHIFT = 4  # pixels by which a batch is moved at random
+_LIGHT = 0.15  # brightness and contrast vary by this share
+_MAX_SCALE = math.log(100.0)  # of the logits, as in CLIP
+
+
+def pretrain(
+    config: dict[str, Any],
+    preprocessing: Preprocessing,
+    settings: Pretrain,
+    pixels: np.ndarray,
+    captions: list[str],
+    more_texts: list[str],
+    device: torch.device | str = "cpu",
+    work: Resumable | None = None,
+) -> tuple[open_clip.CLIP, WordTokeniser]:
+    """Train a CLIP of this configuration on pairs of a drawing and its caption.
+
+    The same arguments give the same weights (on one machine and thread count).
+
+    Args:
+        config: open_clip model configuration; its text tower reads a vocabulary made of the captions.
+        preprocessing: normalisation of the drawings.
+        settings: epochs, batch size, learning rate, weight decay, seed.
+        pixels: uint8 `(n, S, S, 3)` drawings.
+        captions: n texts.
+        more_texts: texts that the tokeniser must know too, such as those of the classes.
+        device: where to train.
+        work: saves the state between epochs; training resumes from a saved state, bit-identically.
+
+    Returns:
+        The model in eval mode, on `device`, and its tokeniser.
+
+    Raises:
+        UserError: the captions have more words than the configuration's text tower takes, or the loss or its gradient
+            is NaN or infinite; it names epoch, batch and drawings (by their position in `pixels`). Or the device's
+            memory does not hold a step.
+        Stopped: a signal arrived, and the state is saved.
+    """
+    text_config = config["text_cfg"]
+    tokenise = WordTokeniser([*captions, *more_texts], text_config["vocab_size"], text_config["context_length"])
+    texts = sorted(set(captions))
+    tokens = tokenise(texts).to(device)  # (number of texts, context)
+    number = {text: position for position, text in enumerate(texts)}
+    text_of = torch.tensor([number[text] for text in captions])  # (n,)
+
+    seed_everything(settings.seed, "encoder", "weights")
+    model = open_clip.CLIP(**config).to(device).train()
+    fuse_attention(model)
+    optimisers = make_optimisers(model, settings)
+    per_epoch = math.ceil(len(captions) / settings.batch)
+    steps = settings.epochs * per_epoch
+    schedules = [LambdaLR(optimiser, lambda step: warm_cosine(step, steps)) for optimiser in optimisers]
+    generator = torch_generator(settings.seed, "encoder", "batches")
+    kinds = ("muon", "adamw")
+    epochs = Epochs(
+        work, "pretrain", settings.epochs,
+        {"model": model, "generator": Generator(generator), **dict(zip(kinds, optimisers, strict=True)),
+         **{f"{kind} schedule": schedule for kind, schedule in zip(kinds, schedules, strict=True)}},
+    )  # fmt: skip
+    photos = torch.from_numpy(pixels).permute(0, 3, 1, 2)  # (n, 3, S, S)
+    plan = _steps(len(captions), settings, generator, epochs.done)
+    for step in track(plan, "pre-training", total=steps - epochs.done * per_epoch, unit="step"):
+        rows = step.rows
+        images = preprocessing.normalise(augment(photos[rows], generator).to(device))  # (B, 3, S, S)
+        present, which = text_of[rows].unique(return_inverse=True)  # T texts; (B,) position of each drawing's
+        with training_step(settings.batch, "encoder.pretrain.batch"):
+            loss = contrastive_loss(model, images, tokens[present.to(device)], which.to(device))
+            model.zero_grad(set_to_none=True)
+            _require_finite(loss, "loss", step, settings)
+            loss.backward()
+            _require_finite(nn.utils.clip_grad_norm_(model.parameters(), _CLIP_NORM), "gradients' norm", step, settings)
+            for optimiser, schedule in zip(optimisers, schedules, strict=True):
+                optimiser.step()
+                schedule.step()
+        with torch.no_grad():
+            model.logit_scale.clamp_(0.0, _MAX_SCALE)
+        if step.number == per_epoch - 1:
+            epochs.finished()
+    return model.eval(), tokenise
+
+
+def contrastive_loss(model: open_clip.CLIP, images: Tensor, tokens: Tensor, which: Tensor) -> Tensor:
+    """Compute CLIP's loss of B images and T distinct texts.
+
+    Args:
+        model: the CLIP.
+        images: normalised `(B, 3, S, S)`.
+        tokens: `(T, context)`, each text once.
+        which: `(B,)`, the text of each image; every text has at least one.
+
+    Returns:
+        The mean of both directions: each image must name its text; each text's probability over the images must be
+        spread evenly over its own.
+    """
+    image_vectors = model.encode_image(images, normalize=True)  # (B, D)
+    text_vectors = model.encode_text(tokens, normalize=True)  # (T, D)
+    logits = model.logit_scale.exp() * image_vectors @ text_vectors.T  # (B, T)
+    own = F.one_hot(which, len(tokens)).to(logits.dtype)  # (B, T)
+    share = (own / own.sum(dim=0)).T  # (T, B), rows sum to 1
+    return (F.cross_entropy(logits, which) + F.cross_entropy(logits.T, share)) / 2
+
+
+def augment(pixels: Tensor, generator: torch.Generator) -> Tensor:
+    """Mirror, shift and relight drawings: uint8 `(B, 3, S, S)` to uint8 of the same shape.
+
+    Half of the drawings are mirrored; the batch is shifted by up to 4 pixels, edges repeated; each drawing's
+    brightness and contrast vary by up to 15 %, so no caption becomes untrue.
+    """
+    batch, _, side, _ = pixels.shape
+    mirrored = torch.rand(batch, generator=generator) < 0.5
+    pixels = torch.where(mirrored[:, None, None, None], pixels.flip(-1), pixels)
+    down, right = torch.randint(-_SHIFT, _SHIFT + 1, (2,), generator=generator).tolist()
+    row = (torch.arange(side) + down).clamp(0, side - 1)
+    column = (torch.arange(side) + right).clamp(0, side - 1)
+    light = pixels[:, :, row][:, :, :, column].float()  # (B, 3, S, S)
+    gain, offset = 1 + _LIGHT * (2 * torch.rand(2, batch, 1, 1, 1, generator=generator) - 1)
+    return ((light - 127.5) * gain + 127.5 * offset).clamp(0, 255).round().to(torch.uint8)
+
+
+class _Step(NamedTuple):
+    """`epoch`, and `number` within it, from 0; `rows` int64 `(B,)` of its drawings."""
+
+    epoch: int
+    number: int
+    rows: Tensor
+
+
+def _steps(n: int, settings: Pretrain, generator: torch.Generator, done: int) -> Iterator[_Step]:
+    """The steps after `done` epochs: every epoch sees every pair once, in a new order."""
+    for epoch in range(done, settings.epochs):
+        for number, rows in enumerate(torch.randperm(n, generator=generator).split(settings.batch)):
+            yield _Step(epoch, number, rows)
+
+
+def _require_finite(value: Tensor, what: str, step: _Step, settings: Pretrain) -> None:
+    """Stop before a step that would spoil the weights; the state that was kept last stays good."""
+    if not math.isfinite(value.item()):
+        raise UserError(
+            f"pre-training: the {what} is {value.item()} in epoch {step.epoch}, batch {step.number} (drawings"
+            f" {named(step.rows.tolist())}); lower encoder.pretrain.lr (now {settings.lr:.3g}) or change"
+            " encoder.pretrain.seed"
+        )
+
+
+def make_optimisers(model: nn.Module, settings: Pretrain) -> list[torch.optim.Optimizer]:
+    """Muon for the matrices of the transformer blocks, AdamW for all other parameters that learn.
+
+    Muon's steps have a size of their own; its learning rate is ten times `settings.lr`. Both decay matrices by
+    `settings.weight_decay`, relative to `settings.lr`; vectors, embeddings and the logit scale are not decayed.
+    """
+    blocks: list[nn.Parameter] = []
+    matrices: list[nn.Parameter] = []
+    others: list[nn.Parameter] = []
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            if ".resblocks." in name and parameter.ndim == 2:
+                blocks.append(parameter)
+            else:
+                (matrices if parameter.ndim >= 2 and "embedding" not in name else others).append(parameter)
+    decay = settings.weight_decay
+    groups = [{"params": matrices, "weight_decay": decay}, {"params": others, "weight_decay": 0.0}]
+    return [
+        torch.optim.Muon(blocks, lr=_MUON * settings.lr, weight_decay=decay / _MUON),
+        torch.optim.AdamW(groups, lr=settings.lr, betas=(0.9, 0.98)),
+    ]
+
+
+def warm_cosine(step: int, steps: int) -> float:
+    """Factor on the learning rate: a linear rise, then half a cosine down to zero."""
+    warm = max(1, round(_WARM_UP * steps))
+    if step < warm:
+        return (step + 1) / warm
+    return 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, steps - warm)))

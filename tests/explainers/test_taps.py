@@ -1,0 +1,89 @@
+"""Shares and knock-outs of taps against the SBN's additions computed by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from ala.explainers.taps import tap_shares, without_tap
+from ala.model.adapter import Adapter
+from ala.model.blueprint import plan
+from ala.model.explained import ExplainedModel
+from ala.utils.errors import UserError
+from tests.model.conftest import TinyEncoder
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def model_of(request):
+    """A random ALA, or ABN, beside a random encoder; taps 0, 2 and 3 flow into the SBN."""
+    from ala.config import load
+
+    profile = load("params.yaml").active
+    sbn = profile.ala.sbn.model_copy(
+        update={"width": 8, "heads": 2, "depth": 3, "queries": 5, "patch": 4, "fusion_map": [(0, 0), (2, 1), (3, 3)]}
+    )
+
+    def make(variant="aea-true-sbn-true"):
+        torch.manual_seed(5)
+        encoder = TinyEncoder()
+        blueprint = plan(
+            variant, profile.ala.model_copy(update={"sbn": sbn}), profile.abn,
+            tap_channels=encoder.tap_channels, grid=4, input_size=16, classes=3,
+        )  # fmt: skip
+        return ExplainedModel(encoder, Adapter(blueprint, 0))
+
+    return make
+
+
+def test_shares_by_hand_for_any_batch(model_of, toy_photos):
+    model, photos = model_of(), toy_photos(5, 16)
+    rows = np.array([3, 0, 4])
+    expected = {}
+    with torch.no_grad():
+        images = model.preprocessing.normalise(photos.pixels(rows))
+        taps = model.encoder.taps(images, [0, 2, 3])
+        added = {tap: model.adapter.side.fusions[str(tap)](taps[tap]) for tap in taps}  # (3, D, 4, 4)
+    for tap in added:
+        expected[tap] = [
+            np.mean([
+                float(added[tap][i, :, y, x].norm()) / sum(float(other[i, :, y, x].norm()) for other in added.values())
+                for y in range(4) for x in range(4)
+            ])
+            for i in range(3)
+        ]  # fmt: skip
+    for batch in (1, 2, 3):
+        shares = tap_shares(model, photos, rows, batch, CPU)
+        for tap, values in expected.items():
+            assert shares[tap] == pytest.approx(values, rel=1e-5)
+    assert sum(shares.values()) == pytest.approx(np.ones(3))
+
+
+def test_a_silenced_tap_adds_nothing_and_comes_back(model_of, toy_photos):
+    model, photos = model_of(), toy_photos(2, 16)
+    images = model.preprocessing.normalise(photos.pixels(np.arange(2)))
+    before = model.explain(images)
+    with without_tap(model, 2):
+        silenced = model.explain(images)
+    fusion = model.adapter.side.fusions["2"]
+    with torch.no_grad():
+        kept = {name: value.clone() for name, value in fusion.state_dict().items()}
+        fusion.linear.weight.zero_()
+        fusion.linear.bias.zero_()
+        expected = model.explain(images)
+        fusion.load_state_dict(kept)
+    assert torch.equal(silenced, expected)
+    assert not torch.equal(silenced, before)
+    assert torch.equal(model.explain(images), before)
+
+
+def test_what_has_no_such_tap_is_refused(model_of, toy_photos):
+    with pytest.raises(UserError, match="abn has no SBN"):
+        tap_shares(model_of("abn"), toy_photos(1, 16), np.arange(1), 1, CPU)
+    with (
+        pytest.raises(UserError, match="tap 1 does not flow into the SBN; it reads 0, 2, 3"),
+        without_tap(model_of(), 1),
+    ):
+        pass

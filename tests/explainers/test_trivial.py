@@ -1,0 +1,69 @@
+"""Trivial maps are what they say."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ala.explainers import trivial
+
+IDS = np.array([11, 4, 7])
+
+
+def test_full_is_one_map_of_ones_for_all() -> None:
+    maps = trivial.full(IDS)
+    assert maps.binary
+    assert maps.importance.shape == (3, 1, 1)
+    assert (maps.importance == 1).all()
+    assert maps.model == ""
+    assert (maps.targets == -1).all()
+
+
+@pytest.mark.parametrize("side", [15, 16])
+def test_center_is_symmetric_and_falls_off(side: int) -> None:
+    one = trivial.center(IDS, side).select(IDS[:1])[0]
+    np.testing.assert_allclose(one, one[::-1], rtol=1e-6)
+    np.testing.assert_allclose(one, one.T, rtol=1e-6)
+    assert one[side // 2, side // 2] == one.max()
+    assert (np.diff(one[side // 2, side // 2 :]) < 0).all()
+    # A quarter of the side from the middle is one standard deviation.
+    if side == 16:
+        assert one[8, 12] / one[8, 8] == pytest.approx(np.exp((0.5**2 - 4.5**2) / (2 * 4**2)))
+
+
+def test_noise_hangs_on_seed_and_image_only() -> None:
+    noise = trivial.noise(IDS, 10, seed=0)
+    np.testing.assert_array_equal(noise.select(IDS[::-1]), trivial.noise(IDS[::-1], 10, seed=0).importance)
+    assert (noise.importance != trivial.noise(IDS, 10, seed=1).importance).any()
+    assert (noise.importance[0] != noise.importance[1]).any()
+    many = trivial.noise(np.arange(200), 10, seed=0).importance
+    assert many.min() >= 0
+    assert many.max() < 1
+    assert many.mean() == pytest.approx(0.5, abs=0.01)
+    assert many.std() == pytest.approx(12**-0.5, abs=0.01)
+
+
+def test_box_by_hand() -> None:
+    boxes = [[1, 2, 2, 1], [0.4, 0.6, 1.2, 2.0], [3.2, 0, 0.1, 4]]
+    maps = trivial.box(IDS, np.array(boxes), 4).importance
+    expected = np.zeros((3, 4, 4))
+    expected[0, 2, 1:3] = 1
+    expected[1, 1:3, 0:2] = 1  # pixel centres 1.5 and 2.5 in y from 0.6 to 2.6; 0.5 and 1.5 in x from 0.4 to 1.6
+    expected[2, :, 3] = 1  # covers no centre: the column it lies in
+    np.testing.assert_array_equal(maps, expected)
+
+
+@given(
+    x=st.floats(-5, 25), y=st.floats(-5, 25), width=st.floats(0.01, 30), height=st.floats(0.01, 30)
+)  # fmt: skip
+def test_a_box_is_never_empty_and_close_to_its_area(x: float, y: float, width: float, height: float) -> None:
+    one = trivial.box(np.array([1]), np.array([[x, y, width, height]]), 20).importance[0]
+    assert one.any()
+    across = max(0.0, min(x + width, 20) - max(x, 0))
+    down = max(0.0, min(y + height, 20) - max(y, 0))
+    rows, columns = one.any(1).sum(), one.any(0).sum()
+    assert one.sum() == rows * columns  # a rectangle
+    assert abs(rows - down) <= 1
+    assert abs(columns - across) <= 1
