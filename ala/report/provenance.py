@@ -17,7 +17,7 @@ from ala.utils import ledger
 from ala.utils.files import sha256
 
 PACKAGES = (
-    "torch", "torchvision", "timm", "open_clip_torch", "numpy", "pandas", "scipy", "statsmodels", "scikit-image",
+    "torch", "torchvision", "timm", "open_clip_torch", "numpy", "pandas", "scipy", "scikit-image",
     "pillow", "dvc", "matplotlib", "seaborn",
 )  # fmt: skip
 #: Whatever can change a number. The commit is the last one that touched these: a commit that adds only the report
