@@ -178,7 +178,7 @@ def test_all_mistakes_are_told_at_once(changed):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("profile: mini\nprofile: mini\n", "key 'profile' stands twice (again in line 2)"),
+        ("profile: mini\nprofile: mini\n", 'found duplicate key "profile" (line 2, column 1)'),
         ("profile: [", "not readable as YAML"),
         ("\tprofile: mini", "not readable as YAML"),
         ("- a\n- b\n", "must hold settings by name"),
