@@ -18,7 +18,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ala.utils.memory import keep_freed_memory
+from ala.utils.process import keep_freed_memory
 
 BOUNDS = (0.8, 0.9, 0.95)
 TOLERANCE = 0.01

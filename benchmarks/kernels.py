@@ -23,7 +23,7 @@ from typing import Annotated, Any
 import pandas as pd
 import typer
 
-from ala.utils.memory import keep_freed_memory
+from ala.utils.process import keep_freed_memory
 
 TURNS = 30
 ROUNDS, CALLS = 9, 5  # of the profiler

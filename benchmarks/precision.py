@@ -18,7 +18,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ala.utils.memory import keep_freed_memory
+from ala.utils.process import keep_freed_memory
 
 
 def compared(model: Any, other: Any, photos: Any, rows: Any, settings: Any, device: Any, seed: int) -> dict[str, Any]:

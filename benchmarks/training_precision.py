@@ -19,7 +19,7 @@ from typing import Annotated, Any
 import pandas as pd
 import typer
 
-from ala.utils.memory import keep_freed_memory
+from ala.utils.process import keep_freed_memory
 
 #: Columns that are compared between the two precisions.
 METRICS = ["val_accuracy", "miou_mean_std", "insertion", "deletion", "id"]
