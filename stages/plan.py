@@ -47,7 +47,7 @@ def main(
             if wrong:
                 raise UserError(f"{params}: {wrong[0]}")
             settings = settings.model_copy(update={"profile": profile})
-        imports = import_seconds(settings.active.encoder.kind)
+        imports = import_seconds(settings.active.encoder.library)
 
         from ala.plan.plan import make
         from ala.plan.tables import notes, table
@@ -86,10 +86,10 @@ def import_seconds(encoder: str) -> dict[str, float]:
     import timm  # noqa: F401  isort: skip
 
     lap("timm")
+    import ala.encoders.networks
+
     if encoder == "open_clip":
-        import ala.encoders.clip_vit
-    else:
-        import ala.encoders.conv  # noqa: F401
+        import ala.encoders.clip_source  # noqa: F401
     lap("encoder")
     return found
 

@@ -8,8 +8,7 @@ from typing import Any
 import torch
 
 from ala.config.schema import Profile
-from ala.contracts.preprocessing import Preprocessing
-from ala.encoders.frozen import FrozenEncoder
+from ala.encoders import Encoder
 from ala.explainers.fcam.classifier import CamClassifier
 from ala.explainers.fcam.decoder import Decoder
 from ala.explainers.fcam.model import Fcam
@@ -37,25 +36,13 @@ class Models:
         self._adapters: dict[str, ExplainedModel] = {}
 
     @cached_property
-    def encoder(self) -> FrozenEncoder:
+    def encoder(self) -> Encoder:
         """The frozen encoder, with random weights."""
-        settings, size = self.profile.encoder, self.profile.data.input_size
-        preprocessing = Preprocessing.named(size, settings.norm)
+        from ala.encoders.build import random_encoder
+
+        size = self.profile.data.input_size
         with self.device:
-            if settings.kind == "timm":
-                from ala.encoders.conv import ConvEncoder, build_network
-
-                network = build_network(settings.name, dict(settings.options))
-                return ConvEncoder(
-                    network, settings.name, dict(settings.options), preprocessing, size // self.profile.ala.sbn.patch
-                )
-            from ala.encoders.clip_source import read_config
-            from ala.encoders.clip_vit import ClipVit, build_visual
-
-            config = read_config(settings.name)
-            if settings.pretrained == "openai":
-                config = {**config, "quick_gelu": True}
-            return ClipVit(build_visual(config), config, preprocessing)
+            return random_encoder(self.profile.encoder, size, size // self.profile.ala.sbn.patch)
 
     def explained(self, name: str) -> ExplainedModel:
         """Encoder and adapter `side`, `single` or `abn-LAYER`."""
@@ -102,7 +89,7 @@ class Models:
         from ala.encoders.clip_source import read_config
 
         with self.device:
-            return open_clip.CLIP(**read_config(self.profile.encoder.name))
+            return open_clip.CLIP(**read_config(self.profile.encoder.model))
 
 
 def parameters(module: torch.nn.Module) -> int:

@@ -236,7 +236,7 @@ def _pretraining(profile: Profile, models: Models) -> Timed:
     def run(n: int) -> float:
         rows = np.arange(n) % len(pixels)
         return _seconds(models, lambda: pretrain(
-            read_config(profile.encoder.name), preprocessing, once, pixels[rows], [captions[row] for row in rows], [],
+            read_config(profile.encoder.model), preprocessing, once, pixels[rows], [captions[row] for row in rows], [],
             models.device), n)  # fmt: skip
 
     return run

@@ -29,7 +29,7 @@ def downloads(profile: Profile, models: Models, inputs: Inputs) -> dict[str, int
     found = {"data": 0, "encoder": 0, "fcam": 0}
     if data.source == "download" and inputs.path("data") is None:
         found["data"] = sum(archive.bytes for archive in data.downloads or [])
-    if encoder.pretrained is not None and inputs.path("encoder") is None:
+    if encoder.tag is not None and inputs.path("encoder") is None:
         found["encoder"] = FLOAT * parameters(models.clip())
     if fcam.pretrained and inputs.path("fcam") is None:
         found["fcam"] = FLOAT * parameters(models.fcam.network.backbone)

@@ -154,10 +154,10 @@ def _data(profile: Profile, photos: Photos) -> Iterator[Work]:
     looked = len(set(sizes)) * (photos.val + photos.test) + len(set(crops)) * photos.train
     yield Work("store", "decode", looked)
     pretrain = profile.encoder.pretrain
-    if pretrain is not None:
+    if pretrain is not None and profile.encoder.weights == "train":
         yield Work("encoder", "draw pair", pretrain.pairs)
         yield Work("encoder", "pretrain", pretrain.epochs * pretrain.pairs)
-    if profile.encoder.kind == "open_clip":
+    if profile.encoder.library == "open_clip":
         yield Work("encoder", "embed", photos.test)  # zero-shot accuracy
 
 
