@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import torch
 
     from ala.config.schema import Profile
-    from ala.utils.resume import Resumable
+    from ala.utils.checkpoint import Checkpoint
 
 Params = Annotated[Path, typer.Option(help="The settings; the profile they name is used.")]
 Stores = Annotated[Path, typer.Option(help="The folder that the stage `store` wrote; SIZE/test is read.")]
@@ -24,7 +24,7 @@ Out = Annotated[Path, typer.Option(help="Where the encoder goes; replaced as a w
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")]
 
 #: A change of any of these restarts an unfinished pre-training.
-CODE = ["ala.encoders", "ala.data.birdlets", "ala.contracts", "ala.utils.seeds"]
+CODE = ["ala.encoders", "ala.training.loop", "ala.data.birdlets", "ala.contracts", "ala.utils.seeds"]
 
 
 def main(
@@ -60,8 +60,8 @@ def main(
         size = profile.data.input_size
         target = resolve(device)
         photos = Store.open(store / str(size), "test")
-        work = pretraining(profile, target) if profile.encoder.pretrain is not None else None
-        captions, trainer = captions_and_trainer(profile.data, profile.encoder, target, work)
+        checkpoint = pretraining(profile, target) if profile.encoder.pretrain is not None else None
+        captions, trainer = captions_and_trainer(profile.data, profile.encoder, target, checkpoint)
         grid = size // profile.ala.sbn.patch
         encoder = build_encoder(profile.encoder, size, grid, photos.names, captions, trainer, given).to(target)
         accuracy = zero_shot_accuracy(encoder, photos)
@@ -74,21 +74,19 @@ def main(
             write_json(temporary / "metrics.json", {"zero_shot_accuracy": accuracy, "n_images": scored, **made_with})
         result = f"zero-shot accuracy {accuracy:.3f} on {scored} photos" if accuracy is not None else "no text features"
         print(f"{out}: taps {', '.join(map(str, encoder.tap_channels))} at {encoder.grid} x {encoder.grid}, {result}")
-        if work is not None:
-            work.finish()  # not before all is there: DVC removes outs before it runs a stage again
 
 
-def pretraining(profile: Profile, device: torch.device) -> Resumable:
-    """The resume state of the pre-training that `profile` asks for."""
+def pretraining(profile: Profile, device: torch.device) -> Checkpoint:
+    """The checkpoint of the pre-training that `profile` asks for."""
     import torch
 
     from ala.encoders.clip_source import read_config
-    from ala.utils.resume import Resumable
+    from ala.utils.checkpoint import Checkpoint
 
     decides = profile.model_dump(mode="json", include={"encoder": True, "data": {"birdlets", "input_size"}})
     where = {"device": str(device), "threads": torch.get_num_threads()}
     library = {"open_clip": version("open-clip-torch"), "config": read_config(profile.encoder.name)}
-    return Resumable.open("encoder", {**decides, **where, **library}, code=CODE)
+    return Checkpoint.of("encoder", {**decides, **where, **library}, code=CODE)
 
 
 if __name__ == "__main__":

@@ -57,9 +57,10 @@ def main(
         from ala.encoders import shared_encoder
         from ala.metrics.score import Truth
         from ala.model.checkpoint import load_model, read_about
-        from ala.training.loop import train_variant
+        from ala.training.variant import train_variant
+        from ala.utils.checkpoint import Checkpoint
         from ala.utils.device import resolve
-        from ala.utils.kept import keeping, stage_work
+        from ala.utils.kept import keeping, stage_work, where_run
 
         settings, where = load(params), resolve(device)
         profile, size = settings.active, settings.active.data.input_size
@@ -75,7 +76,6 @@ def main(
             store,
             where,
         )
-        trainings = []
         made_with = used(where, profile.train.precision, profile.train.batch)
         with keeping(work):
             scored = []
@@ -88,10 +88,11 @@ def main(
                     other = profile.model_copy(update={"abn": abn})
                     decides = other.model_dump(mode="json", include={"abn", "train", "data"})
                     name = f"layers/seed-{seed}/abn-layer-{layer}"
-                    trainings.append(stage_work(name, {**decides, "seed": seed}, [models / "encoder"], store, where))
+                    decides |= {"seed": seed, **where_run(store, where)}
+                    checkpoint = Checkpoint.of(name, decides, [models / "encoder"], ["ala"])
                     model = train_variant(
                         "abn", other, encoder, train, truth.val, len(train.names), seed,
-                        device=where, work=trainings[-1],
+                        device=where, checkpoint=checkpoint,
                     ).model  # fmt: skip
                     trained = made_with
                 scored.append(score_layer(model, layer, truth, profile, seed, where))
@@ -108,8 +109,6 @@ def main(
             for each in scored:
                 print("{method}: accuracy {accuracy:.3f}, mIoU {miou_mean_std:.3f}, ID {id:.3f}".format(**each.summary))
             print(taps.to_string(index=False, float_format="{:.3f}".format))
-            for training in trainings:
-                training.finish()  # not before the scores are there: the next run would train again
 
 
 def score_layer(

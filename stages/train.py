@@ -55,10 +55,10 @@ def main(
         from ala.metrics.iou import mean_std_ious
         from ala.model.blueprint import check
         from ala.model.checkpoint import save_model, sha256_of
-        from ala.training.loop import CURVE, train_variant
+        from ala.training.variant import CURVE, train_variant
+        from ala.utils.checkpoint import Checkpoint
         from ala.utils.device import resolve
         from ala.utils.files import atomic_folder
-        from ala.utils.resume import Resumable
 
         settings = load(params)
         profile = settings.active
@@ -74,17 +74,16 @@ def main(
 
         frozen = shared_encoder(encoder, target)
         inputs = [store / str(profile.train.augment.resize or size), store / str(size), encoder]
-        works = []
         for one in variant:
             base, own = settings.trained_as(one)
             blocks = own.model_dump(mode="json", include={"ala", "abn", "train", "data"})
             made_with = used(target, own.train.precision, own.train.batch)
             decides = {"variant": one, "seed": seed, "used": made_with, **blocks}
-            work = Resumable.open(f"train/{one}/seed-{seed}", decides, inputs, CODE)
-            works.append(work)
+            checkpoint = Checkpoint.of(f"train/{one}/seed-{seed}", decides, inputs, CODE)
             trained = train_variant(
-                base, own, frozen, train, val, len(train.names), seed, device=target, diagnose=diagnose, work=work
-            )
+                base, own, frozen, train, val, len(train.names), seed,
+                device=target, diagnose=diagnose, checkpoint=checkpoint,
+            )  # fmt: skip
             block = {"abn": own.abn} if one == "abn" else {"ala": own.ala}
             made_by = {name: part.model_dump(mode="json") for name, part in {**block, "train": own.train}.items()}
             chosen = trained.chosen
@@ -101,15 +100,13 @@ def main(
             print(f"{folder}: epoch {trained.epoch} of {len(trained.curve)}, val accuracy"
                   f" {chosen['val_accuracy_pb']:.3f}, val loss {chosen['val_loss']:.3f}, val mean IoU"
                   f" {chosen['val_miou']:.3f}")  # fmt: skip
-        for work in works:
-            work.finish()  # not before all are there: DVC removes outs before it runs a stage again
 
 
 def save_curve(curve: list[dict[str, Any]], path: Path) -> None:
     """Write one row per epoch."""
     import pandas as pd  # not before the training, which needs none
 
-    from ala.training.loop import CURVE
+    from ala.training.variant import CURVE
 
     pd.DataFrame(curve, columns=CURVE).to_csv(path, index=False)
 

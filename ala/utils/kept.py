@@ -106,10 +106,14 @@ def stage_work(name: str, settings: Mapping[str, Any], inputs: Iterable[Path], s
         store: the image cache: gigabytes, so its files are identified by size and time of change.
         device: where the models live; it and the number of threads are included, since both affect the last bits.
     """
+    return Resumable.open(name, {**settings, **where_run(store, device)}, inputs, code=["ala"])
+
+
+def where_run(store: Path, device: Any) -> dict[str, Any]:
+    """Describe the image cache and the machine, for the digest of some work; arguments as of :func:`stage_work`."""
     import torch
 
-    where = {"device": str(device), "threads": torch.get_num_threads()}
-    return Resumable.open(name, {**settings, "store": stamps(store), **where}, inputs, code=["ala"])
+    return {"store": stamps(store), "device": str(device), "threads": torch.get_num_threads()}
 
 
 @contextmanager
