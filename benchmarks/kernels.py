@@ -148,7 +148,7 @@ def step(models: Any) -> tuple[Callable[[], object], Callable[[], object]]:
     import torch
 
     from ala.training.loss import objective
-    from ala.training.optimiser import Optimiser
+    from ala.training.optimiser import adapter_parts, parameters
 
     model, profile = models.explained("side"), models.profile
     adapter = model.adapter
@@ -156,13 +156,16 @@ def step(models: Any) -> tuple[Callable[[], object], Callable[[], object]]:
     images = torch.randn(batch, 3, side, side)
     labels = torch.arange(batch) % models.classes
     taps = model.encoder.taps(images, adapter.taps(True))
-    optimiser = Optimiser(adapter, None, profile.train)
+    parts = adapter_parts(adapter, profile.train)
 
     def trained(one: Any) -> Callable[[], object]:
         def call() -> object:
-            adapter.train_phase(True)
+            adapter.train()
             objective(one(images, taps, True), labels, profile.ala.lambda_ab).backward()
-            return optimiser.step(True)
+            torch.nn.utils.clip_grad_norm_(parameters(parts), profile.train.clip_norm or float("inf"))
+            for part in parts:
+                part.optimiser.step()
+                part.optimiser.zero_grad()
 
         return call
 

@@ -78,7 +78,7 @@ def import_seconds(encoder: str) -> dict[str, float]:
 
     lap("pandas")
     import ala.explainers.methods
-    import ala.training.loop
+    import ala.training.variant
 
     lap("torch")
     found["torch"] += found["pandas"]

@@ -118,7 +118,7 @@ def _of_adapter(verb: str, name: str, models: Models, side: int, batch: int) -> 
         with torch.no_grad():
             return measured(batch, lambda: adapter(images, taps, True))
     on = verb == "train on"
-    adapter.train_phase(on)
+    adapter.train()
     labels = torch.zeros(batch, dtype=torch.int64, device=META)
     try:
         return measured(batch, lambda: objective(adapter(images, taps, on), labels, 1.0).backward())

@@ -26,9 +26,8 @@ from ala.perturbation import running
 from ala.plan import stand_ins
 from ala.plan.models import Models
 from ala.plan.work import AUTO, curve_frames
-from ala.training.loop import VALIDATED_AT_ONCE, run_epoch, validate
-from ala.training.optimiser import Optimiser
-from ala.training.schedule import Epoch
+from ala.training.loop import Epoch, run_epoch
+from ala.training.variant import VALIDATED_AT_ONCE, Work, validate
 
 #: Does the work of about the given number of images and returns seconds per image.
 Timed = Callable[[int], float]
@@ -160,18 +159,18 @@ def _adapter(verb: str, name: str, profile: Profile, models: Models) -> Timed:
     adapter, train = model.adapter, profile.train
     photos = 2 * train.batch if verb != "validate" else VALIDATED_AT_ONCE
     source = stand_ins.Features.of(profile, adapter.blueprint.channels, model.encoder.grid, photos, models.device)
-    optimiser = Optimiser(adapter, None, train)
-    optimiser.start_epoch(1e-9)  # weights stay as they are
+    tiny = train.model_copy(update={"lr": 1e-9})  # weights stay as they are
 
     def run(n: int) -> float:
         some = source.first(min(n, photos))
         count = len(some.photos.labels)
         if verb == "validate":
             return _seconds(models, lambda: validate(adapter, some, VALIDATED_AT_ONCE), count)
+        work = Work(adapter, tiny, 1.0, 0, lambda: (some, some))
+        work.prepare()
+        task = work.task(f"{verb} {name}", [], some.photos.image_ids)
         try:
-            return _seconds(models, lambda: run_epoch(
-                adapter, some, optimiser, Epoch(0, verb == "train on"), 0, train.batch, 1.0,
-                train.precision), count)  # fmt: skip
+            return _seconds(models, lambda: run_epoch(task, Epoch(0, verb == "train on")), count)
         finally:
             adapter.eval()
 

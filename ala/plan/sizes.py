@@ -12,7 +12,7 @@ from ala.plan.flops import Cost
 from ala.plan.models import Models, parameters
 from ala.plan.photos import Photos
 from ala.plan.work import Work, keeps_features, model_of
-from ala.training.loop import VALIDATED_AT_ONCE
+from ala.training.variant import VALIDATED_AT_ONCE
 
 FLOAT = 4  # bytes of a number
 

@@ -16,7 +16,7 @@ from ala.explainers.trivial import METHODS as TRIVIAL
 from ala.metrics.protocols import LEVELS, SUBSTRATES
 from ala.model.blueprint import VARIANTS as FEEDS
 from ala.plan.photos import Photos
-from ala.training.schedule import phases
+from ala.training.loop import phases
 
 #: Kinds of work whose units are forward passes of one image, as the ledger counts them.
 COUNTED = ("encode", "explain", "perturb", "rise")
@@ -183,8 +183,8 @@ def _training(stage: str, variant: str, profile: Profile, photos: Photos, diagno
 def keeps_features(profile: Profile) -> bool:
     """Whether features are computed only once: mirroring is the only augmentation and the encoder does not change.
 
-    Where they exceed the bound of :func:`ala.training.loop.train_variant` they are computed again in every epoch, and
-    the plan is too low.
+    Where they exceed the bound of :func:`ala.training.variant.train_variant` they are computed again in every epoch,
+    and the plan is too low.
     """
     augment = profile.train.augment
     return profile.ala.lora is None and not (augment.resize or augment.blur or augment.sharpen)
