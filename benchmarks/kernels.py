@@ -148,20 +148,23 @@ def step(model: Any, profile: Profile) -> tuple[Callable[[], object], Callable[[
     import torch
 
     from ala.training.loss import objective
-    from ala.training.optimiser import Optimiser
+    from ala.training.optimiser import adapter_parts, parameters
 
     adapter = model.adapter
     side, batch = model.preprocessing.size, profile.train.batch
     images = torch.randn(batch, 3, side, side)
     labels = torch.arange(batch) % adapter.blueprint.classes
     taps = model.encoder.taps(images, adapter.taps(True))
-    optimiser = Optimiser(adapter, None, profile.train)
+    parts = adapter_parts(adapter, profile.train)
 
     def trained(one: Any) -> Callable[[], object]:
         def call() -> object:
-            adapter.train_phase(True)
+            adapter.train()
             objective(one(images, taps, True), labels, profile.ala.lambda_ab).backward()
-            return optimiser.step(True)
+            torch.nn.utils.clip_grad_norm_(parameters(parts), profile.train.clip_norm or float("inf"))
+            for part in parts:
+                part.optimiser.step()
+                part.optimiser.zero_grad()
 
         return call
 

@@ -50,7 +50,7 @@ def trained_and_scored(settings: Any, precision: str, seed: int, folders: tuple[
     from ala.encoders import load_encoder
     from ala.explainers.methods import Explained, own_maps
     from ala.metrics.score import Probe, Truth, score
-    from ala.training.loop import train_variant
+    from ala.training.variant import train_variant
 
     store, models = folders
     profile, variant = settings.active, settings.main_variant

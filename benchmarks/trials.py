@@ -111,7 +111,7 @@ def main(
     from ala.explainers.attention import explain_photos
     from ala.metrics import iou
     from ala.report.readme import update
-    from ala.training.loop import train_variant
+    from ala.training.variant import train_variant
     from ala.utils.device import resolve
     from ala.utils.progress import track
 

@@ -13,8 +13,9 @@ import typer
 import yaml
 
 from ala.config.schema import EXTENSIONS
+from ala.utils.checkpoint import checkpoints, state_folder
 from ala.utils.errors import reported
-from ala.utils.resume import state_folder, units
+from ala.utils.resume import units
 
 State = Annotated[bool, typer.Option("--state", help="Only the half-done work of interrupted runs.")]
 
@@ -36,13 +37,13 @@ def main(state: State = False) -> None:
     """
     with reported():
         kept = state_folder()
-        found = list(units(kept))
+        found = [*units(kept), *checkpoints(kept)]
         if not state:
             found += sorted(Path("state").glob(RECORDS))
             found += outs(Path())
         for path in found:
             remove(path)
-        for folder in {kept / "resume", *(path.parent for path in found)}:
+        for folder in {kept / "resume", kept / "checkpoints", *(path.parent for path in found)}:
             _remove_empty(folder)
         print(f"removed {len(found)} outs, records and half-done works" if found else "nothing to remove")
 
