@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ala.config.inputs import data_source
 from ala.config.schema import NOTHING, Data
-from ala.data.cub import read_cub
+from ala.data.layouts import read_layout
 from ala.utils.errors import UserError
 
 #: Training and test images of the official split of CUB-200-2011 (Wah et al. 2011), by its number of images.
@@ -53,9 +53,10 @@ def count(data: Data, given: tuple[int, int, int] | None = None, folder: Path | 
         classes = birdlets.species
         official, test = classes * birdlets.train_per_species, classes * birdlets.test_per_species
     elif folder is not None and folder.is_dir() and data_source(data, folder) == "folder":
-        index = read_cub(folder, data.exclude)
-        classes, official = len(index.classes), int(index.frame["is_train"].sum())
-        test = len(index.frame) - official
+        index = read_layout(folder, data)
+        classes, drawn = len(index.classes), (data.test_per_class or 0) * len(index.classes)
+        test = sum(one.split == "test" for one in index.entries) or drawn
+        official = len(index.entries) - test
     elif data.expected is not None and data.expected.photos in CUB_SPLIT:
         classes, (official, test) = data.expected.classes, CUB_SPLIT[data.expected.photos]
     else:
