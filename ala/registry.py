@@ -21,6 +21,7 @@ from ala.utils.errors import UserError, reason
 KINDS = {
     "explainers": ("ala.explainers", "explain"),
     "metrics": ("ala.metrics", "measure"),
+    "layouts": ("ala.data.layouts", "read"),
     "executors": ("ala.pipeline.executors", "results"),
 }
 
