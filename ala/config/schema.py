@@ -542,6 +542,7 @@ class Profile(Section):
     ala: Ala
     train: Train
     rise: Rise
+    explainers: dict[str, dict[str, Any]] = {}  # settings of further explainers, by their name
     fcam: Fcam
     abn: Abn
     layers: Layers
@@ -588,6 +589,13 @@ class Profile(Section):
         return self
 
 
+class Executor(Section):
+    """Where shards are computed (`ala/pipeline/executors`); it decides no number."""
+
+    kind: str  # serial, processes, or package.module:Class
+    workers: Count
+
+
 def _names(value: Any) -> Any:
     """Refuse the mapping that `ablations` once was; anything else is left for pydantic."""
     if isinstance(value, Mapping):
@@ -617,6 +625,9 @@ class Settings(Section):
     aea: StrictBool
     sbn: StrictBool
     seeds: Annotated[list[Natural], Field(min_length=1)]
+    methods: Annotated[list[str], Field(min_length=1)]  # rows of the tables; joined by + they share a cell
+    metrics: Annotated[list[str], Field(min_length=1)]
+    executor: Executor
     ablations: Annotated[list[Literal["i", "ii", "iii", "iv"]], BeforeValidator(_names)]  # see :data:`ROWS`
     extensions: list[Literal["lora", "all-taps", "half-epochs"]]  # rows beyond the paper's, see :data:`EXTENSIONS`
     inputs: Inputs
