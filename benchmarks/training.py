@@ -72,9 +72,7 @@ def build(profile_name: str, batch: int, device: str) -> Bench:
 
     from ala.config import load
     from ala.contracts.compute import autocast
-    from ala.contracts.preprocessing import Preprocessing
-    from ala.encoders.clip_source import read_config
-    from ala.encoders.clip_vit import ClipVit, build_visual
+    from ala.encoders.build import random_encoder
     from ala.model.adapter import Adapter
     from ala.model.blueprint import plan
     from ala.training.augment import augmented
@@ -88,9 +86,7 @@ def build(profile_name: str, batch: int, device: str) -> Bench:
     size, classes, target = profile.data.input_size, 200, torch.device(device)
     precision = profile.train.precision
     torch.manual_seed(0)
-    config = read_config(profile.encoder.name)
-    preprocessing = Preprocessing.named(size, profile.encoder.norm)
-    encoder = ClipVit(build_visual(config), config, preprocessing).to(target)
+    encoder = random_encoder(profile.encoder, size, size // profile.ala.sbn.patch).to(target)
     blueprint = plan(
         "aea-true-sbn-true", profile.ala, profile.abn, tap_channels=encoder.tap_channels, grid=encoder.grid,
         input_size=size, classes=classes,
@@ -116,7 +112,7 @@ def build(profile_name: str, batch: int, device: str) -> Bench:
     def prepare(start: int) -> None:
         rows = np.arange(start, min(start + batch, PIPELINE_PHOTOS))
         pixels = many.pixels(rows).to(target, non_blocking=True)
-        preprocessing.normalise(augmented(pixels, size, augment, torch_generator(0, "augment", start)))
+        encoder.preprocessing.normalise(augmented(pixels, size, augment, torch_generator(0, "augment", start)))
 
     def pipeline() -> None:
         with ThreadPoolExecutor(2) as workers:

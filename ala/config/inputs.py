@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal, get_args
 
-from ala.config.schema import NOTHING, Data, Encoder, Fcam, Settings
+from ala.config.schema import NOTHING, Data, EncoderSettings, Fcam, Settings
 from ala.utils.errors import UserError
 
 #: Where images come from: drawn; a data set in a folder; archives in a folder; archives to be downloaded.
@@ -39,7 +39,7 @@ def data_source(data: Data, given: Path | None) -> Source:
     )
 
 
-def encoder_file(encoder: Encoder, given: Path | None) -> Path | None:
+def encoder_file(encoder: EncoderSettings, given: Path | None) -> Path | None:
     """The user's weight file for the encoder; None where its weights are fetched, trained or drawn.
 
     Raises:
@@ -47,16 +47,17 @@ def encoder_file(encoder: Encoder, given: Path | None) -> Path | None:
     """
     if not encoder.reads_file:
         return None
-    if given is None and (encoder.kind == "timm" or encoder.pretrained is None):
+    if given is None and encoder.tag is None:
         raise UserError(no_weights(encoder))
     return _file("encoder", given)
 
 
-def no_weights(encoder: Encoder) -> str:
+def no_weights(encoder: EncoderSettings) -> str:
     """Return the error message for an encoder without a source of weights."""
-    others = "" if encoder.kind == "timm" else ", or set one of encoder.pretrained and encoder.pretrain"
+    mark = "." if encoder.library == "timm" else "/"
     return (
-        f"inputs.encoder is {NOTHING}, so {encoder.name} would keep random weights; {_name('encoder', 'FILE')}{others}"
+        f"inputs.encoder is {NOTHING}, so {encoder.model} would keep random weights; {_name('encoder', 'FILE')}, or"
+        f" name weights of {encoder.library}: encoder.name {encoder.name}{mark}WEIGHTS"
     )
 
 

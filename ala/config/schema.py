@@ -129,7 +129,7 @@ class Inputs(Section):
     """Files of the user's own, each a dependency of the stage that reads it (dvc.yaml), so that changed bytes count."""
 
     data: Given  # a data set in CUB-200-2011 layout, or a folder of data.downloads; unread where source is birdlets
-    encoder: Given  # weights in place of encoder.pretrained; unread with encoder.pretrain or random_weights
+    encoder: Given  # weights in place of those of encoder.name; read with encoder.weights pretrained
     fcam: Given  # a timm weight file in place of timm's own source; unread where fcam.pretrained is false
 
     def path(self, name: Literal["data", "encoder", "fcam"]) -> Path | None:
@@ -211,40 +211,69 @@ class Pretrain(Section):
     seed: Natural
 
 
-class Encoder(Section):
+def _library_and_model(value: Any) -> Any:
+    """Refuse a name that does not say whose model it is; other types are left for pydantic."""
+    if not isinstance(value, str):
+        return value
+    library, _, rest = value.partition(":")
+    model, slash, tag = rest.partition("/")
+    if library not in ("timm", "open_clip") or not model or (slash and (library == "timm" or not tag)):
+        raise ValueError(
+            "is neither timm:MODEL nor open_clip:MODEL/WEIGHTS; write e.g. timm:vit_small_patch14_dinov2.lvd142m or"
+            " open_clip:ViT-B-16/openai"
+        )
+    return value
+
+
+class EncoderSettings(Section):
     """The frozen image encoder (METHODS 2.2)."""
 
-    kind: Literal["open_clip", "timm"]
-    name: str  # open_clip's or timm's model name, or a configuration file of ours in ala/encoders/configs
-    pretrained: str | None = None  # open_clip's tag, e.g. openai; downloaded where the network allows
+    #: timm:MODEL, timm:MODEL.WEIGHTS, open_clip:MODEL or open_clip:MODEL/WEIGHTS; MODEL is a name of that library, or
+    #: of a configuration of ours in ala/encoders/configs.
+    name: Annotated[str, BeforeValidator(_library_and_model)]
+    #: pretrained: WEIGHTS of the name, or the file inputs.encoder in place of them; packaged: those that this project
+    #: ships; train: trained here as `pretrain` says; random: untrained, which every page of the report states.
+    weights: Literal["pretrained", "packaged", "train", "random"]
     options: TimmOptions  # [name, value] of each argument passed to timm, e.g. [[pad_type, same]]
     norm: Literal["clip", "imagenet", "half"]
-    pretrain: Pretrain | None = None
-    random_weights: StrictBool = False  # random, untrained: a rehearsal, which every page of its report states
+    pretrain: Pretrain | None = None  # how the weights are, or were, trained
 
     @model_validator(mode="after")
-    def _weights_come_from_one_place(self) -> Encoder:
-        given = [name for name in ("pretrained", "pretrain") if getattr(self, name) is not None]
-        given += ["random_weights"] * self.random_weights
-        if len(given) > 1:
+    def _weights_come_from_one_place(self) -> EncoderSettings:
+        trained = self.weights in ("packaged", "train")
+        if trained and (self.library == "timm" or self.pretrain is None):
             raise ValueError(
-                f"weights come from one place, not from {' and '.join(given)}; set the others to null (random_weights"
-                " to false)"
+                f"weights {self.weights} are those of an open_clip model that `pretrain` says how to train; set"
+                " pretrain, or weights to pretrained"
             )
-        if self.kind == "timm" and self.pretrain is not None:
-            raise ValueError("pretrain is contrastive pre-training of an open_clip model; a timm encoder has no text")
-        if self.kind == "timm" and self.random_weights:
-            raise ValueError(
-                "random_weights rehearse an open_clip model; give a timm encoder weights by inputs.encoder"
-            )
-        if self.kind == "open_clip" and self.options:
+        if self.pretrain is not None and not trained:
+            raise ValueError(f"pretrain is not read with weights {self.weights}; set it to null, or weights to train")
+        if self.library == "open_clip" and self.weights != "pretrained" and self.tag is not None:
+            raise ValueError(f"name asks for weights {self.tag}, weights for {self.weights} ones; remove /{self.tag}")
+        if self.library == "open_clip" and self.options:
             raise ValueError("options are for timm models; an open_clip model is chosen by its name, set options to []")
         return self
 
     @property
+    def library(self) -> str:
+        """`timm` or `open_clip`."""
+        return self.name.partition(":")[0]
+
+    @property
+    def model(self) -> str:
+        """The name in the library: of timm with the tag of weights, of open_clip without."""
+        return self.name.partition(":")[2].partition("/")[0]
+
+    @property
+    def tag(self) -> str | None:
+        """The pre-trained weights that the name asks for, if any."""
+        mark = "." if self.library == "timm" else "/"
+        return self.name.partition(":")[2].partition(mark)[2] or None
+
+    @property
     def reads_file(self) -> bool:
         """Whether the weights come from the user's file, if there is one."""
-        return self.pretrain is None and not self.random_weights
+        return self.weights == "pretrained"
 
 
 class SideBranchSettings(Section):
@@ -538,7 +567,7 @@ class Profile(Section):
     """One complete experiment."""
 
     data: Data
-    encoder: Encoder
+    encoder: EncoderSettings
     ala: Ala
     train: Train
     rise: Rise
@@ -579,10 +608,10 @@ class Profile(Section):
                 f"data.birdlets.train_per_species ({birdlets.train_per_species}) must exceed data.train_per_class"
                 f" ({self.data.train_per_class}), else validation is empty"
             )
-        if self.encoder.random_weights and self.data.source != "birdlets":
+        if self.encoder.weights == "random" and self.data.source != "birdlets":
             problems.append(
-                f"encoder.random_weights rehearse on drawn birds, not on data.source {self.data.source}; set it to"
-                " false and name the weights"
+                f"encoder.weights random rehearse on drawn birds, not on data.source {self.data.source}; set it to"
+                " pretrained"
             )
         if problems:
             raise ValueError("; ".join(problems))

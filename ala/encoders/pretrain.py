@@ -24,7 +24,6 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from ala.config.schema import Pretrain
 from ala.contracts.preprocessing import Preprocessing
-from ala.encoders.self_attention import fuse_attention
 from ala.encoders.words import WordTokeniser
 from ala.utils.epochs import Epochs, Generator
 from ala.utils.errors import UserError
@@ -84,7 +83,6 @@ def pretrain(
 
     seed_everything(settings.seed, "encoder", "weights")
     model = open_clip.CLIP(**config).to(device).train()
-    fuse_attention(model)
     optimisers = make_optimisers(model, settings)
     per_epoch = math.ceil(len(captions) / settings.batch)
     steps = settings.epochs * per_epoch

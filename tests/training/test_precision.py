@@ -53,7 +53,7 @@ def test_bfloat16_trains_nearly_alike(profile, clip_vit, train, val, variant, ca
     plain, short = (trained(variant, profile, clip_vit, train, val, wanted, **limit) for wanted in ("fp32", "bf16"))
     assert bytes_of(plain) != bytes_of(short)
     for a, b in zip(plain.curve, short.curve, strict=True):
-        assert b["train_loss"] == pytest.approx(a["train_loss"], rel=0.03)
+        assert b["train_loss"] == pytest.approx(a["train_loss"], rel=0.05)
         if a["val_loss"] is not None:
             assert b["val_loss"] == pytest.approx(a["val_loss"], rel=0.1)  # of 18 photos
     assert all(tensor.dtype in (torch.float32, torch.int64) for tensor in short.model.adapter.state_dict().values())
@@ -70,7 +70,7 @@ def test_networks_run_in_bfloat16_and_loss_gradients_and_validation_in_float32(
     profile, clip_vit, train, val, cached, monkeypatch
 ):
     seen: dict[str, set[torch.dtype]] = {"encoder": set(), "training": set(), "validation": set(), "loss": set()}
-    clip_vit.visual.conv1.register_forward_hook(lambda m, i, output: seen["encoder"].add(output.dtype))
+    clip_vit.network.patch_embed.proj.register_forward_hook(lambda m, i, output: seen["encoder"].add(output.dtype))
     build = Adapter.__init__
 
     def hooked(self: Adapter, *args: Any) -> None:
@@ -158,11 +158,13 @@ def step(profile: Any, encoder: Any, train: Any, precision: Any, on: bool = True
 @pytest.mark.parametrize("on", [True, False])
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_nothing_of_the_encoder_is_kept_for_backward(profile, clip_vit, train, precision, on):
-    activations = watched(clip_vit.visual)
+    """Beyond the features themselves: of a block, what its attention and its MLP make inside."""
+    activations = [watched(part) for block in clip_vit.blocks for part in (block.attn, block.mlp, block.norm1)]
     kept = storages(step(profile, clip_vit, train, precision, on))
-    assert len(activations) > 3 * 20  # of 48 photos in batches of 16
-    assert all(x.is_inference() and x.grad_fn is None for x in activations)
-    assert not kept & storages(activations)  # the taps handed on are copies
+    assert sum(map(len, activations)) > 3 * 20  # of 48 photos in batches of 16
+    for outputs in activations:
+        assert all(x.grad_fn is None for x in outputs)
+        assert not kept & storages(outputs)
     assert not kept & storages([*clip_vit.parameters(), *clip_vit.buffers()])
 
 
