@@ -4,7 +4,8 @@
 what was found. The project's own tests run these functions over everything that its registry knows (tests/conformance).
 """
 
+from ala.testing.encoders import check_encoder
 from ala.testing.explainers import check_explainer
 from ala.testing.metrics import check_metric
 
-__all__ = ["check_explainer", "check_metric"]
+__all__ = ["check_encoder", "check_explainer", "check_metric"]
