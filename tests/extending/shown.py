@@ -27,8 +27,8 @@ def assert_shown(project: Project, name: str, label: str) -> None:
 
     assert label in (project / "reports/report.md").read_text()
     page = (project / "reports/index.html").read_text()
-    for section in ("main", "sensitivity", "gallery"):
-        part = re.search(rf'<section[^>]* id="{section}".*?</section>', page, re.S)
-        assert part is not None, f"the page has no section {section}"
-        assert label in part.group(), f"the page's section {section} does not show {label}"
+    for place in ("table-main", "table-sensitivity", "table-common_model", "table-paired", "gallery"):
+        part = re.search(rf'<(section|article)[^>]* id="{place}".*?</\1>', page, re.S)
+        assert part is not None, f"the page has no part {place}"
+        assert label in part.group(), f"the page's part {place} does not show {label}"
     json.loads((project / "reports/metrics.json").read_text())
