@@ -17,10 +17,10 @@ NAMES: tuple[Name, ...] = get_args(Name)
 def data_source(data: Data, given: Path | None) -> Source:
     """Determine the source of a profile's images from its block `data` and the user's folder, if there is one.
 
-    A data set that lies there unpacked counts before archives beside it.
+    A folder that holds no folders is one of archives, if archives are wanted. What else lies there is for the layout.
 
     Raises:
-        UserError: the profile needs a data set and none is named, there is no such folder, or it holds none.
+        UserError: the profile needs a data set and none is named, or there is no such folder.
     """
     if data.source == "birdlets":
         return "birdlets"
@@ -30,13 +30,9 @@ def data_source(data: Data, given: Path | None) -> Source:
         raise UserError(f"inputs.data is {NOTHING}, but data.source folder reads a data set; {_name('data', 'DIR')}")
     if not given.is_dir():
         raise UserError(f"inputs.data {given} is no folder; {_name('data', 'DIR')}")
-    if any((given / place / "images.txt").exists() for place in ("", "CUB_200_2011")):
-        return "folder"
-    if data.source == "download":
+    if data.source == "download" and not any(path.is_dir() for path in given.iterdir() if path.name[0] != "."):
         return "archives"
-    raise UserError(
-        f"inputs.data {given} holds no images.txt, so it is no data set in CUB-200-2011 layout; {_name('data', 'DIR')}"
-    )
+    return "folder"
 
 
 def encoder_file(encoder: EncoderSettings, given: Path | None) -> Path | None:

@@ -176,13 +176,15 @@ class Data(Section):
     """The images and their split (METHODS 1)."""
 
     source: Literal["birdlets", "folder", "download"]
+    layout: str  # how the data set lies in its folder: a file of ala/data/layouts, or package.module:Class
     birdlets: Birdlets | None = None  # source: birdlets
     downloads: list[Archive] | None = None  # source: download, unless inputs.data holds them or the data set
     expected: Expected | None = None  # null: any number of images
     split_seed: Natural
     train_per_class: Count
+    test_per_class: Count | None = None  # of a layout that does not say which images are for testing
     at_most: AtMost | None  # null: all images
-    exclude: list[Natural]  # ids of images.txt that are left out
+    exclude: list[Natural]  # ids of images that are left out
     mask_threshold: Annotated[int, Field(strict=True, ge=0, le=254)]  # foreground where grey > threshold
     object_levels: Annotated[list[Level], Field(min_length=1)] | None  # of masks; null: see mask_threshold
     background_levels: list[Level]  # levels that are never object
@@ -194,6 +196,8 @@ class Data(Section):
         needed = {"birdlets": "birdlets", "download": "downloads"}.get(self.source)
         if needed is not None and getattr(self, needed) is None:
             raise ValueError(f"source {self.source} needs {needed}; set it or choose another source")
+        if self.source == "birdlets" and self.layout != "cub":
+            raise ValueError(f"source birdlets draws in the layout cub, not {self.layout}; set layout to cub")
         both = sorted(set(self.object_levels or ()) & set(self.background_levels))
         if both:
             raise ValueError(f"object_levels and background_levels both name level {both[0]}; take it out of one")

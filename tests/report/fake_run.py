@@ -13,8 +13,9 @@ from PIL import Image, ImageDraw
 from ala.config import Settings, load
 from ala.contracts import scores as contract
 from ala.contracts.maps import Maps, resize
-from ala.data.cub import read_cub
 from ala.data.decode import Reading
+from ala.data.index import checked
+from ala.data.layouts.cub import read_cub
 from ala.data.split import split, write_splits
 from ala.data.store import Store
 from ala.data.store_build import build_store
@@ -56,7 +57,7 @@ def write_params(folder: Path, **changes: object) -> Settings:
 def write_run(folder: Path, settings: Settings) -> None:
     """Everything that `stages.report` reads, below `folder`: data/, models/, maps/, scores/."""
     draw_data(folder / "data/dataset")
-    index = read_cub(folder / "data/dataset")
+    index = checked(read_cub(folder / "data/dataset"))
     splits = split(index, 0, 2)
     write_splits(folder / "data/splits", splits)
     build_store(folder / f"data/store/{SIZE}", index, splits, SIZE, Reading.of(settings.active.data))
