@@ -19,7 +19,9 @@ ROWS = {
 #: Rows that are not the paper's (METHODS 2.8): row (iii) with LoRA in one encoder block, row (iii) with every
 #: intermediate feature in its SBN, and row (ii) with as many epochs as (iii) has on epochs. Off unless the top-level
 #: `extensions` names them.
-EXTENSIONS = ("lora", "all-taps", "half-epochs")
+EXTENSIONS = {
+    "lora": "(iii) + LoRA", "all-taps": "(iii), all intermediate features", "half-epochs": "(ii), half the epochs",
+}  # fmt: skip
 
 
 def _number(value: Any) -> Any:

@@ -9,11 +9,11 @@ from typing import Any
 
 import pandas as pd
 
-from ala.report import rows
 from ala.report.figures import perturbation_curves, training_table
 from ala.report.run import Run
 
-#: What is exported of ALA, all over the images that all methods share, and of accuracy: name to column of `main.csv`.
+#: What is exported of the main model: name to column of `main.csv`. All but accuracy are over the images that all
+#: methods share.
 KEYS = {
     "miou_common": "miou_common_mean",
     "insertion": "insertion_common_mean",
@@ -29,11 +29,12 @@ def metrics(run: Run, main: pd.DataFrame, ablation: pd.DataFrame) -> dict[str, A
     """The means that `dvc metrics show` and `dvc exp show` print, by row; what was not run is left out.
 
     `miou_common` of the methods is over the images that they all share, `miou` of the ablation over those that its own
-    rows share, which are more: RISE is not among them.
+    rows share, which are more where a method explains a subset.
     """
     found: dict[str, Any] = {}
-    for _, line in main[main["method"].isin(rows.EXPLAINERS)].iterrows():
-        keys = KEYS if line["method"] == "ala" else FEW
+    explainers = [row.name for row in run.rows.explainers]
+    for _, line in main[main["method"].isin(explainers)].iterrows():
+        keys = KEYS if run.main is not None and line["method"] == run.main.name else FEW
         found[line["method"]] = {key: line[KEYS[key]] for key in keys if _number(line[KEYS[key]])}
     found["ablation"] = {
         line["row"]: {"miou": line["miou_common_mean"]}
@@ -57,7 +58,7 @@ def perturbation(run: Run, kind: str) -> pd.DataFrame:
     table = perturbation_curves(run)
     table = table[table["kind"] == kind]
     wide = table.pivot_table(index="share", columns="method", values="probability", aggfunc="mean")
-    return wide.reindex(columns=list(rows.MAIN)).rename_axis(columns=None).reset_index()
+    return wide.reindex(columns=[row.name for row in run.rows.main]).rename_axis(columns=None).reset_index()
 
 
 def training(run: Run) -> pd.DataFrame:
@@ -75,7 +76,8 @@ def validation_miou(run: Run) -> pd.DataFrame:
 
     *Off* epochs validate nothing and repeat the value before them, because a gap would break the drawn line.
     """
-    models = [*dict.fromkeys(rows.scored_as(row, run.settings) for row in run.settings.ablations), "abn"]
+    trained = {name for name, _ in run.training}
+    models = [row.method for row in run.rows.methods if row.method in trained]
     table = training(run)
     if "val_miou" not in table:
         return pd.DataFrame(columns=["epoch", *models])

@@ -10,9 +10,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from ala.report import rows, used
-from ala.report.markdown import ABSENT, grid
+from ala.report import used
 from ala.report.run import Run
+from ala.report.table import ABSENT, grid
 from ala.utils import ledger
 from ala.utils.files import sha256
 
@@ -38,16 +38,16 @@ def record(run: Run, store: Path, models: Path, maps: Path, scores: Path, root: 
     seeds = run.settings.seeds
     weights: dict[str, dict[str, str]] = {}
     made: dict[str, dict[str, str]] = {}
-    methods = rows.methods(run.settings)
-    for method in methods:
+    for row in run.rows.methods:
         for seed in seeds:
-            name, place = f"{method}/seed-{seed}", rows.place(method, seed, run.settings)
-            for kind, folder, pattern in (("weights", models / name, "*.safetensors"), ("maps", maps / place, "*.npz"),
-                                          ("scores", scores / place, "scores.csv")):  # fmt: skip
-                found = sorted(folder.glob(pattern))
+            name = f"{row.method}/seed-{seed}"
+            for target, kind, folder, pattern in (
+                (weights, "weights", models / name, "*.safetensors"), (made, "maps", maps / row.folder(seed), "*.npz"),
+                (made, "scores", scores / row.folder(seed), "scores.csv"),
+            ):  # fmt: skip
+                found = {f"{kind}/{path.name}": sha256(path) for path in sorted(folder.glob(pattern))}
                 if found:
-                    target = weights if kind == "weights" else made
-                    target.setdefault(name, {}).update({f"{kind}/{path.name}": sha256(path) for path in found})
+                    target.setdefault(name, {}).update(found)
     encoder = models / "encoder" / "encoder.json"
     return {
         "results": {
@@ -66,7 +66,7 @@ def record(run: Run, store: Path, models: Path, maps: Path, scores: Path, root: 
             "maps_and_scores": made,
             "packages": {name: _version(name) for name in PACKAGES},
             "python": platform.python_version(),
-            "used": used.collect(models, maps, scores, run.settings),
+            "used": used.collect(run, models, maps, scores),
         },
         "cost": {entry.pop("stage"): entry for entry in ledger.entries(root)},
     }  # fmt: skip
@@ -111,12 +111,10 @@ def footer(run: Run, found: dict[str, Any]) -> str:
 def _hashes(run: Run, results: dict[str, Any]) -> str:
     seeds = run.settings.seeds
     lines = []
-    for name in rows.methods(run.settings):
-        on_main = rows.evaluated_model(name, run.settings) != name
-        probed = (
-            f"those of `{run.settings.main_variant}`" if on_main else _short(results["models"], name, seeds, "weights")
-        )
-        lines.append([f"`{name}`", probed, _short(results["maps_and_scores"], name, seeds, "scores")])
+    for row in run.rows.methods:
+        own = row.evaluated == row.method
+        evaluated = _short(results["models"], row.method, seeds, "weights") if own else f"those of `{row.evaluated}`"
+        lines.append([f"`{row.method}`", evaluated, _short(results["maps_and_scores"], row.method, seeds, "scores")])
     return grid(["scores", f"weights, seeds {seeds}", "scores.csv"], lines, left=3)
 
 

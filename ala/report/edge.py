@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 
 from ala.config.schema import Settings
 from ala.metrics.fix_tables import FIXES
-from ala.report.captions import ground_truth
-from ala.report.edge_scores import EdgeScores, command, files, gather
-from ala.report.markdown import ABSENT, grid, number, spread
+from ala.report import ends
+from ala.report.captions import ground_truth, subset
+from ala.report.edge_scores import EdgeScores, command, files
+from ala.report.run import Run
 from ala.report.statistics import difference
-from ala.report.tables import NOT_RUN
+from ala.report.table import NOT_RUN, Table, grid, text_of
 
 #: Column of the table: column of the per-image scores.
 METRICS = {"miou": "iou", "insertion": "insertion", "deletion": "deletion", "id": "id"}
@@ -23,20 +22,22 @@ COLUMNS = [
     *(f"{name}_{kind}" for name in METRICS for kind in ("mean", "std", "gain", "gain_low", "gain_high")),
     "command", "scores",
 ]  # fmt: skip
-HEADS = {"miou": "mean IoU ↑", "insertion": "Insertion ↑", "deletion": "Deletion ↓", "id": "ID ↑"}
 
 
-def edge_table(scores: Path, settings: Settings) -> pd.DataFrame:
+def table(run: Run, found: EdgeScores) -> Table:
     """`edge.csv`: one line per fix on `all` test images and on the `worst`, in the columns of :data:`COLUMNS`.
 
     Mean over images first, then mean and sample standard deviation over seeds. A gain is the mean difference to the
     original on the same images and seeds, with its :func:`interval`. Insertion, deletion and ID are over the
     `n_perturbed` images that have them.
     """
-    found = gather(scores, settings)
-    groups = {"all": sorted(set(found.fixes["image_id"])), "worst": found.worst("mean_std", settings)}
-    lines = [_line(found, fix, name, ids, settings) for name, ids in groups.items() for fix in FIXES]
-    return pd.DataFrame(lines, columns=COLUMNS, dtype=object)
+    groups = {"all": sorted(set(found.fixes["image_id"])), "worst": found.worst("mean_std", run.settings)}
+    lines = [_line(found, fix, name, ids, run.settings) for name, ids in groups.items() for fix in FIXES]
+    frame = pd.DataFrame(lines, columns=COLUMNS, dtype=object)
+    gains = tuple(column for name in METRICS for column in (name, f"{name}_gain", f"{name}_gain_low"))
+    text = ("photos", "n_images", "n_perturbed", "n_empty", *gains)
+    lead = ("photos", *gains[:3], *gains[-3:])
+    return Table("edge", frame, "Edge fix", caption(run), text, lead)
 
 
 def _line(found: EdgeScores, fix: str, photos: str, ids: list[int], settings: Settings) -> dict[str, object]:
@@ -45,8 +46,8 @@ def _line(found: EdgeScores, fix: str, photos: str, ids: list[int], settings: Se
     line |= {"scores": files(found.seeds, "edge.csv")}
     if not found.seeds:
         return line
-    rows = found.fixes[found.fixes["image_id"].isin(ids)]
-    mine, original = rows[rows["fix"] == fix], rows[rows["fix"] == "original"]
+    chosen = found.fixes[found.fixes["image_id"].isin(ids)]
+    mine, original = chosen[chosen["fix"] == fix], chosen[chosen["fix"] == "original"]
     labels = found.errors.drop_duplicates("image_id").set_index("image_id")["label"]
     line |= {"n_images": len(ids), "n_empty": float(mine.groupby("seed")["empty"].sum().mean())}
     for name, column in METRICS.items():
@@ -79,57 +80,26 @@ def interval(gains: np.ndarray, labels: np.ndarray) -> tuple[float | None, float
     return (None, None) if tested is None else (tested.low, tested.high)
 
 
-def edge_markdown(table: pd.DataFrame, scores: Path, settings: Settings) -> str:
-    """The twin of `edge.csv`: means, gains with intervals, what was chosen on validation, caption and notes."""
-    found = gather(scores, settings)
-    lines = []
-    for _, line in table.iterrows():
-        empty = line["n_empty"] if isinstance(line["n_empty"], str) else number(line["n_empty"], 1)
-        cells = [f"`{line['fix']}`", str(line["photos"]), str(line["n_images"]), str(line["n_perturbed"]), empty]
-        for name in METRICS:
-            cells += [spread(line[f"{name}_mean"], line[f"{name}_std"]), _gain(line, name)]
-        lines.append(cells)
-    head = [
-        "fix",
-        "photos",
-        "n",
-        "n (Ins, Del)",
-        "empty",
-        *(part for title in HEADS.values() for part in (title, "gain")),
-    ]
-    parts = [grid(head, lines, left=2), caption(settings), _chosen(found, settings)]
-    if found.notes:
-        parts.append("\n".join(f"- {note}" for note in found.notes))
-    return "\n\n".join(part for part in parts if part)
-
-
-def caption(settings: Settings) -> str:
+def caption(run: Run) -> str:
     """Describe how the numbers were made, and the selection bias of gains on the worst images."""
+    settings = run.settings
     metrics, data = settings.active.metrics, settings.active.data
-    per_class = metrics.images_per_class
-    subset = "all test photos" if per_class is None else f"{per_class} test photos per class"
     return (
         f"Maps of `{settings.main_variant}`, seeds {settings.seeds}. Mean IoU at {data.input_size}×{data.input_size}:"
-        f" {ground_truth(data)}; `ala+edge` and `ala+largest` are cut at mean + standard deviation"
+        f" {ground_truth(data)}; `ala+edge` and `ala+largest` have their threshold at mean + standard deviation"
         " of the original map, `original` and `ala+guided` at their own. Insertion and deletion: `official` protocol,"
         f" {metrics.step} pixels per step, deletion to the mean colour, insertion from a"
         f" {metrics.blur_kernel}×{metrics.blur_kernel} blur with σ {metrics.blur_sigma:g}, predicted class, on"
-        f" {subset}; removed pixels tie at 0 and come last, in random order. Mean ± sample standard deviation over"
+        f" {subset(run)}; removed pixels tie at 0 and come last, in random order. Mean ± sample standard deviation over"
         " seeds; gain over the original, seed by seed, with a 95 % interval over seeds and over classes with their"
-        " photos (docs/protocols.md, Statistics). `empty`: photos left without a predicted pixel, mean over seeds."
-        " `worst` photos are chosen by the original's IoU, so part of a gain on them is chance: whatever is worst by"
+        " images (docs/protocols.md, Statistics). `n_empty`: images left without a predicted pixel, mean over seeds."
+        " `worst` images are chosen by the original's IoU, so part of a gain on them is chance: whatever is worst by"
         " chance looks better under any change."
+        f" {ends.sentence(run, [run.main] if run.main else [])}"
     )
 
 
-def _gain(line: pd.Series, name: str) -> str:
-    gain, low, high = (line[f"{name}_{kind}"] for kind in ("gain", "gain_low", "gain_high"))
-    if gain is None or isinstance(gain, str):
-        return NOT_RUN if isinstance(gain, str) else ABSENT
-    return f"{gain:+.3f}" + (f" [{low:+.3f}, {high:+.3f}]" if low is not None else "")
-
-
-def _chosen(found: EdgeScores, settings: Settings) -> str:
+def choices(found: EdgeScores, settings: Settings) -> str:
     """Tabulate mean IoU on validation images by kappa and seed, and the choice; warn where no kappa helps."""
     if not found.seeds:
         return ""
@@ -139,13 +109,13 @@ def _chosen(found: EdgeScores, settings: Settings) -> str:
         said = found.summaries[seed]
         by_kappa = {each["kappa"]: each["miou"] for each in said["val_miou"]["kappa"]}
         window = max(each["miou"] for each in said["val_miou"]["guided"])
-        cells = [f"**{number(by_kappa.get(k))}**" if k == said["kappa"] else number(by_kappa.get(k)) for k in kappas]
-        guided = f"{number(window)} (r {said['radius']}, ε {said['eps']:g})"
-        lines.append([str(seed), number(said["val_miou"]["original"]), *cells, guided])
+        cells = [f"**{text_of(by_kappa.get(k))}**" if k == said["kappa"] else text_of(by_kappa.get(k)) for k in kappas]
+        guided = f"{text_of(window)} (r {said['radius']}, ε {said['eps']:g})"
+        lines.append([str(seed), text_of(said["val_miou"]["original"]), *cells, guided])
         if by_kappa[said["kappa"]] <= said["val_miou"]["original"]:
             doubts.append(str(seed))
     head = ["seed", "original", *(f"edge, κ = {kappa:g}" for kappa in kappas), "best guided"]
-    told = "Mean IoU on validation photos, where κ (bold), radius r and ε were chosen."
+    text = "Mean IoU on validation images, where κ (bold), radius r and ε were chosen."
     if doubts:
-        told += f" At seed {', '.join(doubts)} no κ beats the original there: the best one is the least harmful."
-    return f"{grid(head, lines)}\n\n{told}"
+        text += f" At seed {', '.join(doubts)} no κ beats the original there: the best one is the least harmful."
+    return f"{grid(head, lines)}\n\n{text}"

@@ -16,21 +16,23 @@ from scipy import stats
 from ala.data.store import Store
 from ala.metrics.fix_tables import FIXES
 from ala.report import error_sheet, style
-from ala.report.edge_fix import COLUMNS, edge_markdown, edge_table, interval
-from ala.report.errors import error_top_table
+from ala.report.edge import COLUMNS, choices, interval
+from ala.report.edge import table as edge_table
+from ala.report.edge_scores import gather
+from ala.report.table import markdown
 from tests.report.fake_run import SIZE
 
 
 @pytest.fixture(scope="module")
-def table(fake) -> pd.DataFrame:
-    return edge_table(fake.folder / "scores", fake.settings)
+def table(built) -> pd.DataFrame:
+    return built.content.tables["edge"].frame
 
 
-def test_lines_hold_means_over_photos_then_seeds(table, fake):
+def test_lines_hold_means_over_images_then_seeds(table, fake, built):
     assert list(table.columns) == COLUMNS
     assert list(zip(table["photos"], table["fix"], strict=True)) == [(p, f) for p in ("all", "worst") for f in FIXES]
     frames = [pd.read_csv(fake.folder / f"scores/edge/seed-{seed}/edge.csv") for seed in (0, 1, 2)]
-    top = error_top_table(fake.folder / "scores", fake.settings, list("abc"))["image_id"].tolist()
+    top = built.content.tables["error_top"].frame["image_id"].tolist()
     for _, line in table.iterrows():
         means, empty = [], []
         for frame in frames:
@@ -81,33 +83,33 @@ def test_more_photos_of_the_same_classes_are_no_more_evidence():
     assert again == pytest.approx(interval(gains, labels))
 
 
-def test_markdown_tells_what_was_chosen_and_when_nothing_helps(table, fake):
-    text = edge_markdown(table, fake.folder / "scores", fake.settings)
-    assert text.count("| `ala+edge` |") == 2
-    assert "-0.050 [-0.050, -0.050]" in text
-    assert "300 pixels per step" in text
-    assert "seeds [0, 1, 2]" in text
+def test_the_page_tells_what_was_chosen_and_when_nothing_helps(fake, built):
+    table = built.content.tables["edge"]
+    text = markdown(table, built.run.rows, False)
+    assert text.count("| ala+edge |") == 2
+    assert "| -0.050 | [-0.050, -0.050] |" in text
+    assert "300 pixels per step" in table.caption
+    assert "seeds [0, 1, 2]" in table.caption
     # At kappa .75 the made-up validation scores are .7, .6, .5; the original has .65 everywhere.
-    assert "**0.700**" in text
-    assert "At seed 1, 2 no κ beats the original there" in text
-    assert "- `edge`" not in text
+    said = choices(gather(fake.folder / "scores", fake.settings), fake.settings)
+    assert "**0.700**" in said
+    assert "At seed 1, 2 no κ beats the original there" in said
+    assert said in (built.out / "report.md").read_text()
 
 
-def test_nothing_run_is_said(fake, tmp_path):
-    table = edge_table(tmp_path, fake.settings)
-    assert len(table) == 8
-    assert (table.drop(columns=["fix", "photos", "n_seeds", "command", "scores"]) == "not run").all(axis=None)
-    text = edge_markdown(table, tmp_path, fake.settings)
-    assert "`edge` was not run; run `dvc repro edge@0 edge@1 edge@2`" in text
-    assert "nan" not in text.lower().split()
+def test_nothing_run_is_said(built, tmp_path):
+    frame = edge_table(built.run, gather(tmp_path, built.run.settings)).frame
+    assert len(frame) == 8
+    assert (frame.drop(columns=["fix", "photos", "n_seeds", "command", "scores"]) == "not run").all(axis=None)
 
 
-def test_missing_seeds_are_noted(fake, tmp_path):
-    shutil.copytree(fake.folder / "scores" / "edge" / "seed-1", tmp_path / "edge" / "seed-1")
-    table = edge_table(tmp_path, fake.settings)
-    assert (table["n_seeds"] == 1).all()
-    assert table["miou_std"].isna().all()
-    assert "`edge` lacks seed 0, 2" in edge_markdown(table, tmp_path, fake.settings)
+def test_missing_seeds_are_noted(built, tmp_path):
+    shutil.copytree(built.folder / "scores" / "edge" / "seed-1", tmp_path / "edge" / "seed-1")
+    found = gather(tmp_path, built.run.settings)
+    frame = edge_table(built.run, found).frame
+    assert (frame["n_seeds"] == 1).all()
+    assert frame["miou_std"].isna().all()
+    assert any("`edge` lacks seed 0, 2" in note for note in found.notes)
 
 
 def test_sheet_is_sorted_by_kind_then_iou():
@@ -119,18 +121,18 @@ def test_sheet_is_sorted_by_kind_then_iou():
     assert sorted(error_sheet.shown(many, 2)["image_id"]) == list(range(40))  # the worst forty, whatever their kind
 
 
-def test_sheet_is_drawn_and_again_the_same(fake, tmp_path):
+def test_sheet_is_drawn_and_again_the_same(built, fake, tmp_path):
     store = Store.open(fake.folder / f"data/store/{SIZE}", "test")
-    top = error_top_table(fake.folder / "scores", fake.settings, store.names)
+    top = built.content.tables["error_top"].frame
     paths = [tmp_path / "a.png", tmp_path / "b.png"]
     style.use()
     for path in paths:
-        assert error_sheet.draw(top, store, fake.folder / "maps", fake.settings, path)
+        assert error_sheet.draw(top, store, fake.folder / "maps", built.run, path)
     assert paths[0].read_bytes() == paths[1].read_bytes()
     pixels = np.asarray(Image.open(paths[0]).convert("RGB")).astype(int)
     cyan = (pixels[..., 0] < 90) & (pixels[..., 1] > 190) & (pixels[..., 2] > 200)
     assert cyan.sum() > 50
-    assert not error_sheet.draw(top[:0], store, fake.folder / "maps", fake.settings, Path(tmp_path / "none.png"))
+    assert not error_sheet.draw(top[:0], store, fake.folder / "maps", built.run, Path(tmp_path / "none.png"))
     assert not (tmp_path / "none.png").exists()
 
 
