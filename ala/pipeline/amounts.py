@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ala.config.schema import NOTHING, Profile
-from ala.data.cub import read_cub
+from ala.data.layouts import read_layout
 from ala.utils.errors import UserError
 
 #: Training and test images of the official split of CUB-200-2011 (Wah et al. 2011), by the number of all images.
@@ -72,10 +72,10 @@ def count(profile: Profile, folder: Path | None) -> Images:
         assert data.birdlets is not None  # the settings were checked
         classes = data.birdlets.species
         official, test = classes * data.birdlets.train_per_species, classes * data.birdlets.test_per_species
-    elif folder is not None and (folder / "images.txt").is_file():
-        index = read_cub(folder)
-        classes, official = len(index.classes), int(index.frame["is_train"].sum())
-        test = len(index.frame) - official
+    elif folder is not None and folder.is_dir() and not any(folder.glob("*.tgz")):
+        index = read_layout(folder, data)
+        classes, official = len(index.classes), sum(entry.split != "test" for entry in index.entries)
+        test = len(index.entries) - official
     elif data.expected is not None and data.expected.photos in CUB_SPLIT:
         classes, (official, test) = data.expected.classes, CUB_SPLIT[data.expected.photos]
     else:
