@@ -25,7 +25,7 @@ VARIABLES = {
 }  # fmt: skip
 
 #: What runs leave below `state`, beside half-done work.
-RECORDS = "ledger/*.json"
+RECORDS = "ledger/**/*.json"
 
 
 def main(state: State = False) -> None:

@@ -13,6 +13,7 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import CollectionNode, MappingNode, Node, ScalarNode
 
 from ala.config.schema import Settings, unknown_profile
+from ala.utils import ledger
 from ala.utils.errors import UserError
 
 #: Paths that older versions had in each profile, where DVC could not see changes of their content.
@@ -26,7 +27,7 @@ _MOST_NODES = 100_000  # our own file has some hundreds; aliases of aliases can 
 
 
 def load(path: Path | str = "params.yaml") -> Settings:
-    """Read and validate `path`.
+    """Read and validate `path`; the record of the running stage gets the active profile (:mod:`ala.utils.ledger`).
 
     Raises:
         UserError: the file is missing, unreadable or no YAML, or settings are unknown, of a wrong type, out of range or
@@ -44,7 +45,9 @@ def load(path: Path | str = "params.yaml") -> Settings:
     if not isinstance(raw, dict):
         raise UserError(f"{path} must hold settings by name (`profile: mini` ...), got {type(raw).__name__}")
     try:
-        return Settings.model_validate(raw)
+        settings = Settings.model_validate(raw)
+        ledger.note(profile=settings.profile, settings=settings.active.model_dump(mode="json"))
+        return settings
     except ValidationError as error:
         lines = [_sentence(item) for item in error.errors(include_url=False)]
         # Checks across sections run only once each section is valid; this one needs nothing but the names.

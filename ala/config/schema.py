@@ -8,6 +8,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, model_validator
 
+from ala.utils.errors import UserError
+
 ROWS = {
     # The rows of the ablation (slide 31); (iv) is ours, for completeness (METHODS 2.8).
     "i": {"aea": True, "sbn": False},
@@ -644,6 +646,16 @@ class Settings(Section):
     def active(self) -> Profile:
         """The profile that `profile` names."""
         return self.profiles[self.profile]
+
+    def with_profile(self, name: str) -> Settings:
+        """Return the settings with another active profile; the same ones for an empty name.
+
+        Raises:
+            UserError: there is no such profile.
+        """
+        for wrong in unknown_profile(name, self.profiles) if name else []:
+            raise UserError(wrong)
+        return self.model_copy(update={"profile": name or self.profile})
 
     def trained_as(self, name: str) -> tuple[str, Profile]:
         """Return the variant that a model's `name` denotes, and the profile that it is trained by.

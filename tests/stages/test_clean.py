@@ -86,12 +86,14 @@ def test_a_strangers_file_beside_each_out_survives(project: Path) -> None:
     kept = strangers(project)
     unit = project / f"state/resume/train-abn-{'0' * 16}"
     unit.mkdir()
-    (project / "state/ledger/train@0.json").write_text("{}")
+    record = project / "state/ledger/mini/train@0.json"
+    record.parent.mkdir()
+    record.write_text("{}")
     clean(project)
     assert {file: file.read_text() for file in kept} == kept
     assert [name for name in WRITTEN if (project / name).exists()] == []
     assert not unit.exists()
-    assert not (project / "state/ledger/train@0.json").exists()
+    assert not record.parent.exists()
 
 
 def test_without_strangers_nothing_is_left_behind(project: Path) -> None:

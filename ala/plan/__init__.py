@@ -1,1 +1,0 @@
-"""Estimate the cost of a run beforehand: counts by arithmetic, FLOPs by counting, seconds by a short calibration."""
