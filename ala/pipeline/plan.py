@@ -34,7 +34,7 @@ AROUND = 2.0
 CUB_SPLIT = {11_788: (5_994, 5_794)}
 #: Settings that decide what a unit of work costs: a run serves a profile that agrees with its own in all of them.
 UNIT_COST = attrgetter(
-    "data.input_size", "encoder.kind", "encoder.options", "ala.sbn", "ala.attention", "ala.perception", "ala.lora",
+    "data.input_size", "encoder.options", "ala.sbn", "ala.attention", "ala.perception", "ala.lora",
     "abn.attention", "abn.perception", "train.augment", "rise.grid", "fcam.backbone", "fcam.input_size", "fcam.resize",
     "fcam.output_stride", "fcam.decoder_channels", "fcam.crf.scale",
 )  # fmt: skip
@@ -155,7 +155,7 @@ def find(settings: Settings, root: Path) -> dict[str, list[Record]]:
                 profile = Profile.model_validate(entry["settings"])
             except (KeyError, ValidationError):
                 continue  # of another version of the settings
-            if UNIT_COST(profile) == UNIT_COST(settings.active):
+            if _networks(profile) == _networks(settings.active):
                 cell = re.sub(r"(?<=@)\d+-|[@-]\d+$", "", entry["stage"])  # score@rise-0: score@rise
                 here.setdefault(cell, []).append(Record(entry, profile, source))
         for cell, records in here.items():
@@ -165,6 +165,11 @@ def find(settings: Settings, root: Path) -> dict[str, list[Record]]:
         first = "make rehearsal" if settings.profile == "paper" else seed
         raise UserError(f"no finished run has the networks of the profile {settings.profile}; run one: {first}")
     return found
+
+
+def _networks(profile: Profile) -> Any:
+    encoder = profile.encoder.name.partition("/")[0]  # without the name of its weights
+    return encoder.removesuffix("-quickgelu"), UNIT_COST(profile)  # the suffix tells which weights fit
 
 
 def published(path: Path) -> list[dict[str, Any]]:
