@@ -12,7 +12,7 @@ from ala.config import load
 from ala.utils.errors import UserError, reported
 
 Params = Annotated[Path, typer.Option(help="The settings; they say which methods and seeds belong to the run.")]
-Scores = Annotated[Path, typer.Option(help="Per-image scores, METHOD/seed-SEED/, from the stage `evaluate`.")]
+Scores = Annotated[Path, typer.Option(help="Per-image scores, CELL/seed-SEED/METHOD/, from the stage `score`.")]
 Models = Annotated[Path, typer.Option(help="Training curves and the encoder's zero-shot accuracy.")]
 Maps = Annotated[Path, typer.Option(help="Maps for the gallery.")]
 Data = Annotated[Path, typer.Option(help="metrics.json, splits/, store/ and dataset/reflections.txt.")]

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from ala.config import load
 from ala.config.schema import EXTENSIONS
 from ala.utils.errors import reported
+from stages import options
 
 Variants = Annotated[
     list[str],
@@ -17,31 +16,20 @@ Variants = Annotated[
         "--variant", help=f"aea-{{true,false}}-sbn-{{true,false}}, abn, {', '.join(EXTENSIONS)}; may be repeated."
     ),
 ]
-Seed = Annotated[int, typer.Option(min=0, help="Seed of initial weights, order of photos, augmentation and dropout.")]
-Params = Annotated[Path, typer.Option(help="The settings; the profile they name is used.")]
-StoreFolder = Annotated[Path, typer.Option(help="Photos by side length, from the stage `store`.")]
-Encoder = Annotated[Path, typer.Option(help="The frozen encoder, from the stage `encoder`.")]
-Out = Annotated[Path, typer.Option(help="The model is written to VARIANT/seed-SEED in this folder.")]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 ...")]
-
-#: A change of any of these restarts an unfinished training.
-CODE = ["ala.training", "ala.model", "ala.encoders", "ala.metrics.iou", "ala.data.store", "ala.contracts",
-        "ala.utils.seeds"]  # fmt: skip
 
 
 def main(
     variant: Variants,
-    seed: Seed,
-    params: Params = Path("params.yaml"),
-    store: StoreFolder = Path("data/store"),
-    encoder: Encoder = Path("models/encoder"),
-    out: Out = Path("models"),
-    device: Device = "auto",
+    seed: options.Seed,
+    params: options.Params = options.PARAMS,
+    images: options.Images = options.IMAGES,
+    out: options.Models = options.MODELS,
+    device: options.Device = options.DEVICE,
 ) -> None:
     """Train adapters beside the frozen encoder, each by itself, and keep the best state after an *on* epoch.
 
-    Reads the ala, abn and train blocks of the active profile, the train and val photos and the encoder. The masks of
-    val photos are read for the column val_miou alone, which decides nothing.
+    Reads the ala, abn and train blocks of the active profile, the train and val images and OUT/encoder. The masks of
+    val images are read for the column val_miou alone, which decides nothing.
 
     Writes OUT/VARIANT/seed-SEED/{weights.safetensors,model.json,curve.csv}; model.json names settings, precision,
     device, threads and batch. Or, if anything is wrong, one sentence and nothing else (exit code 2).
@@ -49,69 +37,20 @@ def main(
     Example: python -m stages.train --variant aea-true-sbn-true --seed 0
     """
     with reported():
-        from ala.contracts.compute import used
-        from ala.data.store import Store
-        from ala.encoders import shared_encoder
-        from ala.metrics.iou import mean_std_ious
-        from ala.model.blueprint import check
-        from ala.model.checkpoint import save_model, sha256_of
-        from ala.training.loop import CURVE, train_variant
-        from ala.utils.device import resolve
-        from ala.utils.files import atomic_folder
-        from ala.utils.resume import Resumable
+        from ala.pipeline.train import train
 
-        settings = load(params)
-        profile = settings.active
-        for one in variant:
-            check(settings.trained_as(one)[0])
-        size, target = profile.data.input_size, resolve(device)
-        train = Store.open(store / str(profile.train.augment.resize or size), "train")
-        val = Store.open(store / str(size), "val")
-
-        def diagnose(alpha, rows):  # type: ignore[no-untyped-def]
-            found = mean_std_ious(alpha, lambda some: val.foreground(rows[some], profile.data.mask_threshold), size)
-            return {"val_miou": float(found.mean())}
-
-        frozen = shared_encoder(encoder, target)
-        inputs = [store / str(profile.train.augment.resize or size), store / str(size), encoder]
+        context = options.context(params, seed, device, images, out)
         works = []
         for one in variant:
-            base, own = settings.trained_as(one)
-            blocks = own.model_dump(mode="json", include={"ala", "abn", "train", "data"})
-            made_with = used(target, own.train.precision, own.train.batch)
-            decides = {"variant": one, "seed": seed, "used": made_with, **blocks}
-            work = Resumable.open(f"train/{one}/seed-{seed}", decides, inputs, CODE)
-            works.append(work)
-            trained = train_variant(
-                base, own, frozen, train, val, len(train.names), seed, device=target, diagnose=diagnose, work=work
-            )
-            block = {"abn": own.abn} if one == "abn" else {"ala": own.ala}
-            made_by = {name: part.model_dump(mode="json") for name, part in {**block, "train": own.train}.items()}
-            chosen = trained.chosen
-            about = {
-                "variant": one, "seed": seed, "used": made_with, "encoder_sha256": sha256_of(encoder),
-                "classes": train.names, "settings": made_by,
-                "epoch": trained.epoch, "phase": chosen["phase"], "epochs_run": len(trained.curve),
-                "validation": {key: value for key, value in chosen.items() if key in CURVE[CURVE.index("val_loss"):]},
-            }  # fmt: skip
+            base, profile = context.settings.trained_as(one)
             folder = out / one / f"seed-{seed}"
-            with atomic_folder(folder) as temporary:
-                save_model(temporary, trained.model, about)
-                save_curve(trained.curve, temporary / "curve.csv")
+            trained, work = train(context, base, profile, folder, f"train/{one}")
+            works.append(work)
             print(f"{folder}: epoch {trained.epoch} of {len(trained.curve)}, val accuracy"
-                  f" {chosen['val_accuracy_pb']:.3f}, val loss {chosen['val_loss']:.3f}, val mean IoU"
-                  f" {chosen['val_miou']:.3f}")  # fmt: skip
+                  " {val_accuracy_pb:.3f}, val loss {val_loss:.3f}, val mean IoU {val_miou:.3f}".format(
+                      **trained.chosen))  # fmt: skip
         for work in works:
             work.finish()  # not before all are there: DVC removes outs before it runs a stage again
-
-
-def save_curve(curve: list[dict[str, Any]], path: Path) -> None:
-    """Write one row per epoch."""
-    import pandas as pd  # not before the training, which needs none
-
-    from ala.training.loop import CURVE
-
-    pd.DataFrame(curve, columns=CURVE).to_csv(path, index=False)
 
 
 if __name__ == "__main__":

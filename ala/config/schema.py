@@ -442,6 +442,7 @@ class Profile(Section):
     ala: Ala
     train: Train
     rise: Rise
+    explainers: dict[str, dict[str, Any]] = {}  # settings of further explainers, by their name
     fcam: Fcam
     abn: Abn
     layers: Layers
@@ -488,6 +489,13 @@ class Profile(Section):
         return self
 
 
+class Executor(Section):
+    """Where shards are computed (`ala/pipeline/executors`); it decides no number."""
+
+    kind: str  # serial, processes, or package.module:Class
+    workers: Count
+
+
 def _names(value: Any) -> Any:
     """Refuse the mapping that `ablations` once was; anything else is left for pydantic."""
     if isinstance(value, Mapping):
@@ -517,6 +525,9 @@ class Settings(Section):
     aea: StrictBool
     sbn: StrictBool
     seeds: Annotated[list[Natural], Field(min_length=1), Once]
+    methods: Annotated[list[str], Field(min_length=1), Once]  # rows of the tables; joined by + they share a cell
+    metrics: Annotated[list[str], Field(min_length=1), Once]
+    executor: Executor
     ablations: Annotated[list[Literal["i", "ii", "iii", "iv"]], BeforeValidator(_names), Once]  # see :data:`ROWS`
     extensions: Annotated[list[Literal["lora", "all-taps", "half-epochs"]], Once]  # see :data:`EXTENSIONS`
     inputs: Inputs

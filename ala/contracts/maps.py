@@ -124,10 +124,10 @@ class Maps:
         except UserError as error:
             raise UserError(f"{path}: {error}") from None
         except FileNotFoundError:
-            raise UserError(f"{path} does not exist; run the explain stage that writes it") from None
+            raise UserError(f"{path} does not exist; run the score stage that writes it") from None
         except UNREADABLE as error:
             raise UserError(
-                f"{path} is no Maps file ({reason(error)}); delete it and run its explain stage again"
+                f"{path} is no Maps file ({reason(error)}); delete it and run its score stage again"
             ) from None
 
     def positions(self, image_ids: np.ndarray) -> np.ndarray:

@@ -9,17 +9,15 @@ The N masks are the same for all images. They are stored as drawn, a grid of s x
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ala.config.schema import Rise
 from ala.contracts.classifier import Classifier
-from ala.contracts.maps import disk_backed
-from ala.contracts.preprocessing import Preprocessing
-from ala.perturbation import Photos, Prepared, Score, target_scores
+from ala.perturbation import Score, target_scores
 from ala.utils.errors import UserError
 from ala.utils.progress import Advance, progress
 from ala.utils.seeds import numpy_generator
@@ -82,97 +80,113 @@ class RiseMasks:
 class _Masked:
     """Perturbed image f of an image is the normalised image times mask f; a 0 shows the mean colour."""
 
-    def __init__(
-        self, photos: Photos, rows: np.ndarray, masks: Tensor, preprocessing: Preprocessing, device: torch.device
-    ) -> None:
+    def __init__(self, images: Tensor, masks: Tensor) -> None:
         self.count, self.side = len(masks), masks.shape[-1]
-        self._photos, self._rows, self._masks = photos, rows, masks
-        self._preprocessing, self._device = preprocessing, device
-        self._image = Prepared[Tensor](self.count, self.side, device)
-
-    def _normalised(self, photo: int) -> Tensor:
-        """`(1, 3, S, S)`."""
-        return self._preprocessing.normalise(self._photos.pixels(self._rows[photo : photo + 1]).to(self._device))
+        self._images, self._masks = images, masks
 
     def fill(self, photo: int, start: int, stop: int, out: Tensor) -> None:
-        torch.mul(self._image(photo, self._normalised), self._masks[start:stop, None], out=out)
+        torch.mul(self._images[photo : photo + 1], self._masks[start:stop, None], out=out)
+
+
+class Rise:
+    """RISE on any classifier, for the class that it predicts (METHODS 8: on a subset, the cost decides).
+
+    Args:
+        classifier: normalised images to probabilities.
+        n_masks, grid, p1, output, batch: as in :func:`rise`.
+        seed: of the masks, which are the same for every image and every seed of a run.
+    """
+
+    label = "RISE"
+    images = "subset"
+
+    def __init__(
+        self, classifier: Classifier, n_masks: int, grid: int, p1: float, seed: int, output: str, batch: int
+    ) -> None:
+        self.classifier = classifier
+        self.settings: dict[str, Any] = {
+            "n_masks": n_masks, "grid": grid, "p1": p1, "seed": seed, "output": output, "batch": batch,
+        }  # fmt: skip
+
+    def explain(self, images: Tensor, targets: Tensor) -> Tensor:
+        """Maps `(B, S, S)`, the mean score over the masks that leave a pixel visible."""
+        return rise(self.classifier, images, targets, **self.settings)
 
 
 @torch.inference_mode()
-def rise_maps(
-    model: Classifier,
-    photos: Photos,
-    rows: np.ndarray,
-    targets: np.ndarray,
-    settings: Rise,
-    device: torch.device,
+def rise(
+    classifier: Classifier,
+    images: Tensor,
+    targets: Tensor | np.ndarray,
+    *,
+    n_masks: int = 4000,
+    grid: int = 7,
+    p1: float = 0.5,
+    seed: int = 0,
+    output: str = "probabilities",
+    batch: int = 64,
     memory: int = MASK_MEMORY,
     sums: int = SUM_MEMORY,
-) -> np.ndarray:
-    """Compute RISE maps of the images at indices `rows` for one class each (METHODS 3.3).
+) -> Tensor:
+    """Compute RISE maps of images for one class each (METHODS 3.3; Petsiuk et al. 2018).
 
-    The result depends on `settings.seed`. On a CPU `settings.batch` changes no byte of it; on a GPU it, and everywhere
-    `memory`, changes nothing beyond rounding (1e-6).
+    The result depends on `seed`. On a CPU `batch` changes no byte of it; on a GPU it, and everywhere `memory`, changes
+    nothing beyond rounding (1e-6).
 
     Args:
-        model: any Classifier; with `settings.output` "logits" it has a method `logits`, too.
-        photos: at the side of `model.preprocessing`.
-        rows: int `(n,)`.
-        targets: int `(n,)`, usually the predicted classes.
-        settings: the `rise` block.
-        device: where the model lives.
+        classifier: any Classifier; with `output` "logits" it has a method `logits`, too.
+        images: normalised, `(B, 3, S, S)`, on the device of the classifier.
+        targets: int `(B,)`, usually the predicted classes.
+        n_masks: N.
+        grid: cells per side of a mask before it is up-sampled.
+        p1: probability that a cell is visible.
+        seed: of the masks.
+        output: `probabilities`, or `logits` as the authors of ALA used.
+        batch: perturbed images per forward pass.
         memory: bytes of up-sampled masks to hold at once (at least one mask).
         sums: bytes of maps on the device at once (at least one map).
 
     Returns:
-        float32 `(n, S, S)`, on disk where it is large (:func:`ala.contracts.maps.disk_backed`).
+        float32 `(B, S, S)` on the CPU.
 
     Raises:
         UserError: logits are asked of a model without them, or the model breaks the contract of a Classifier
             (:func:`ala.perturbation.column_scores`; of logits the shape alone is checked).
     """
-    score: Score = model
-    if settings.output == "logits":
-        if not hasattr(model, "logits"):
+    score: Score = classifier
+    if output == "logits":
+        if not hasattr(classifier, "logits"):
             raise UserError("rise.output logits needs a model with logits; set rise.output to probabilities")
-        score = model.logits
-    side = model.preprocessing.size
-    masks = RiseMasks.draw(settings.n_masks, settings.grid, settings.p1, side, settings.seed)
-    batch = whole_lanes(settings.batch, side, device)
+        score = classifier.logits
+    side, device, classes = images.shape[-1], images.device, np.asarray(targets)
+    masks = RiseMasks.draw(n_masks, grid, p1, side, seed)
+    batch = whole_lanes(batch, side, device)
     per_turn, per_group = (max(1, limit // (4 * side * side)) for limit in (memory, sums))
     if per_turn > lane(side):
         per_turn -= per_turn % lane(side)  # a CPU's turns begin with a lane; the batch decides nothing about the sums
-    found = disk_backed((len(rows), side, side))
-    with progress(len(rows) * len(masks), "rise", unit="image") as advance:
-        for first in range(0, len(rows), per_group):
+    found = torch.empty(len(images), side, side)
+    with progress(len(images) * len(masks), "rise", unit="image") as advance:
+        for first in range(0, len(images), per_group):
             group = slice(first, first + per_group)
-            total = _sum_over_masks(score, model.preprocessing, photos, rows[group], targets[group], masks, per_turn,
-                                    batch, device, advance, settings.output == "probabilities")  # fmt: skip
-            found[group] = total / np.float32(settings.n_masks * settings.p1)
+            total = _sum_over_masks(score, images[group], classes[group], masks, per_turn, batch, advance,
+                                    output == "probabilities")  # fmt: skip
+            found[group] = total.cpu() / float(np.float32(n_masks * p1))
     return found
 
 
 def _sum_over_masks(
-    score: Score,
-    preprocessing: Preprocessing,
-    photos: Photos,
-    rows: np.ndarray,
-    targets: np.ndarray,
-    masks: RiseMasks,
-    per_turn: int,
-    batch: int,
-    device: torch.device,
-    advance: Advance,
+    score: Score, images: Tensor, targets: np.ndarray, masks: RiseMasks, per_turn: int, batch: int, advance: Advance,
     probabilities: bool,
-) -> np.ndarray:
+) -> Tensor:  # fmt: skip
     """Masks weighted by the scores they leave, summed: float32 `(n, S, S)`; `per_turn` masks are held at once."""
-    importance = torch.zeros(len(rows), masks.side**2, device=device)
+    device = images.device
+    importance = torch.zeros(len(images), masks.side**2, device=device)
     for start in range(0, len(masks), per_turn):
         shown = masks.render(start, min(len(masks), start + per_turn), device)  # (m, S, S)
-        frames = _Masked(photos, rows, shown, preprocessing, device)
+        frames = _Masked(images, shown)
         scores = target_scores(
             score, targets, frames, batch, device, "rise", advance, probabilities=probabilities
         )  # (n, m)
         importance.addmm_(torch.as_tensor(scores, device=device), shown.flatten(1))  # (n, m) @ (m, S * S)
         del shown, frames  # before the next turn's masks are made
-    return importance.view(len(rows), masks.side, masks.side).cpu().numpy()
+    return importance.view(len(images), masks.side, masks.side)

@@ -60,9 +60,7 @@ def tap_shares(
 
     handles = [fusions[str(tap)].register_forward_hook(keep(tap)) for tap in taps]
     try:
-        found = explain_photos(
-            lengths, model.preprocessing, photos, rows, batch, device, "weights of the taps", keep=False
-        )
+        found = explain_photos(lengths, model.preprocessing, photos, rows, batch, device, "weights of the taps")
     finally:
         for handle in handles:
             handle.remove()

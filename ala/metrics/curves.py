@@ -58,10 +58,10 @@ class Curves:
                 parts = {field.name: archive[field.name] for field in fields(cls)}
             return cls(**{**parts, "forwards": int(parts["forwards"])})
         except FileNotFoundError:
-            raise UserError(f"{path} does not exist; run the evaluate stage that writes it") from None
+            raise UserError(f"{path} does not exist; run the score stage that writes it") from None
         except UNREADABLE as error:
             raise UserError(
-                f"{path} holds no curves ({reason(error)}); delete it and run its evaluate stage again"
+                f"{path} holds no curves ({reason(error)}); delete it and run its score stage again"
             ) from None
 
     @classmethod

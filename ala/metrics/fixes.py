@@ -15,7 +15,7 @@ from ala.metrics import iou
 from ala.metrics.curves import area
 from ala.metrics.fix_tables import FIX_COLUMNS
 from ala.metrics.insertion_deletion import blur_kernel, insertion_deletion
-from ala.metrics.score import Probe
+from ala.metrics.scoring import Evaluated
 
 
 class Fixed(Protocol):
@@ -45,7 +45,14 @@ def best(
 
 
 def score_fix(
-    name: str, fix: Fix, maps: Maps, store: Store, mask_threshold: int, probe: Probe, settings: Metrics, seed: int
+    name: str,
+    fix: Fix,
+    maps: Maps,
+    store: Store,
+    mask_threshold: int,
+    evaluated: Evaluated,
+    settings: Metrics,
+    seed: int,
 ) -> pd.DataFrame:
     """Make one row per test image in the columns of `edge.csv`.
 
@@ -55,21 +62,22 @@ def score_fix(
         maps: of all test images.
         store: test images and masks at the side of the evaluation.
         mask_threshold: foreground where grey > threshold.
-        probe: the model that the maps explain.
-        settings: the `metrics` block; insertion and deletion as in :func:`ala.metrics.score.score`.
+        evaluated: the model that the maps explain.
+        settings: the `metrics` block; insertion and deletion as everywhere.
         seed: of the run, kept in the rows.
     """
     ious, empty = _ious(fix, maps, store, mask_threshold)
     subset = subset_rows(store, settings.images_per_class, settings.subset_seed)
-    chosen = probe.photos.rows_of(store.image_ids[subset])
+    chosen = evaluated.images.rows_of(store.image_ids[subset])
 
     def fixed(rows: np.ndarray) -> np.ndarray:  # (b, S, S)
         return np.concatenate([one.importance for _, one in _fixed(fix, maps, store, rows)])
 
     curves = insertion_deletion(
-        probe.model, probe.photos, chosen, Computed(fixed, subset), probe.full[chosen], method=name, step=settings.step,
+        evaluated.classifier, evaluated.images, chosen, Computed(fixed, subset), evaluated.full[chosen], method=name,
+        step=settings.step,
         kernel=blur_kernel(settings.blur_kernel, settings.blur_sigma), seed=settings.subset_seed,
-        batch=settings.batch, device=probe.device, reference_side=store.size,
+        batch=settings.batch, device=evaluated.device, reference_side=store.size,
     )  # fmt: skip
     rows = pd.DataFrame({"fix": name, "seed": seed, "image_id": store.image_ids, "iou": ious, "empty": empty})
     for kind, values in {"insertion": area(curves.insertion), "deletion": area(curves.deletion)}.items():

@@ -11,7 +11,7 @@ share it (METHODS 7, pitfall 10).
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -20,10 +20,16 @@ from torch import Tensor
 
 from ala.contracts.classifier import Classifier
 from ala.contracts.maps import Computed, Selected, resize
-from ala.metrics.curves import Curves
+from ala.metrics.curves import Curves, area
 from ala.perturbation import Photos, Prepared, column_scores
 from ala.utils.seeds import numpy_generator
 from ala.utils.threads import in_lanes
+
+if TYPE_CHECKING:
+    from ala.metrics.scoring import Arrays, Evaluated, Scoring
+
+#: The classes that are followed.
+CLASSES = ("predicted", "true")
 
 Curve = Literal["both", "insertion", "deletion"]
 Sliced = np.ndarray | Selected | Computed  # maps (n, h, w); slices are in memory, the whole need not be
@@ -258,3 +264,58 @@ def insertion_deletion_of(
             )
         )
     return curves
+
+
+class InsertionDeletion:
+    """Areas under both curves and their difference, for the predicted and for the true class."""
+
+    images = "subset"
+    evaluates = True
+    reads: tuple[str, ...] = ("images_per_class", "subset_seed", "step", "blur_kernel", "blur_sigma", "batch")
+
+    def measure(self, scoring: Scoring, index: np.ndarray) -> Arrays:
+        """`official-CLASS/insertion`, `/deletion` and `/id` `(n,)`; the curves beside them."""
+        assert scoring.evaluated is not None
+        classes = np.stack([scoring.evaluated.full[index].argmax(axis=1), scoring.test.labels[index]], axis=1)
+        curves = followed(scoring, scoring.evaluated, index, classes)
+        found: Arrays = {"_forwards": np.array([curves[0].forwards - 1]), "_tie_shares": curves[0].tie_shares}
+        for name, one in zip(CLASSES, curves, strict=True):
+            found |= areas(f"official-{name}", one.insertion, one.deletion)
+            found |= {f"_{name}_insertion": one.insertion, f"_{name}_deletion": one.deletion,
+                      f"_{name}_targets": one.targets}  # fmt: skip
+        return found
+
+    def whole(self, arrays: Arrays) -> dict[str, float]:
+        """The number of forward passes, and the mean share of tied pixels."""
+        return {
+            "official/forwards": float(arrays["_forwards"].sum()) + 1,  # deletion ends with the empty image
+            "official/tie_share": float(arrays["_tie_shares"].mean()),
+        }
+
+    def curves(self, method: str, ids: np.ndarray, arrays: Arrays) -> dict[str, Curves]:
+        """The curves of each class, of the images `ids` of all shards."""
+        forwards = int(arrays["_forwards"].sum()) + 1
+        return {
+            name: Curves(
+                np.full(len(ids), method), ids, arrays[f"_{name}_targets"], arrays[f"_{name}_insertion"],
+                arrays[f"_{name}_deletion"], arrays["_tie_shares"], forwards,
+            )
+            for name in CLASSES
+        }  # fmt: skip
+
+
+def followed(scoring: Scoring, model: Evaluated, index: np.ndarray, classes: np.ndarray) -> list[Curves]:
+    """Curves on `model` of the maps of test images `index`, one for each column of `classes` int `(n, C)`."""
+    ids, settings = scoring.test.image_ids[index], scoring.settings
+    return insertion_deletion_of(
+        model.classifier, model.images, model.images.rows_of(ids), scoring.view(index),
+        model.full[model.images.rows_of(ids)], classes, method=scoring.maps.method, step=settings.step,
+        kernel=scoring.kernel, seed=settings.subset_seed, batch=settings.batch, device=model.device,
+        reference_side=scoring.test.size,
+    )  # fmt: skip
+
+
+def areas(protocol: str, insertion: np.ndarray, deletion: np.ndarray) -> Arrays:
+    """Areas under curves `(n, T + 1)` and ID = insertion - deletion (slide 42), named by `protocol`."""
+    inserted, deleted = area(insertion), area(deletion)
+    return {f"{protocol}/insertion": inserted, f"{protocol}/deletion": deleted, f"{protocol}/id": inserted - deleted}

@@ -15,10 +15,14 @@ Maps are scaled to [0, 1] per image first, except those that are calibrated; bin
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ala.contracts.maps import Maps, resize
+
+if TYPE_CHECKING:
+    from ala.metrics.scoring import Arrays, Scoring
 
 RULES = ("mean_std", "fixed", "otsu", "val")
 TAUS = np.linspace(0, 1, 101)
@@ -133,3 +137,29 @@ def _passing(cells: np.ndarray, n: int) -> np.ndarray:
 def best_tau(curves: np.ndarray) -> float:
     """Find the tau with the largest mean of `iou_by_tau` `(n, 101)` over images; the smallest of equals."""
     return float(TAUS[curves.mean(axis=0).argmax()])
+
+
+class Iou:
+    """IoU and whether the prediction is empty, by rule, with the object of the majority of annotators."""
+
+    images = "mapped"
+    evaluates = False
+    reads: tuple[str, ...] = ()
+
+    def measure(self, scoring: Scoring, index: np.ndarray) -> Arrays:
+        """`majority-RULE/iou` in [0, 1] and `majority-RULE/empty` (1 or 0) for every rule, each `(n,)`."""
+        found: Arrays = {}
+        for rule in RULES:
+            found[f"majority-{rule}/iou"] = np.empty(len(index))
+            found[f"majority-{rule}/empty"] = np.empty(len(index), np.int8)
+        for part in scoring.chunks(index):
+            values, masks = scoring.scaled(index[part]), scoring.objects(index[part])  # (b, S, S) each
+            for rule in RULES:
+                foreground = scoring.predicted(index[part], rule, values)
+                found[f"majority-{rule}/iou"][part] = iou(foreground, masks)
+                found[f"majority-{rule}/empty"][part] = ~foreground.any(axis=(1, 2))
+        return found
+
+    def whole(self, arrays: Arrays) -> dict[str, float]:
+        """Nothing."""
+        return {}

@@ -10,7 +10,7 @@ which makes it nearly binary and its curves steps. Identical perturbed images, a
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -19,11 +19,16 @@ from torch import Tensor
 from ala.contracts.classifier import Classifier
 from ala.contracts.maps import resize
 from ala.metrics.curves import area
-from ala.metrics.insertion_deletion import Sliced, blurred
+from ala.metrics.insertion_deletion import CLASSES, Sliced, areas, blurred
 from ala.metrics.iou import min_max
 from ala.perturbation import Photos, Prepared, column_scores
 
+if TYPE_CHECKING:
+    from ala.metrics.scoring import Arrays, Scoring
+
 Substrate = Literal["zero", "blur"]
+SUBSTRATES: tuple[Substrate, ...] = ("zero", "blur")
+LEVELS: dict[str, int | None] = {"none": None, "q3": 3}
 
 
 class LabCurves(NamedTuple):
@@ -138,3 +143,37 @@ def lab_curves(
         insertion.append(found[: len(taus)][places].T)  # (C, K)
         deletion.append(found[len(taus) :][places].T)
     return LabCurves(np.stack(insertion), np.stack(deletion), int(counts.sum()))
+
+
+class Lab:
+    """`lab-SUBSTRATE-QUANTISATION-CLASS`: black or blurred image, map as it is or in three levels, both classes."""
+
+    images = "subset"
+    evaluates = True
+    reads: tuple[str, ...] = ("images_per_class", "subset_seed", "lab_points", "blur_kernel", "blur_sigma", "batch")
+
+    def measure(self, scoring: Scoring, index: np.ndarray) -> Arrays:
+        """`PROTOCOL/insertion`, `/deletion` and `/id` `(n,)` of every protocol."""
+        model = scoring.evaluated
+        assert model is not None
+        chosen = model.images.rows_of(scoring.test.image_ids[index])
+        classes = np.stack([model.full[chosen].argmax(axis=1), scoring.test.labels[index]], axis=1)
+        found: Arrays = {}
+        forwards = 0
+        for substrate in SUBSTRATES:
+            for name, levels in LEVELS.items():
+                curves = lab_curves(
+                    model.classifier, model.images, chosen, scoring.view(index), classes,
+                    points=scoring.settings.lab_points, levels=levels, substrate=substrate, kernel=scoring.kernel,
+                    batch=scoring.settings.batch, device=model.device,
+                    what=f"lab protocol, {scoring.maps.method}, {substrate}, {name}",
+                )  # fmt: skip
+                forwards += curves.forwards
+                for which, target in enumerate(CLASSES):
+                    protocol = f"lab-{substrate}-{name}-{target}"
+                    found |= areas(protocol, curves.insertion[:, which], curves.deletion[:, which])
+        return {**found, "_forwards": np.array([forwards])}
+
+    def whole(self, arrays: Arrays) -> dict[str, float]:
+        """The number of forward passes."""
+        return {"lab/forwards": float(arrays["_forwards"].sum())}

@@ -7,8 +7,15 @@ measured on, the data set's own masks (docs/deviations.md).
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from scipy import ndimage
+
+from ala.metrics.iou import RULES, iou
+
+if TYPE_CHECKING:
+    from ala.metrics.scoring import Arrays, Scoring
 
 _EIGHT = np.ones((3, 3), int)  # contours join pixels that touch at a corner
 BINS = 1000  # of the histograms behind PxAP
@@ -163,3 +170,34 @@ def energy(maps: np.ndarray, masks: np.ndarray) -> np.ndarray:
     total = maps.sum(axis=(1, 2), dtype=np.float64)
     inside = np.where(masks, maps, 0).sum(axis=(1, 2), dtype=np.float64)
     return np.divide(inside, total, out=np.full(len(maps), np.nan), where=total > 0)
+
+
+class Localisation:
+    """Pointing and energy by image; MaxBoxAcc, MaxBoxAccV2 and PxAP of the whole set; IoU where grey > 0."""
+
+    images = "subset"
+    evaluates = False
+    reads: tuple[str, ...] = ("images_per_class", "subset_seed", "box_step")
+
+    def measure(self, scoring: Scoring, index: np.ndarray) -> Arrays:
+        """`localisation/pointing`, `localisation/energy` (NaN for a map of zeros), `anyone-RULE/iou`, each `(n,)`."""
+        values, masks = scoring.scaled(index), scoring.objects(index)  # (n, S, S) each
+        anyone = scoring.test.foreground(index, 0)
+        largest, best = box_scores(values, scoring.test.boxes[index], scoring.settings.box_step)
+        found: Arrays = {
+            "localisation/pointing": pointing(values, masks),
+            "localisation/energy": energy(values, masks),
+            "_largest": largest, "_best": best,
+            "_histograms": score_histograms(values, masks)[None],
+        }  # fmt: skip
+        for rule in RULES:
+            found[f"anyone-{rule}/iou"] = iou(scoring.predicted(index, rule, values), anyone)
+        return found
+
+    def whole(self, arrays: Arrays) -> dict[str, float]:
+        """MaxBoxAcc, MaxBoxAccV2 and PxAP."""
+        return {
+            "localisation/maxboxacc": max_box_acc(arrays["_largest"]),
+            "localisation/maxboxaccv2": max_box_acc_v2(arrays["_best"]),
+            "localisation/pxap": pxap(arrays["_histograms"].sum(axis=0)),
+        }

@@ -4,9 +4,8 @@ Each method needs the scores of some classes on perturbed image (frame) f of ima
 images of all images consecutively, writes `batch` of them into a buffer, calls the model on it, and keeps one number
 per perturbed image and class. Nothing larger than the buffer exists at any time, and every forward pass but the last is
 full. On a CPU each thread makes the perturbed images that it scores (:mod:`ala.utils.threads`). When the device runs
-out of memory, the batch is halved and the run continues (:class:`ala.utils.fitting.Halving`). Predictions are saved
-so that an interrupted run can resume (:mod:`ala.utils.kept`). The first predictions are checked against the contract
-of :mod:`ala.contracts.classifier`.
+out of memory, the batch is halved and the run continues (:class:`ala.utils.fitting.Halving`). The first predictions
+are checked against the contract of :mod:`ala.contracts.classifier`.
 """
 
 from __future__ import annotations
@@ -22,7 +21,6 @@ from ala.contracts.classifier import Classifier, require_eval, require_predictio
 from ala.perturbation.frames import Filler, Frames, Photos, Score
 from ala.utils.errors import UserError
 from ala.utils.fitting import Halving
-from ala.utils.kept import current
 from ala.utils.ledger import count_forwards
 from ala.utils.progress import Advance, progress
 from ala.utils.threads import in_lanes, whole_lanes
@@ -73,13 +71,7 @@ def column_scores(
     scores = torch.empty(total, wanted.shape[1], device=device)
     at_once = whole_lanes(batch, frames.side, device)
     buffer = torch.empty(min(at_once, max(total, 1)), 3, frames.side, frames.side, device=device)
-    kept, done = current(), 0
-    while (earlier := kept.get(done)) is not None:
-        scores[done : done + len(earlier)] = torch.as_tensor(earlier, device=device)
-        done += len(earlier)
-    advance(done)
-    handed = first = done  # scores before these were saved by an earlier run
-    halving = Halving()
+    done, halving = 0, Halving()
     ends = counts.cumsum()
     while done < total:
         shown = buffer[: total - done]
@@ -88,19 +80,15 @@ def column_scores(
         fill = partial(_fill, frames, owner, frame - (ends - counts)[owner], shown)
         answers = torch.cat(halving(0, len(shown), partial(_answers, score, shown, fill)))  # (b, K)
         count_forwards(len(shown))
-        if done == first:
+        if done == 0:
             _require_contract(answers, len(shown), columns, what, probabilities)
         classes = wanted[torch.as_tensor(owner, device=device)]  # (b, C)
         scores[done : done + len(shown)] = answers.gather(1, classes).float()
-        if done == first:
-            _require_finite(scores[done : done + len(shown)].cpu().numpy(), what, counts, done)
+        if done == 0:
+            _require_finite(scores[: len(shown)].cpu().numpy(), what, counts)
         done += len(shown)
         advance(len(shown))
-        if kept.due():
-            kept.add(handed, scores[handed:done].cpu().numpy(), f"{what}, {done:,} of {total:,} images")
-            handed = done
     found = scores.cpu().numpy()
-    kept.add(handed, found[handed:], what)
     _require_finite(found, what, counts)
     return found
 
@@ -134,26 +122,20 @@ def predict(
             infinity.
     """
     require_eval(model, what)
-    parts, halving, kept, checked = [], Halving(), current(), False
+    parts: list[Tensor] = []
+    halving = Halving()
     at_once = whole_lanes(batch, model.preprocessing.size, device)
     with progress(len(rows), what, unit="photo") as advance:
         for start in range(0, len(rows), at_once):
             some = rows[start : start + at_once]
-            earlier = kept.get(start)
-            if earlier is not None and len(earlier) == len(some):
-                parts.append(torch.as_tensor(earlier))
-                advance(len(earlier))
-                continue
             images = model.preprocessing.normalise(photos.pixels(some).to(device))
             answers = torch.cat(halving(0, len(images), partial(_answers, model, images, None))).float().cpu()  # (b, K)
-            if not checked:
+            if not parts:
                 _require_finite_rows(answers.numpy(), photos.image_ids[some], what)
                 require_predictions(answers, len(images), what)
-                checked = True
             parts.append(answers)
             count_forwards(len(images))
             advance(len(images))
-            kept.add(start, answers.numpy(), f"{what}, {start + len(images):,} of {len(rows):,} photos")
     found: np.ndarray = torch.cat(parts).numpy()
     _require_finite_rows(found, photos.image_ids[rows], what)
     return found

@@ -26,7 +26,7 @@ def areas(settings: Settings, maps: Path) -> dict[tuple[str, int], pd.Series]:
     for row in COMPARED:
         for seed in settings.seeds if row in settings.ablations else []:
             method = rows.scored_as(row, settings)
-            path = maps / method / f"seed-{seed}" / "test.npz"
+            path = maps / rows.place(method, seed, settings) / "test.npz"
             if not path.exists():
                 continue
             content = Maps.load(path)

@@ -235,5 +235,5 @@ def _untested(n_seeds: int) -> str:
 def _command(run: Run, *names: str) -> str:
     """The commands that make the scores of these rows again."""
     methods = dict.fromkeys(rows.scored_as(row, run.settings) for row in names)
-    commands = dict.fromkeys(rows.command(method, run.settings.seeds) for method in methods)
+    commands = dict.fromkeys(rows.command(method, run.settings.seeds, run.settings) for method in methods)
     return " && ".join(commands)

@@ -10,7 +10,6 @@ from typing import Any
 import pandas as pd
 
 from ala.config.schema import Settings
-from ala.contracts import seal
 from ala.metrics import errors
 from ala.metrics.fix_tables import ERROR_COLUMNS, FIX_COLUMNS, load
 from ala.utils.errors import UserError
@@ -61,8 +60,6 @@ def gather(scores: Path, settings: Settings) -> EdgeScores:
     fixes, found, summaries, notes = {}, {}, {}, []
     for seed in settings.seeds:
         folder = scores / "edge" / f"seed-{seed}"
-        if folder.is_dir():
-            seal.check(folder, command([seed]))
         one, other = load(folder / "edge.csv", seed), load(folder / "errors.csv", seed)
         if one is None or other is None:
             continue

@@ -49,12 +49,13 @@ def table(run: Run, shown: Iterable[str] | None = None) -> pd.DataFrame:
         kept = [cell for cell in _first(run, names) if {"insertion", "deletion"} <= set(cell.curves)]
         if not kept:
             continue
-        folder = rows.folder(kept[0].method)
         line: dict[str, object] = {
             "model": model, "rows": " ".join(names), "n_seeds": len(kept),
             "n_images": min(len(cell.perturbed) for cell in kept), "chance": chance(run),
-            "command": rows.command(kept[0].method, [cell.seed for cell in kept]),
-            "scores": " ".join(f"scores/{folder}/seed-{cell.seed}/curves.npz" for cell in kept),
+            "command": rows.command(kept[0].method, [cell.seed for cell in kept], run.settings),
+            "scores": " ".join(
+                f"scores/{rows.place(cell.method, cell.seed, run.settings)}/curves.npz" for cell in kept
+            ),
         }  # fmt: skip
         for end, (kind, place, _) in ENDS.items():
             values = pd.Series([float(cell.curves[kind][place]) for cell in kept])

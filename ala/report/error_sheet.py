@@ -12,7 +12,7 @@ from ala.contracts.maps import Maps
 from ala.data.store import Store
 from ala.metrics import iou
 from ala.metrics.errors import KINDS
-from ala.report import gallery, style
+from ala.report import gallery, rows, style
 
 MOST = 40
 COLUMNS = 8
@@ -36,7 +36,7 @@ def draw(top: pd.DataFrame, store: Store, maps: Path, settings: Settings, path: 
     Args:
         top: from :func:`ala.report.errors.error_top_table`; its column `seed` says whose predictions are drawn.
         store: test images at data.input_size.
-        maps: the folder that the stage `explain` writes to.
+        maps: the folder that the stage `score` writes to.
         settings: they name the main model and the main rho.
         path: of the PNG.
 
@@ -51,7 +51,8 @@ def draw(top: pd.DataFrame, store: Store, maps: Path, settings: Settings, path: 
     ids, seed = cases["image_id"].to_numpy(), int(cases["seed"].iloc[0])
     where = store.rows_of(ids)
     truth = store.foreground(where, settings.active.data.mask_threshold)
-    values = iou.at_size(Maps.load(maps / settings.main_variant / f"seed-{seed}" / "test.npz"), ids, store.size)
+    content = Maps.load(maps / rows.place(settings.main_variant, seed, settings) / "test.npz")
+    values = iou.at_size(content, ids, store.size)
     predicted = iou.predict(values, "mean_std")
     lines = -(-len(cases) // COLUMNS)
     figure, panels = plt.subplots(

@@ -49,7 +49,7 @@ def extras(
     on_main = ends.sentence(run, ["ala"])
     of_errors, how = errors.caption(counts, settings), sensitivity_page.caption(run)
     listed = f"# The worst photos\n\nOne line per photo, worst first: [error_top.csv](error_top.csv). {of_errors}\n"
-    found = sensitivity.gather(run, scores)
+    found = sensitivity.gather(run)
     run.notes.extend(found.notes)
     images = sensitivity.per_image(run, found)
     by_protocol = sensitivity.table(run, sensitivity.per_seed(run, found, images))

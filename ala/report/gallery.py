@@ -169,4 +169,4 @@ def _iou(run: Run, row: str, seed: int) -> dict[int, float]:
 def _maps(run: Run, row: str, seed: int, maps: Path) -> Maps | None:
     if not any(cell.seed == seed for cell in run.of(row)):
         return None
-    return Maps.load(maps / rows.scored_as(row, run.settings) / f"seed-{seed}" / "test.npz")
+    return Maps.load(maps / rows.place(rows.scored_as(row, run.settings), seed, run.settings) / "test.npz")

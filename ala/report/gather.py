@@ -11,7 +11,6 @@ import pandas as pd
 
 from ala.config.schema import Settings
 from ala.contracts import scores as contract
-from ala.contracts import seal
 from ala.contracts.origin import mark
 from ala.metrics.curves import Curves
 from ala.report import rows
@@ -31,7 +30,7 @@ def gather(settings: Settings, scores: Path, models: Path, data: Path, maps: Pat
     cells: dict[tuple[str, int], Cell] = {}
     for method in rows.methods(settings):
         for seed in settings.seeds:
-            cell = _cell(scores / rows.folder(method) / f"seed-{seed}", method, seed, settings)
+            cell = _cell(scores / rows.place(method, seed, settings), method, seed, settings)
             if cell is not None:
                 cells[method, seed] = cell
     training, kept = {}, {}
@@ -61,40 +60,36 @@ def _cell(where: Path, method: str, seed: int, settings: Settings) -> Cell | Non
     path = where / "scores.csv"
     if not path.exists():
         return None
-    seal.check(where, rows.command(method, [seed]))
-    frame = contract.load(path)
-    if method in rows.TRIVIAL:
-        frame = frame[frame["method"] == method]
-        if frame.empty:
-            return None
-    found = frame["seed"].unique().tolist(), frame["method"].nunique()
-    if found != ([seed], 1):
+    long = contract.load(path)
+    found = long["seed"].unique().tolist(), long["method"].unique().tolist()
+    if found != ([seed], [method]):
         raise UserError(
-            f"{path} holds seeds {found[0]} and {found[1]} methods; delete the folder and evaluate it again"
+            f"{path} holds seeds {found[0]} of {', '.join(found[1])}; delete the folder and run its score stage again"
         )
-    summaries = _json(where / "summary.json")  # by method
+    true_class = where / "true_class.npz"
+    sets = long[(long["image_id"] < 0) & (long["protocol"] == "official")]
+    summary = _json(where / "summary.json") | dict(zip(sets["metric"], sets["value"], strict=True))  # tie_share ...
     return Cell(
         method,
         seed,
-        frame.sort_values("image_id").reset_index(drop=True),
-        _curves(where / "curves.npz", method, settings),
-        summaries.get(method, {}),
+        contract.wide(long),
+        _curves(where / "curves.npz", settings),
+        summary | {"forwards": int(summary["forwards"])} if "forwards" in summary else summary,
+        long,
+        Curves.load(true_class) if true_class.exists() else None,
     )
 
 
-def _curves(path: Path, method: str, settings: Settings) -> dict[str, np.ndarray]:
+def _curves(path: Path, settings: Settings) -> dict[str, np.ndarray]:
     if not path.exists():
         return {}
     curves = Curves.load(path)
-    mine = curves.methods == method if method in rows.TRIVIAL else np.ones(len(curves.methods), bool)
-    if not mine.any():
-        return {}
     points = len(share(settings))
     if curves.insertion.shape[1] != points:
         raise UserError(
-            f"{path} has {curves.insertion.shape[1]} points per curve, the settings ask for {points}; evaluate it again"
+            f"{path} has {curves.insertion.shape[1]} points per curve, the settings ask for {points}; score it again"
         )
-    return {kind: getattr(curves, kind)[mine].mean(axis=0, dtype=np.float64) for kind in ("insertion", "deletion")}
+    return {kind: getattr(curves, kind).mean(axis=0, dtype=np.float64) for kind in ("insertion", "deletion")}
 
 
 def _json(path: Path) -> dict[str, Any]:

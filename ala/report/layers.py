@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 
 from ala.contracts import scores as contract
-from ala.contracts import seal
 from ala.report import rows, style
 from ala.report.markdown import grid, number, spread
 from ala.report.run import Run
@@ -42,8 +41,8 @@ def table(run: Run, scores: Path) -> pd.DataFrame:
     frames, taps = [], []
     for seed in seeds:
         folder = scores / "layers" / f"seed-{seed}"
-        seal.check(folder, f"dvc repro layers@{seed}")
-        frames.append(contract.load(folder / "scores.csv"))
+        found = contract.load(folder / "scores.csv")
+        frames += [contract.wide(part) for _, part in found.groupby("method", sort=False)]
         taps.append(_taps(folder / "taps.csv"))
     lines = []
     if not seeds:
@@ -62,7 +61,7 @@ def table(run: Run, scores: Path) -> pd.DataFrame:
         lines.append({"model": "abn", "layer": layer, "command": command, "scores": behind["scores"], **_means(mine)})
     whole = [cell.scores for cell in run.of("ala")]
     if whole:
-        command_ala = rows.command(run.settings.main_variant, run.settings.seeds)
+        command_ala = rows.command(run.settings.main_variant, run.settings.seeds, run.settings)
         lines.append({"model": "ala", "layer": "all", "command": command_ala, **_means(pd.concat(whole))})
     for tap, mine in pd.concat(taps, ignore_index=True).groupby("tap"):
         line: dict[str, object] = {"model": "ala", "layer": tap, "command": command, "n_seeds": len(mine),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
+from ala.config.schema import Settings
 from ala.contracts.collapsed import KINDS
 from ala.report import rows
 from ala.report.run import Cell, Run
@@ -21,11 +22,11 @@ def oddities(run: Run) -> Iterator[str]:
         missing = [seed for seed in settings.seeds if seed not in cells]
         if missing:
             what = "was not run" if not cells else f"lacks seed {', '.join(map(str, missing))}"
-            yield f"`{method}` {what}; run `{rows.command(method, missing)}`"
+            yield f"`{method}` {what}; run `{rows.command(method, missing, run.settings)}`"
         if len({tuple(cell.mapped["image_id"]) for cell in cells.values()}) > 1:
             yield f"`{method}` was scored on different photos for different seeds; its means mix them"
         for seed, cell in cells.items():
-            for sentence in _of_cell(cell, settings.main_variant):
+            for sentence in _of_cell(cell, settings):
                 yield f"`{method}`, seed {seed}: {sentence}"
     yield from _other_photos(run)
 
@@ -53,10 +54,11 @@ def _other_photos(run: Run) -> Iterator[str]:
                     )
 
 
-def _of_cell(cell: Cell, main_variant: str) -> Iterator[str]:
-    explained = cell.summary.get("model")
-    if cell.method == "rise" and explained not in (None, main_variant):
-        yield f"it explains `{explained}`, not the main model; run `{rows.command(cell.method, [cell.seed])}`"
+def _of_cell(cell: Cell, settings: Settings) -> Iterator[str]:
+    explained = cell.summary.get("evaluated")
+    if cell.method == "rise" and explained not in (None, settings.main_variant):
+        command = rows.command(cell.method, [cell.seed], settings)
+        yield f"it explains `{explained}`, not the main model; run `{command}`"
 
     collapsed = {kind: cell.summary.get(f"collapsed_{kind}", 0) for kind in KINDS}
     if any(collapsed.values()):

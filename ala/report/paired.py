@@ -62,7 +62,7 @@ def _of_metric(run: Run, metric: str) -> pd.DataFrame:
         n_seeds, n_images = pair.first.shape
         effect_size, biserial = effect_sizes(pair.first.mean(axis=0) - pair.second.mean(axis=0))
         methods = dict.fromkeys(rows.scored_as(row, run.settings) for row in (first, second))
-        commands = dict.fromkeys(rows.command(method, run.settings.seeds) for method in methods)
+        commands = dict.fromkeys(rows.command(method, run.settings.seeds, run.settings) for method in methods)
         line: dict[str, Any] = {
             "metric": metric, "first": first, "second": second, "n_seeds": n_seeds, "n_images": n_images,
             "first_mean": float(means[0].mean()), "second_mean": float(means[1].mean()),

@@ -38,13 +38,13 @@ def record(run: Run, store: Path, models: Path, maps: Path, scores: Path, root: 
     seeds, settings = run.settings.seeds, run.settings.active.model_dump(mode="json")
     weights: dict[str, dict[str, str]] = {}
     made: dict[str, dict[str, str]] = {}
-    methods = list(dict.fromkeys(map(rows.folder, rows.methods(run.settings))))
+    methods = rows.methods(run.settings)
     for method in methods:
         for seed in seeds:
-            place, name = Path(method) / f"seed-{seed}", f"{method}/seed-{seed}"
-            for kind, folder, pattern in (("weights", models, "*.safetensors"), ("maps", maps, "*.npz"),
-                                          ("scores", scores, "scores.csv")):  # fmt: skip
-                found = sorted((folder / place).glob(pattern))
+            name, place = f"{method}/seed-{seed}", rows.place(method, seed, run.settings)
+            for kind, folder, pattern in (("weights", models / name, "*.safetensors"), ("maps", maps / place, "*.npz"),
+                                          ("scores", scores / place, "scores.csv")):  # fmt: skip
+                found = sorted(folder.glob(pattern))
                 if found:
                     target = weights if kind == "weights" else made
                     target.setdefault(name, {}).update({f"{kind}/{path.name}": sha256(path) for path in found})
@@ -66,7 +66,7 @@ def record(run: Run, store: Path, models: Path, maps: Path, scores: Path, root: 
             "maps_and_scores": made,
             "packages": {name: _version(name) for name in PACKAGES},
             "python": platform.python_version(),
-            "used": used.collect(models, maps, scores, methods, seeds),
+            "used": used.collect(models, maps, scores, run.settings),
         },
         "settings": settings,
         "cost": _cost(root, run.settings.profile, settings),
@@ -124,8 +124,8 @@ def footer(run: Run, found: dict[str, Any]) -> str:
 def _hashes(run: Run, results: dict[str, Any]) -> str:
     seeds = run.settings.seeds
     lines = []
-    for name in dict.fromkeys(map(rows.folder, rows.methods(run.settings))):  # one folder for the four trivial maps
-        on_main = name in ("trivial", "rise")
+    for name in rows.methods(run.settings):
+        on_main = rows.evaluated_model(name, run.settings) != name
         probed = (
             f"those of `{run.settings.main_variant}`" if on_main else _short(results["models"], name, seeds, "weights")
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ala.config.schema import EXTENSIONS, ROWS, Settings, variant_name
+from ala.pipeline.methods import named
 
 #: Maps made without a model; their scores share one folder per seed.
 TRIVIAL = ("full", "center", "noise", "box")
@@ -62,14 +63,17 @@ def methods(settings: Settings) -> list[str]:
     return list(dict.fromkeys(scored_as(row, settings) for row in shown(settings)))
 
 
-def folder(method: str) -> str:
-    """The folder below `scores/` that holds `method`."""
-    return "trivial" if method in TRIVIAL else method
+def place(method: str, seed: int, settings: Settings) -> str:
+    """The folder below `maps/` and `scores/` that holds `method` at `seed`: its cell, the seed, its name."""
+    return f"{_cell(method, settings)}/seed-{seed}/{method}"
 
 
-def command(method: str, seeds: list[int]) -> str:
+def command(method: str, seeds: list[int], settings: Settings) -> str:
     """The command that makes the scores of `method` again, for all `seeds`; DVC adds the stages that it needs."""
-    stage = "evaluate_main" if method in (*TRIVIAL, "rise") else "evaluate"
     if method in EXTENSIONS:
         return "dvc repro " + " ".join(f"extend@{seed}-{method}" for seed in seeds)
-    return "dvc repro " + " ".join(f"{stage}@{seed}" for seed in seeds)
+    return "dvc repro " + " ".join(f"score@{_cell(method, settings)}-{seed}" for seed in seeds)
+
+
+def _cell(method: str, settings: Settings) -> str:
+    return named(settings).get(method, method)

@@ -10,6 +10,8 @@ import numpy as np
 import pandas as pd
 
 from ala.config.schema import Settings
+from ala.contracts.scores import LONG
+from ala.metrics.curves import Curves
 from ala.report import rows
 
 #: The profile whose numbers may be judged by the slides': the same images and the same encoder.
@@ -23,7 +25,9 @@ class Cell:
     Attributes:
         scores: one row per image, in the columns of :data:`ala.contracts.scores.COLUMNS`, ascending ids.
         curves: mean probability over images along `insertion` and `deletion`, each `(T + 1,)`; empty if none was kept.
-        summary: what the evaluate stage wrote about it; empty where it wrote nothing.
+        summary: what the score stage wrote about it; empty where it wrote nothing.
+        long: every score under every protocol, in the columns of :data:`ala.contracts.scores.LONG`.
+        true_class: curves of the true class, None where they were not kept.
     """
 
     method: str
@@ -31,6 +35,8 @@ class Cell:
     scores: pd.DataFrame
     curves: dict[str, np.ndarray]
     summary: dict[str, Any]
+    long: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=LONG))
+    true_class: Curves | None = None
 
     @property
     def mapped(self) -> pd.DataFrame:

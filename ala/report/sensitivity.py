@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from ala.contracts import seal
-from ala.metrics.curves import Curves, area
+from ala.metrics.curves import area
 from ala.metrics.iou import RULES
 from ala.report import rows
 from ala.report.pairs import align, labels
-from ala.report.run import Cell, Run
+from ala.report.run import Run
 from ala.report.statistics import LEVEL, difference, holm
-from ala.utils.errors import UserError
 
 #: Metrics of one kind share their images: IoU by rule and ground truth, localisation, insertion and deletion.
 WHOLE = ("maxboxacc", "maxboxaccv2", "pxap")
@@ -47,7 +43,6 @@ class Protocols:
         lab, localisation, common: rows of all seeds.
         whole: MaxBoxAcc, MaxBoxAccV2 and PxAP by (method, seed).
         true_class: official insertion, deletion and id for the true class, by (method, seed), indexed by image id.
-        seeds: those that were run.
         notes: sentences about what is missing.
     """
 
@@ -56,66 +51,50 @@ class Protocols:
     common: pd.DataFrame
     whole: dict[tuple[str, int], dict[str, float]]
     true_class: dict[tuple[str, int], pd.DataFrame]
-    seeds: list[int]
     notes: list[str] = field(default_factory=list)
 
 
-def command(seeds: list[int]) -> str:
-    """The command that makes these scores again."""
-    return "dvc repro " + " ".join(f"protocols@{seed}" for seed in seeds)
-
-
-def gather(run: Run, scores: Path) -> Protocols:
-    """Read `scores/protocols/seed-SEED/` and the true-class curves of all methods.
-
-    Raises:
-        UserError: a file is broken, or was changed after it was written.
-    """
-    settings = run.settings
-    seeds = [seed for seed in settings.seeds if (scores / "protocols" / f"seed-{seed}").is_dir()]
+def gather(run: Run) -> Protocols:
+    """Sort the long scores of all cells by kind of protocol."""
     frames: dict[str, list[pd.DataFrame]] = {"lab": [], "localisation": [], "common": []}
     whole: dict[tuple[str, int], dict[str, float]] = {}
-    for seed in seeds:
-        folder = scores / "protocols" / f"seed-{seed}"
-        seal.check(folder, command([seed]))
-        for name, parts in frames.items():
-            parts.append(_table(folder / f"{name}.csv", seed))
-        summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
-        whole |= {(method, seed): values for method, values in summary.items()}
-    notes = []
-    if missing := [seed for seed in settings.seeds if seed not in seeds]:
-        what = f"lacks seed {', '.join(map(str, missing))}" if seeds else "was not run"
-        notes.append(f"`protocols` {what}; run `{command(missing)}`")
+    for key, cell in run.cells.items():
+        own, sets = cell.long[cell.long["image_id"] >= 0], cell.long[cell.long["image_id"] < 0]
+        kinds = own["protocol"].str.partition("-")[0]
+        frames["lab"] += [_wide(part, "metric") for _, part in own[kinds == "lab"].groupby("protocol", sort=False)]
+        frames["common"].append(_wide(own[kinds == "common"], "metric"))
+        places = own[kinds.isin(["localisation", "anyone"])]
+        named = places["metric"].where(places["metric"] != "iou", "iou_any_" + places["protocol"].str.partition("-")[2])
+        frames["localisation"].append(_wide(places.assign(protocol="", metric=named), "metric"))
+        sets = sets[sets["protocol"] == "localisation"]
+        if len(sets):
+            n_images = frames["localisation"][-1]["image_id"].nunique()
+            whole[key] = {**dict(zip(sets["metric"], sets["value"], strict=True)), "n_images": n_images}
+    notes: list[str] = []
     joined = {name: pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=["method", "seed"])
               for name, parts in frames.items()}  # fmt: skip
     if "energy" in joined["localisation"]:
         empty = joined["localisation"].loc[joined["localisation"]["energy"].isna(), ["method", "seed"]]
         for (method, of), part in empty.groupby(["method", "seed"]):
             notes.append(f"`{method}`, seed {of}: {len(part)} maps are 0 everywhere; their energy is left out")
-    return Protocols(**joined, whole=whole, true_class=_true_class(run, scores), seeds=seeds, notes=notes)
+    return Protocols(**joined, whole=whole, true_class=_true_class(run), notes=notes)
 
 
-def _table(path: Path, seed: int) -> pd.DataFrame:
-    try:
-        frame = pd.read_csv(path, float_precision="round_trip")
-    except (FileNotFoundError, ValueError) as error:
-        raise UserError(f"{path} is no table of scores ({error}); run `{command([seed])}`") from None
-    if "method" not in frame or set(frame["seed"]) - {seed}:
-        raise UserError(f"{path} is not of seed {seed}; run `{command([seed])}`")
-    return frame
+def _wide(long: pd.DataFrame, column: str) -> pd.DataFrame:
+    """One line per image, one column per value of `column`."""
+    keys = ["method", "seed", "protocol", "image_id"]
+    wide = long.pivot_table(index=keys, columns=column, values="value", aggfunc="first")
+    return wide.reset_index().rename_axis(columns=None)
 
 
-def _true_class(run: Run, scores: Path) -> dict[tuple[str, int], pd.DataFrame]:
+def _true_class(run: Run) -> dict[tuple[str, int], pd.DataFrame]:
     found = {}
-    for method, seed in run.cells:
-        path = scores / rows.folder(method) / f"seed-{seed}" / "true_class.npz"
-        if not path.exists():
+    for key, cell in run.cells.items():
+        if (curves := cell.true_class) is None:
             continue
-        curves = Curves.load(path)
-        mine = curves.methods == method
-        insertion, deletion = area(curves.insertion[mine]), area(curves.deletion[mine])
+        insertion, deletion = area(curves.insertion), area(curves.deletion)
         columns = {"insertion": insertion, "deletion": deletion, "id": insertion - deletion}
-        found[method, seed] = pd.DataFrame(columns, index=curves.image_ids[mine])
+        found[key] = pd.DataFrame(columns, index=curves.image_ids)
     return found
 
 
@@ -196,13 +175,12 @@ def table(run: Run, seeds: pd.DataFrame) -> pd.DataFrame:
     """
     lines = []
     for (protocol, metric, method), part in seeds.groupby(["protocol", "metric", "method"], sort=False):
-        official = str(protocol).startswith(("official", "majority"))
-        scored = rows.command(rows.scored_as(str(method), run.settings), run.settings.seeds)
+        scored = rows.command(rows.scored_as(str(method), run.settings), run.settings.seeds, run.settings)
         lines.append(
             {
                 "protocol": protocol, "metric": metric, "method": method, "n_seeds": len(part),
                 "n_images": int(part["n_images"].min()), "mean": part["value"].mean(),
-                "std": part["value"].std(ddof=1), "command": scored if official else command(run.settings.seeds),
+                "std": part["value"].std(ddof=1), "command": scored,
                 "scores": _files(str(protocol), str(method), part["seed"].tolist(), run),
             }
         )  # fmt: skip
@@ -217,12 +195,9 @@ def table(run: Run, seeds: pd.DataFrame) -> pd.DataFrame:
 
 def _files(protocol: str, method: str, seeds: list[int], run: Run) -> str:
     """The files of per-image scores behind a row, with spaces between."""
-    if protocol.startswith(("official", "majority")):
-        folder = rows.folder(rows.scored_as(method, run.settings))
-        name = "true_class.npz" if protocol == "official-true" else "scores.csv"
-        return " ".join(f"scores/{folder}/seed-{seed}/{name}" for seed in seeds)
-    name = "lab.csv" if protocol.startswith("lab") else "localisation.csv"
-    return " ".join(f"scores/protocols/seed-{seed}/{name}" for seed in seeds)
+    scored = rows.scored_as(method, run.settings)
+    name = "true_class.npz" if protocol == "official-true" else "scores.csv"
+    return " ".join(f"scores/{rows.place(scored, seed, run.settings)}/{name}" for seed in seeds)
 
 
 def survival(run: Run, images: Images) -> pd.DataFrame:
@@ -253,14 +228,6 @@ def survival(run: Run, images: Images) -> pd.DataFrame:
     return pd.DataFrame(lines)
 
 
-def _both(row: str, cells: list[Cell], run: Run) -> str:
-    """The files behind a row of the common model: its own scores, and those on the common one where they differ."""
-    method = rows.scored_as(row, run.settings)
-    own = [f"scores/{rows.folder(method)}/seed-{cell.seed}/scores.csv" for cell in cells]
-    common = [f"scores/protocols/seed-{cell.seed}/common.csv" for cell in cells]
-    return " ".join(own if rows.evaluated_model(method, run.settings) == run.settings.main_variant else own + common)
-
-
 def common_model(run: Run, found: Protocols) -> pd.DataFrame:
     """`common_model.csv`: official insertion, deletion and ID of every method on its own model and on the main one."""
     lines = []
@@ -268,7 +235,7 @@ def common_model(run: Run, found: Protocols) -> pd.DataFrame:
         if row not in rows.MAIN and row not in run.settings.ablations:
             continue
         means: dict[str, list[float]] = {name: [] for name in COMMON_COLUMNS if name.endswith("_mean")}
-        counts, cells = [], run.of(row)
+        counts, cells, method = [], run.of(row), rows.scored_as(row, run.settings)
         for cell in cells:
             on_main = _of(found.common, cell.method, cell.seed)
             own = cell.perturbed
@@ -285,8 +252,10 @@ def common_model(run: Run, found: Protocols) -> pd.DataFrame:
                 means[f"{name}_own_mean"].append(own[name].mean())
                 means[f"{name}_common_mean"].append(common[name].mean())
         line: dict[str, object] = {"method": row, "n_seeds": len(counts), "n_images": min(counts, default="not run"),
-                                   "command": command(run.settings.seeds)}  # fmt: skip
-        line["scores"] = _both(row, cells, run)
+                                   "command": rows.command(method, run.settings.seeds, run.settings)}  # fmt: skip
+        line["scores"] = " ".join(
+            f"scores/{rows.place(cell.method, cell.seed, run.settings)}/scores.csv" for cell in cells
+        )
         for name, values in means.items():
             series = pd.Series(values, dtype=float)
             line |= {name: series.mean() if values else "not run", name.replace("_mean", "_std"): series.std(ddof=1)}

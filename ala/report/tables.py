@@ -33,7 +33,7 @@ AVERAGED = {
 }
 #: Images whose thresholded map is empty, counted per seed (METHODS 5.4: mean + std can select nothing).
 EMPTY = contract.FLAGS
-#: From the evaluate stage's summary: the threshold found on validation, the share of tied pixels, maps that say
+#: From the score stage's summary: the threshold found on validation, the share of tied pixels, maps that say
 #: nothing, forward passes.
 KEPT = ["tau_val", "tie_share", "collapsed_constant", "collapsed_one_pixel", "forwards"]
 
@@ -91,7 +91,7 @@ def per_seed(run: Run) -> pd.DataFrame:
                 **cell_means(cell),
                 **{name: int(cell.scores[name].sum()) for name in EMPTY},
                 **{name: cell.summary.get(name) for name in KEPT},
-                "command": rows.command(method, [seed]),
+                "command": rows.command(method, [seed], run.settings),
             }
         )
     head = ["method", "rows", "seed", "n_images", "n_perturbed"]
@@ -119,7 +119,7 @@ def summary(run: Run, row: str, paper: dict[str, slides.Printed], common: Images
         values[column] = float(number) if cells else NOT_RUN
     for name in slides.METRICS:
         values[f"paper_{name}"] = paper[name].mean if paper else None
-    values["command"] = rows.command(rows.scored_as(row, run.settings), run.settings.seeds)
+    values["command"] = rows.command(rows.scored_as(row, run.settings), run.settings.seeds, run.settings)
     return values
 
 

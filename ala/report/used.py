@@ -7,31 +7,35 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ala.config.schema import Settings
+from ala.report import rows
+
 NOT_RECORDED = "not recorded"
 KINDS = ("trained", "explained", "evaluated")
 #: Folders of scores that hold several methods, or other measurements of one.
-STAGES = ("protocols", "layers", "edge")
+STAGES = ("layers", "edge")
 
 #: Texts by folder (a method, or a stage that scores several), part of it (a method, or empty) and seed.
 Found = dict[tuple[str, str, int], str]
 
 
-def collect(models: Path, maps: Path, scores: Path, methods: list[str], seeds: list[int]) -> dict[str, dict[str, str]]:
+def collect(models: Path, maps: Path, scores: Path, settings: Settings) -> dict[str, dict[str, str]]:
     """By :data:`KINDS`, then by method: one line of text, by seed where seeds differ.
 
     Maps that no network made are absent.
 
     Args:
         models, maps, scores: the folders of the run.
-        methods: their folders that belong to the run.
-        seeds: of the run.
+        settings: of the run; they name methods and seeds.
     """
     found: dict[str, Found] = {kind: {} for kind in KINDS}
-    for folder in (*methods, *STAGES):
-        for seed in seeds:
-            place = Path(folder) / f"seed-{seed}"
-            if (models / place).exists():
-                for part, one in _parts(_read(models / place / "model.json").get("used")):
+    for folder in (*rows.methods(settings), *STAGES):
+        for seed in settings.seeds:
+            model, place = models / folder / f"seed-{seed}", Path(folder) / f"seed-{seed}"
+            if folder not in STAGES:
+                place = Path(rows.place(folder, seed, settings))
+            if model.exists():
+                for part, one in _parts(_read(model / "model.json").get("used")):
                     found["trained"][folder, part, seed] = text(one)
             if (maps / place).exists():
                 made_with = _read(maps / place / "used.json").get("used", NOT_RECORDED)
@@ -46,12 +50,10 @@ def collect(models: Path, maps: Path, scores: Path, methods: list[str], seeds: l
 
 def _add_scores(found: dict[str, Found], folder: str, seed: int, summary: Mapping[str, Any]) -> None:
     """Add what a summary says of its model, or of the model of each method."""
-    flat = folder in ("encoder", "edge")
+    flat = folder != "layers"
     for method, one in [(folder, summary)] if flat else summary.items():
         part, entry = "" if method == folder else method, one if isinstance(one, Mapping) else {}
         found["evaluated"][folder, part, seed] = text(entry.get("used"))
-        if "used_common" in entry:
-            found["evaluated"][folder, f"{part} on the common model", seed] = text(entry["used_common"])
         if "used_in_training" in entry:
             found["trained"][folder, part, seed] = text(entry["used_in_training"])
 

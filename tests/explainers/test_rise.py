@@ -12,15 +12,18 @@ import pytest
 import torch
 from skimage.transform import resize
 
-from ala.config.schema import Rise
-from ala.explainers.rise import RiseMasks, rise_maps
+from ala.explainers import rise as module
+from ala.explainers.rise import RiseMasks
 from ala.utils.errors import UserError
 
-CPU = torch.device("cpu")
+
+def rise(**changes: Any) -> dict[str, Any]:
+    return {"n_masks": 60, "grid": 4, "p1": 0.5, "seed": 3, "output": "probabilities", "batch": 16, **changes}
 
 
-def rise(**changes: Any) -> Rise:
-    return Rise(**{"n_masks": 60, "grid": 4, "p1": 0.5, "seed": 3, "output": "probabilities", "batch": 16, **changes})
+def rise_maps(model: Any, photos: Any, rows: np.ndarray, targets: np.ndarray, settings: Any, **more: Any) -> np.ndarray:
+    images = model.preprocessing.normalise(photos.pixels(rows))  # (B, 3, S, S)
+    return module.rise(model, images, targets, **settings, **more).numpy()
 
 
 def slow_masks(masks: RiseMasks) -> np.ndarray:
@@ -66,7 +69,7 @@ def test_mean_of_the_masks_is_p1(p1: float) -> None:
 def test_maps_equal_a_slow_reference(toy_photos: Any, small_net: Any, output: str) -> None:
     photos, model, settings = toy_photos(5, 18), small_net(18), rise(output=output)
     rows, targets = np.array([4, 0, 2]), np.array([1, 3, 0])
-    found = rise_maps(model, photos, rows, targets, settings, CPU)
+    found = rise_maps(model, photos, rows, targets, settings)
 
     masks = slow_masks(RiseMasks.draw(60, 4, 0.5, 18, seed=3))
     for row, target, result in zip(rows, targets, found, strict=True):
@@ -82,19 +85,19 @@ def test_maps_equal_a_slow_reference(toy_photos: Any, small_net: Any, output: st
 def test_maps_do_not_depend_on_batch_or_memory(toy_photos: Any, small_net: Any) -> None:
     photos, model = toy_photos(3, 16), small_net(16)
     rows, targets = np.arange(3), np.array([0, 1, 2])
-    one = rise_maps(model, photos, rows, targets, rise(batch=60), CPU)
+    one = rise_maps(model, photos, rows, targets, rise(batch=60))
     for batch, memory in [(1, 2**20), (7, 2**20), (16, 1), (25, 30_000)]:
         for sums in (2**20, 2000):  # 2000 bytes: one map of 16 x 16 at a time
-            other = rise_maps(model, photos, rows, targets, rise(batch=batch), CPU, memory=memory, sums=sums)
+            other = rise_maps(model, photos, rows, targets, rise(batch=batch), memory=memory, sums=sums)
             np.testing.assert_allclose(other, one, rtol=0, atol=1e-6)
-            again = rise_maps(model, photos, rows, targets, rise(batch=60), CPU, memory=memory, sums=sums)
+            again = rise_maps(model, photos, rows, targets, rise(batch=60), memory=memory, sums=sums)
             np.testing.assert_array_equal(other, again)  # of the batch not even the last bit
-    np.testing.assert_array_equal(rise_maps(model, photos, rows, targets, rise(batch=60), CPU), one)  # deterministic
+    np.testing.assert_array_equal(rise_maps(model, photos, rows, targets, rise(batch=60)), one)  # deterministic
 
 
 def test_a_constant_model_gives_the_mean_of_the_masks(toy_photos: Any, constant: Any) -> None:
     settings = rise(n_masks=3000, p1=0.4)
-    found = rise_maps(constant(16), toy_photos(1, 16), np.array([0]), np.array([1]), settings, CPU)
+    found = rise_maps(constant(16), toy_photos(1, 16), np.array([0]), np.array([1]), settings)
     masks = RiseMasks.draw(3000, 4, 0.4, 16, seed=3).render(0, 3000)
     expected = 0.7 * masks.double().mean(0).numpy() / 0.4
     np.testing.assert_allclose(found[0], expected, rtol=3000 * 2**-24)  # the bound of a float32 sum of 3,000 terms
@@ -105,7 +108,7 @@ def test_a_linear_model_shows_its_planted_patch(toy_photos: Any, planted: Any) -
     photos = toy_photos(1, 24)
     patch = (slice(4, 10), slice(12, 18))
     model = planted(photos.images[0], patch)
-    found = rise_maps(model, photos, np.array([0]), np.array([0]), rise(n_masks=2000, grid=6), CPU)[0]
+    found = rise_maps(model, photos, np.array([0]), np.array([0]), rise(n_masks=2000, grid=6))[0]
     inside = np.zeros((24, 24), bool)
     inside[patch] = True
     assert inside[np.unravel_index(found.argmax(), found.shape)]
@@ -114,7 +117,7 @@ def test_a_linear_model_shows_its_planted_patch(toy_photos: Any, planted: Any) -
 
 def test_logits_are_refused_without_the_method(toy_photos: Any, constant: Any) -> None:
     with pytest.raises(UserError, match=r"set rise\.output to probabilities"):
-        rise_maps(constant(16), toy_photos(1, 16), np.array([0]), np.array([0]), rise(output="logits"), CPU)
+        rise_maps(constant(16), toy_photos(1, 16), np.array([0]), np.array([0]), rise(output="logits"))
 
 
 def test_masks_of_one_turn_are_gone_before_the_next(
@@ -133,7 +136,7 @@ def test_masks_of_one_turn_are_gone_before_the_next(
     monkeypatch.setattr(RiseMasks, "render", noted)
     gc.disable()
     try:
-        rise_maps(small_net(16), toy_photos(3, 16), np.arange(3), np.zeros(3, int), rise(), CPU, memory=20 * 4 * 16**2)
+        rise_maps(small_net(16), toy_photos(3, 16), np.arange(3), np.zeros(3, int), rise(), memory=20 * 4 * 16**2)
     finally:
         gc.enable()
     assert len(rendered) > 2

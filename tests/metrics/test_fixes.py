@@ -18,8 +18,10 @@ from ala.metrics import errors, fix_tables, iou
 from ala.metrics.error_rows import error_rows, val_tau
 from ala.metrics.fixes import best, original_rows, score_fix
 from ala.metrics.iou import chunks
-from ala.metrics.score import Probe, Scored, Truth, score
+from ala.metrics.scoring import Evaluated, Scored
 from ala.utils.errors import UserError
+from tests.metrics.scored import Truth, evaluated, table
+from tests.metrics.scored import scored as score
 
 CPU = torch.device("cpu")
 ENGINE = Engine(precision="fp32", compile=False)
@@ -85,25 +87,25 @@ def test() -> Store:
 
 
 @pytest.fixture
-def probe(test: Store, small_net: Any) -> Probe:
-    return Probe.of(small_net(SIDE, 2), test, 4, CPU, ENGINE)
+def probe(test: Store, small_net: Any) -> Evaluated:
+    return evaluated(small_net(SIDE, 2), test)
 
 
 @pytest.fixture
-def scored(val: Store, test: Store, probe: Probe) -> Scored:
+def scored(val: Store, test: Store, probe: Evaluated) -> Scored:
     return score(make_maps(val), make_maps(test), Truth(val, test, 127), probe, SETTINGS, 3)
 
 
-def test_a_fix_that_changes_nothing_earns_what_the_map_earned(test: Store, probe: Probe, scored: Scored) -> None:
+def test_a_fix_that_changes_nothing_earns_what_the_map_earned(test: Store, probe: Evaluated, scored: Scored) -> None:
     rows = score_fix("same", unchanged, make_maps(test), test, 127, probe, SETTINGS, 3)
-    expected = original_rows(scored.rows)
+    expected = original_rows(table(scored))
     assert expected["fix"].unique().tolist() == ["original"]
     pd.testing.assert_frame_equal(rows.drop(columns="fix"), expected.drop(columns="fix"), rtol=1e-6)
     subset = subset_rows(test, 2, 0)
     np.testing.assert_array_equal(np.flatnonzero(rows["insertion"].notna()), subset)
 
 
-def test_a_fix_is_scored_by_its_own_prediction_and_map(test: Store, probe: Probe) -> None:
+def test_a_fix_is_scored_by_its_own_prediction_and_map(test: Store, probe: Evaluated) -> None:
     maps = make_maps(test)
     rows = score_fix("cut", cut(0.6), maps, test, 127, probe, SETTINGS, 3)
     shown, masks = iou.at_size(maps, test.image_ids, SIDE), test.foreground(slice(None))
@@ -136,35 +138,35 @@ def test_chunks_hold_every_row_once() -> None:
 def test_error_rows_hold_what_the_parts_say(val: Store, test: Store, scored: Scored) -> None:
     maps, tau = make_maps(test), val_tau(make_maps(val), val, 127)
     assert tau == scored.summary["tau_val"]
-    rows = error_rows(maps, test, 127, scored.rows, tau, 3)
+    rows = error_rows(maps, test, 127, table(scored), tau, 3)
     assert list(rows.columns) == fix_tables.ERROR_COLUMNS
     assert rows["rule"].unique().tolist() == ["mean_std", "fixed", "val"]
     shown = iou.at_size(maps, test.image_ids, SIDE)
     for rule, part in rows.groupby("rule"):
         np.testing.assert_array_equal(part["image_id"], test.image_ids)
-        np.testing.assert_allclose(part["iou"], scored.rows[f"iou_{rule}"])
+        np.testing.assert_allclose(part["iou"], table(scored)[f"iou_{rule}"])
         np.testing.assert_allclose(part[["iou", "fp", "fn"]].sum(axis=1), 1)
         predictions = iou.predict(shown, str(rule), tau)
-        odd = errors.flags(predictions, test.masks, 127, part["iou"].to_numpy(), scored.rows["correct"].to_numpy())
+        odd = errors.flags(predictions, test.masks, 127, part["iou"].to_numpy(), table(scored)["correct"].to_numpy())
         for name, values in odd.items():
             np.testing.assert_array_equal(part[name], values)
-    assert (rows["misclassified"] == ~np.tile(scored.rows["correct"], 3)).all()
+    assert (rows["misclassified"] == ~np.tile(table(scored)["correct"], 3)).all()
 
 
 def test_scores_of_other_maps_are_refused(val: Store, test: Store, scored: Scored) -> None:
-    other = scored.rows.assign(iou_fixed=scored.rows["iou_fixed"] + 0.01)
+    other = table(scored).assign(iou_fixed=table(scored)["iou_fixed"] + 0.01)
     with pytest.raises(UserError, match=r"seed 3, give another IoU \(fixed\).*dvc repro evaluate@3"):
         error_rows(make_maps(test), test, 127, other, scored.summary["tau_val"], 3)
     with pytest.raises(UserError, match="of other photos than the store"):
-        error_rows(make_maps(test), test, 127, scored.rows[1:], scored.summary["tau_val"], 3)
+        error_rows(make_maps(test), test, 127, table(scored)[1:], scored.summary["tau_val"], 3)
 
 
 def all_fixes(scored: Scored) -> pd.DataFrame:
-    return pd.concat([original_rows(scored.rows).assign(fix=fix) for fix in fix_tables.FIXES], ignore_index=True)
+    return pd.concat([original_rows(table(scored)).assign(fix=fix) for fix in fix_tables.FIXES], ignore_index=True)
 
 
 def test_tables_come_back_as_they_were(tmp_path: Path, test: Store, scored: Scored) -> None:
-    rows = error_rows(make_maps(test), test, 127, scored.rows, scored.summary["tau_val"], 3)
+    rows = error_rows(make_maps(test), test, 127, table(scored), scored.summary["tau_val"], 3)
     for name, frame in {"errors.csv": rows, "edge.csv": all_fixes(scored)}.items():
         fix_tables.save(frame, tmp_path / name)
         pd.testing.assert_frame_equal(fix_tables.load(tmp_path / name, 3), frame)

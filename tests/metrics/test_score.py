@@ -16,8 +16,10 @@ from ala.contracts.scores import COLUMNS
 from ala.data.store import Store, subset_rows
 from ala.metrics import iou
 from ala.metrics.curves import area
-from ala.metrics.score import Probe, Truth, score
+from ala.metrics.scoring import Evaluated
 from ala.utils.errors import UserError
+from tests.metrics.scored import Truth, evaluated, table
+from tests.metrics.scored import scored as score
 
 CPU = torch.device("cpu")
 ENGINE = Engine(precision="fp32", compile=False)
@@ -65,14 +67,14 @@ def truth() -> Truth:
 
 
 @pytest.fixture
-def probe(truth: Truth, small_net: Any) -> Probe:
-    return Probe.of(small_net(SIDE, 2), truth.test, 4, CPU, ENGINE)
+def probe(truth: Truth, small_net: Any) -> Evaluated:
+    return evaluated(small_net(SIDE, 2), truth.test)
 
 
-def test_rows_hold_what_the_parts_say(truth: Truth, probe: Probe) -> None:
+def test_rows_hold_what_the_parts_say(truth: Truth, probe: Evaluated) -> None:
     val, test = good_maps(truth.val), good_maps(truth.test)
     found = score(val, test, truth, probe, SETTINGS, seed=7)
-    rows = found.rows
+    rows = table(found)
     assert list(rows.columns) == COLUMNS
     assert len(rows) == 8
     assert set(rows["method"]) == {"rise"}
@@ -88,81 +90,78 @@ def test_rows_hold_what_the_parts_say(truth: Truth, probe: Probe) -> None:
     assert found.summary["tau_val"] == tau
     for rule in iou.RULES:
         np.testing.assert_allclose(rows[f"iou_{rule}"], iou.iou(iou.predict(shown, rule, tau), masks))
-        assert found.summary[f"miou_{rule}"] == pytest.approx(rows[f"iou_{rule}"].mean())
         assert not rows[f"empty_{rule}"].any()
 
     subset = subset_rows(truth.test, 2, 0)
     np.testing.assert_array_equal(np.flatnonzero(rows["insertion"].notna()), subset)
-    np.testing.assert_allclose(rows["insertion"][subset], area(found.curves.insertion))
-    np.testing.assert_allclose(rows["deletion"][subset], area(found.curves.deletion))
+    np.testing.assert_allclose(rows["insertion"][subset], area(found.curves["predicted"].insertion))
+    np.testing.assert_allclose(rows["deletion"][subset], area(found.curves["predicted"].deletion))
     np.testing.assert_allclose(rows["id"][subset], (rows["insertion"] - rows["deletion"])[subset])
-    np.testing.assert_array_equal(found.curves.image_ids, truth.test.image_ids[subset])
+    np.testing.assert_array_equal(found.curves["predicted"].image_ids, truth.test.image_ids[subset])
     summary = found.summary
-    assert summary["id"] == pytest.approx(summary["insertion"] - summary["deletion"])
-    assert (summary["n_images"], summary["n_maps"], summary["n_val_maps"], summary["n_perturbed"]) == (8, 8, 6, 4)
-    assert summary["steps"] == 8
-    assert summary["forwards"] == 4 * 15 + 1
+    assert (summary["n_images"], summary["n_maps"]) == (8, 8)
+    assert found.curves["true"].insertion.shape == (4, 9)
+    assert summary["official/forwards"] == 4 * 15 + 1
     json.dumps(summary)
 
 
-def test_photos_without_a_map_have_no_iou(truth: Truth, probe: Probe) -> None:
+def test_photos_without_a_map_have_no_iou(truth: Truth, probe: Evaluated) -> None:
     subset = subset_rows(truth.test, 2, 0)
     found = score(good_maps(truth.val), good_maps(truth.test, subset), truth, probe, SETTINGS, seed=0)
-    rows, others = found.rows, np.setdiff1d(np.arange(8), subset)
+    rows, others = table(found), np.setdiff1d(np.arange(8), subset)
     assert rows["iou_otsu"][subset].notna().all()
     assert rows.loc[others, ["iou_mean_std", "iou_val", "empty_val", "insertion", "id"]].isna().all(axis=None)
     assert rows["correct"].notna().all()  # accuracy is over all test photos
-    everywhere = score(good_maps(truth.val), good_maps(truth.test), truth, probe, SETTINGS, seed=0).rows
+    everywhere = table(score(good_maps(truth.val), good_maps(truth.test), truth, probe, SETTINGS, seed=0))
     pd.testing.assert_frame_equal(rows.loc[subset], everywhere.loc[subset])
 
 
-def test_order_of_maps_does_not_matter(truth: Truth, probe: Probe) -> None:
+def test_order_of_maps_does_not_matter(truth: Truth, probe: Evaluated) -> None:
     backwards = good_maps(truth.test, np.arange(8)[::-1])
     one = score(good_maps(truth.val), good_maps(truth.test), truth, probe, SETTINGS, seed=0)
     two = score(good_maps(truth.val), backwards, truth, probe, SETTINGS, seed=0)
-    pd.testing.assert_frame_equal(one.rows, two.rows)
+    pd.testing.assert_frame_equal(table(one), table(two))
 
 
-def test_binary_maps_are_the_prediction_under_every_rule(truth: Truth, probe: Probe) -> None:
+def test_binary_maps_are_the_prediction_under_every_rule(truth: Truth, probe: Evaluated) -> None:
     test = truth.test
     full = Maps(test.image_ids, np.ones((1, 1, 1), np.float32), "full", "", np.full(8, -1), binary=True)
     found = score(full, full, truth, probe, SETTINGS, seed=0)
     for rule in iou.RULES:
-        np.testing.assert_allclose(found.rows[f"iou_{rule}"], test.foreground(slice(None)).mean(axis=(1, 2)))
-        assert found.summary[f"empty_{rule}"] == 0
+        np.testing.assert_allclose(table(found)[f"iou_{rule}"], test.foreground(slice(None)).mean(axis=(1, 2)))
+        assert not table(found)[f"empty_{rule}"].any()
     assert found.summary["tau_val"] is None
     assert found.summary["collapsed_constant"] == 0  # it is a mask, not a map that says nothing
-    assert found.summary["tie_share"] == 1
+    assert found.summary["official/tie_share"] == 1
 
 
-def test_empty_predictions_are_counted_and_score_zero(truth: Truth, probe: Probe) -> None:
+def test_empty_predictions_are_counted_and_score_zero(truth: Truth, probe: Evaluated) -> None:
     values = good_maps(truth.test).importance.copy()
     values[3] = 0.25
     maps = Maps(truth.test.image_ids, values, "rise", "toy", np.full(8, -1))
     found = score(good_maps(truth.val), maps, truth, probe, SETTINGS, seed=0)
     for rule in ("mean_std", "fixed", "otsu"):
-        assert found.rows[f"iou_{rule}"][3] == 0
-        assert found.rows[f"empty_{rule}"].tolist() == [False] * 3 + [True] + [False] * 4
-        assert found.summary[f"empty_{rule}"] == 1
+        assert table(found)[f"iou_{rule}"][3] == 0
+        assert table(found)[f"empty_{rule}"].tolist() == [False] * 3 + [True] + [False] * 4
     assert found.summary["collapsed_constant"] == 1
 
 
 def test_a_model_of_another_input_side_is_probed_at_its_own(truth: Truth, small_net: Any) -> None:
     small = store("test", 4, 101, size=8)
-    probe = Probe.of(small_net(8, 2), small, 4, CPU, ENGINE)
+    probe = evaluated(small_net(8, 2), small)
     found = score(good_maps(truth.val), good_maps(truth.test), truth, probe, SETTINGS, seed=0)
-    assert found.summary["steps"] == 8  # as many as at the evaluation's side
-    np.testing.assert_array_equal(found.rows["target"], probe.full.argmax(1))
+    assert found.curves["predicted"].insertion.shape[1] == 9  # as many as at the evaluation's side
+    np.testing.assert_array_equal(table(found)["target"], probe.full.argmax(1))
 
 
-def test_what_cannot_be_scored_is_refused(truth: Truth, probe: Probe) -> None:
+def test_what_cannot_be_scored_is_refused(truth: Truth, probe: Evaluated) -> None:
     val, test = good_maps(truth.val), good_maps(truth.test)
     outside = np.setdiff1d(np.arange(8), subset_rows(truth.test, 2, 0))
     with pytest.raises(UserError, match="maps of rise lack image"):
         score(val, good_maps(truth.test, outside), truth, probe, SETTINGS, seed=0)
     with pytest.raises(UserError, match="photo 1 is not in the test split"):
         score(val, val, truth, probe, SETTINGS, seed=0)
-    with pytest.raises(UserError, match=r"the mask of photo 101 has no foreground at 12 x 12 .*mask_threshold 127"):
+    with pytest.raises(UserError, match=r"the mask of image 101 has no foreground at 12 x 12 .*mask_threshold 127"):
         score(val, test, Truth(truth.val, blank(truth.test), 127), probe, SETTINGS, seed=0)
 
 

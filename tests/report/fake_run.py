@@ -13,7 +13,6 @@ from PIL import Image, ImageDraw
 from ala.config import Settings, load
 from ala.contracts import scores as contract
 from ala.contracts.maps import Maps, resize
-from ala.contracts.seal import seal
 from ala.data.cub import read_cub
 from ala.data.decode import Reading
 from ala.data.split import split, write_splits
@@ -22,13 +21,14 @@ from ala.data.store_build import build_store
 from ala.metrics import fix_tables, iou
 from ala.metrics.curves import Curves, area
 from ala.metrics.errors import FLAGS, shares
-from ala.metrics.protocols import COMMON, LAB, LOCALISED, PERTURBED
+from ala.metrics.lab import LEVELS, SUBSTRATES
 from ala.report import rows
 from ala.utils.files import write_json
 
 ROOT = Path(__file__).resolve().parents[2]
 SIZE, CLASSES, PER_CLASS, TEST = 40, 3, 3, 4  # per class: 3 official-train photos, 4 test photos
 USED = {"precision": "fp32", "device": "cpu", "gpu": None, "threads": 2, "batch": 64}  # by all stages
+LAB = [f"lab-{substrate}-{name}-{one}" for substrate in SUBSTRATES for name in LEVELS for one in ("predicted", "true")]
 QUALITY = {
     "aea-true-sbn-true": 0.9,
     "aea-true-sbn-false": 0.6,
@@ -68,45 +68,37 @@ def write_run(folder: Path, settings: Settings) -> None:
     for method, quality in QUALITY.items():
         for seed in settings.seeds:
             rng = np.random.default_rng([seed, *method.encode()])
-            write_scores(folder, [make_maps(store, method, quality, rng, settings)], store, rng, seed, settings)
+            write_scores(folder, make_maps(store, method, quality, rng, settings), store, rng, seed, settings)
             if method not in ("rise", "fcam"):
                 write_training(folder / f"models/{method}/seed-{seed}", method, quality, rng)
     for seed in settings.seeds:
         rng = np.random.default_rng([seed, 99])
-        trivial = [
-            make_maps(store, name, quality, rng, settings)
-            for name, quality in zip(rows.TRIVIAL, (0.1, 0.3, 0.0, 0.8), strict=True)
-        ]
-        write_scores(folder, trivial, store, rng, seed, settings)
+        for name, quality in zip(rows.TRIVIAL, (0.1, 0.3, 0.0, 0.8), strict=True):
+            write_scores(folder, make_maps(store, name, quality, rng, settings), store, rng, seed, settings)
         write_edge(folder, store, seed, settings)
     for seed in settings.seeds:
         write_layers(folder, store, seed, settings)
-        write_protocols(folder, store, seed)
+        write_protocols(folder, store, seed, settings)
 
 
-def write_protocols(folder: Path, store: Store, seed: int) -> None:
-    """What the stage `protocols` writes: half of the photos; methods are as good as their quality everywhere."""
+def write_protocols(folder: Path, store: Store, seed: int, settings: Settings) -> None:
+    """Scores under the other protocols: half of the photos; methods are as good as their quality everywhere."""
     rng = np.random.default_rng([seed, 11])
     ids = store.image_ids[::2]
     quality = {**QUALITY, **dict(zip(rows.TRIVIAL, (0.1, 0.3, 0.05, 0.8), strict=True))}
-    lab, places, common, summary = [], [], [], {}
     for method, level in quality.items():
         noisy = level + 0.02 * rng.random(len(ids))
         columns = {"insertion": noisy, "deletion": 0.5 - noisy / 2, "id": 1.5 * noisy - 0.5}
-        head = {"method": method, "seed": seed, "image_id": ids}
-        lab += [pd.DataFrame({**head, "protocol": name, **columns})[PERTURBED] for name in LAB]
-        others = dict.fromkeys(LOCALISED[3:], noisy)
-        places.append(pd.DataFrame({**head, **others})[LOCALISED])
-        summary[method] = {"maxboxacc": level, "maxboxaccv2": level, "pxap": level, "n_images": len(ids), "used": USED}
-        if method not in (*rows.TRIVIAL, "rise", "aea-true-sbn-true"):
-            halved = {name: values / 2 for name, values in columns.items()}
-            common.append(pd.DataFrame({**head, **halved})[COMMON])
-    out = folder / "scores" / "protocols" / f"seed-{seed}"
-    out.mkdir(parents=True)
-    for name, parts in (("lab", lab), ("localisation", places), ("common", common)):
-        pd.concat(parts).to_csv(out / f"{name}.csv", index=False)
-    write_json(out / "summary.json", summary)
-    seal(out)
+        found = {f"{protocol}/{name}": values for protocol in LAB for name, values in columns.items()}
+        found |= {f"anyone-{rule}/iou": noisy for rule in iou.RULES}
+        found |= {"localisation/pointing": noisy, "localisation/energy": noisy}
+        model = settings.main_variant if method in (*rows.TRIVIAL, "rise") else method
+        if model != settings.main_variant:
+            found |= {f"common-predicted/{name}": values / 2 for name, values in columns.items()}
+        whole = {f"localisation/{name}": level for name in ("maxboxacc", "maxboxaccv2", "pxap")}
+        path = folder / "scores" / rows.place(method, seed, settings) / "scores.csv"
+        long = [contract.long_rows(method, model, seed, *one) for one in ((ids, found), (None, whole))]
+        contract.save(pd.concat([contract.load(path), *long], ignore_index=True), path)
 
 
 def write_layers(folder: Path, store: Store, seed: int, settings: Settings) -> None:
@@ -115,17 +107,16 @@ def write_layers(folder: Path, store: Store, seed: int, settings: Settings) -> N
     for depth, layer in enumerate(layers):
         rng = np.random.default_rng([seed, 7, layer])
         maps = make_maps(store, f"abn-layer-{layer}", 0.8 - 0.2 * depth, rng, settings)
-        write_scores(folder, [maps], store, rng, seed, settings)
-    parts = [folder / "scores" / f"abn-layer-{layer}" / f"seed-{seed}" for layer in layers]
+        write_scores(folder, maps, store, rng, seed, settings)
+    parts = [folder / "scores" / rows.place(f"abn-layer-{layer}", seed, settings) for layer in layers]
     out = folder / "scores" / "layers" / f"seed-{seed}"
     out.mkdir(parents=True)
     contract.save(pd.concat([contract.load(part / "scores.csv") for part in parts]), out / "scores.csv")
     taps = {"tap": layers, "block": layers, "n_images": len(store), "share": 1 / len(layers), "miou_without": 0.3}
     pd.DataFrame({"seed": seed, **taps, "accuracy_without": 0.7}).to_csv(out / "taps.csv", index=False)
-    seal(out)
     for part in parts:
-        shutil.rmtree(part)
-        shutil.rmtree(folder / "maps" / part.parts[-2])
+        shutil.rmtree(part.parents[1])
+        shutil.rmtree(folder / "maps" / part.parts[-3])
 
 
 def draw_data(root: Path) -> None:
@@ -171,59 +162,65 @@ def make_maps(store: Store, method: str, quality: float, rng: np.random.Generato
     )  # fmt: skip
 
 
+def long_of(table: pd.DataFrame, model: str) -> pd.DataFrame:
+    """The long rows behind a table in the columns of :data:`ala.contracts.scores.COLUMNS`."""
+    numbers = {
+        f"{protocol}/{metric}": table[column].astype(float).to_numpy()
+        for column, (protocol, metric) in contract.WIDE.items()
+    }
+    method, seed = table["method"].iloc[0], int(table["seed"].iloc[0])
+    return contract.long_rows(method, model, seed, table["image_id"].to_numpy(), numbers)
+
+
 def write_scores(
-    folder: Path, all_maps: list[Maps], store: Store, rng: np.random.Generator, seed: int, settings: Settings
+    folder: Path, maps: Maps, store: Store, rng: np.random.Generator, seed: int, settings: Settings
 ) -> None:
-    """Real IoU of the maps, made-up curves: what the stages `explain` and `evaluate` write."""
-    tables, curves, summary = [], [], {}
-    for maps in all_maps:
-        where = store.rows_of(maps.image_ids)
-        scaled, truth = resize(maps.importance, SIZE), store.foreground(where)
-        columns: dict[str, object] = {
-            "method": maps.method, "seed": seed, "image_id": store.image_ids, "label": store.labels,
-            "target": store.labels, "correct": rng.random(len(store)) < 0.9,
-        }  # fmt: skip
-        for rule in iou.RULES:
-            values, empty = np.full(len(store), np.nan), pd.array([pd.NA] * len(store), dtype="boolean")
-            predicted = iou.predict(scaled, rule, 0.4)
-            values[where], empty[where] = iou.iou(predicted, truth), ~predicted.any(axis=(1, 2))
-            columns[f"iou_{rule}"], columns[f"empty_{rule}"] = values, empty
-        subset = np.arange(0, len(store), 2)
-        climb = np.linspace(0, 1, 7) ** rng.uniform(0.3, 1.2, (len(subset), 1))  # (m, T + 1)
-        made = Curves(
-            np.full(len(subset), maps.method), store.image_ids[subset], store.labels[subset], climb.astype(np.float32),
-            climb[:, ::-1].astype(np.float32) * 0.5, np.zeros(len(subset)), 100,
-        )  # fmt: skip
-        for name in ("insertion", "deletion"):
-            columns[name] = np.full(len(store), np.nan)
-            columns[name][subset] = area(getattr(made, name))  # type: ignore[index]
-        columns["id"] = columns["insertion"] - columns["deletion"]  # type: ignore[operator]
-        tables.append(pd.DataFrame(columns)[contract.COLUMNS])
-        curves.append(made)
-        summary[maps.method] = {"model": maps.model, "tau_val": 0.4, "tie_share": 0.0, "forwards": 100, "used": USED}
-        if len(all_maps) == 1:
-            maps.save(folder / "maps" / maps.method / f"seed-{seed}" / "test.npz")
-            write_json(folder / "maps" / maps.method / f"seed-{seed}" / "used.json", {"used": USED})
-    out = folder / "scores" / rows.folder(all_maps[0].method) / f"seed-{seed}"
-    out.mkdir(parents=True)
-    contract.save(pd.concat(tables, ignore_index=True), out / "scores.csv")
-    Curves.join(curves).save(out / "curves.npz")
-    Curves.join(curves).save(out / "true_class.npz")  # as if every prediction were right
-    write_json(out / "summary.json", summary)
-    seal(out)
+    """Real IoU of the maps, made-up curves: what the stage `score` writes."""
+    where = store.rows_of(maps.image_ids)
+    scaled, truth = resize(maps.importance, SIZE), store.foreground(where)
+    columns: dict[str, object] = {
+        "method": maps.method, "seed": seed, "image_id": store.image_ids, "label": store.labels,
+        "target": store.labels, "correct": rng.random(len(store)) < 0.9,
+    }  # fmt: skip
+    for rule in iou.RULES:
+        values, empty = np.full(len(store), np.nan), pd.array([pd.NA] * len(store), dtype="boolean")
+        predicted = iou.predict(scaled, rule, 0.4)
+        values[where], empty[where] = iou.iou(predicted, truth), ~predicted.any(axis=(1, 2))
+        columns[f"iou_{rule}"], columns[f"empty_{rule}"] = values, empty
+    subset = np.arange(0, len(store), 2)
+    climb = np.linspace(0, 1, 7) ** rng.uniform(0.3, 1.2, (len(subset), 1))  # (m, T + 1)
+    made = Curves(
+        np.full(len(subset), maps.method), store.image_ids[subset], store.labels[subset], climb.astype(np.float32),
+        climb[:, ::-1].astype(np.float32) * 0.5, np.zeros(len(subset)), 100,
+    )  # fmt: skip
+    for name in ("insertion", "deletion"):
+        columns[name] = np.full(len(store), np.nan)
+        columns[name][subset] = area(getattr(made, name))  # type: ignore[index]
+    columns["id"] = columns["insertion"] - columns["deletion"]  # type: ignore[operator]
+    place = rows.place(maps.method, seed, settings)
+    model = settings.main_variant if maps.method in rows.TRIVIAL else maps.model
+    maps.save(folder / "maps" / place / "test.npz")
+    trivial = maps.method in rows.TRIVIAL
+    write_json(folder / "maps" / place / "used.json", {"used": None if trivial else USED})
+    out = folder / "scores" / place
+    contract.save(long_of(pd.DataFrame(columns)[contract.COLUMNS], model), out / "scores.csv")
+    made.save(out / "curves.npz")
+    made.save(out / "true_class.npz")  # as if every prediction were right
+    write_json(out / "summary.json", {"model": maps.model, "evaluated": model, "tau_val": 0.4, "used": USED})
 
 
 def write_edge(folder: Path, store: Store, seed: int, settings: Settings) -> None:
     """What the stage `edge` writes: real shares of the main model's maps, made-up gains and flags."""
     main = settings.main_variant
-    rows = contract.load(folder / "scores" / main / f"seed-{seed}" / "scores.csv")
-    original = rows.rename(columns={"iou_mean_std": "iou", "empty_mean_std": "empty"})
+    place = rows.place(main, seed, settings)
+    scores = contract.wide(contract.load(folder / "scores" / place / "scores.csv"))
+    original = scores.rename(columns={"iou_mean_std": "iou", "empty_mean_std": "empty"})
     gains = dict(zip(fix_tables.FIXES, (0, -0.05, 0.02, 0.04), strict=True))
     fixes = [
         original.assign(fix=fix, iou=original["iou"] + gain, insertion=original["insertion"] + gain / 2)
         for fix, gain in gains.items()
     ]
-    scaled = resize(Maps.load(folder / "maps" / main / f"seed-{seed}" / "test.npz").importance, SIZE)
+    scaled = resize(Maps.load(folder / "maps" / place / "test.npz").importance, SIZE)
     kinds = []
     for rule in fix_tables.RULES:
         found = shares(iou.predict(scaled, rule, 0.4), store.foreground(slice(None)))
@@ -239,7 +236,6 @@ def write_edge(folder: Path, store: Store, seed: int, settings: Settings) -> Non
     write_json(
         out / "summary.json", {"model": main, "kappa": 0.75, "radius": 2, "eps": 0.001, "val_miou": val, "used": USED}
     )
-    seal(out)
 
 
 def write_training(folder: Path, model: str, quality: float, rng: np.random.Generator, epochs: int = 12) -> None:

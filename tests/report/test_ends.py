@@ -38,13 +38,13 @@ def test_ends_are_means_of_the_kept_curves_by_evaluated_model(fake):
     assert table.loc[MAIN, "rows"].split() == ["ala", "rise", "full", "center", "noise", "box", "iii"]
     means = []
     for seed in (0, 1, 2):
-        with np.load(fake.folder / f"scores/fcam/seed-{seed}/curves.npz") as archive:
+        with np.load(fake.folder / f"scores/fcam/seed-{seed}/fcam/curves.npz") as archive:
             means.append(archive["deletion"][:, 0].mean(dtype=np.float64))
     assert table.loc["fcam", "deletion_start_mean"] == pytest.approx(np.mean(means))
     assert table.loc["fcam", "deletion_start_std"] == pytest.approx(np.std(means, ddof=1))
     assert (table.loc["fcam", "n_seeds"], table.loc["fcam", "n_images"]) == (3, 6)
     assert table.loc["fcam", "chance"] == pytest.approx(1 / 3)
-    assert table.loc["fcam", "scores"].split()[2] == "scores/fcam/seed-2/curves.npz"
+    assert table.loc["fcam", "scores"].split()[2] == "scores/fcam/seed-2/fcam/curves.npz"
     assert "| `fcam` | F-CAM | 3 | 6 |" in ends.markdown(ends.table(run))
 
 

@@ -8,10 +8,10 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+from ala.metrics.protocols import LAB
 
 from ala.contracts import seal
 from ala.metrics.curves import Curves, area
-from ala.metrics.protocols import LAB
 from ala.report import sensitivity, sensitivity_page
 from ala.report.gather import gather
 from ala.report.statistics import difference, holm

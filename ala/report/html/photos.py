@@ -73,7 +73,7 @@ def data(run: Run, maps: Path, scores: Path, store: Store, kinds: dict[int, str]
                 "row": each.row,
                 "label": rows.LABELS.get(each.row, each.row),
                 "maps": each.has_maps,
-                "scores": f"scores/{rows.folder(each.method)}/seed-{seed}/scores.csv",
+                "scores": f"scores/{rows.place(each.method, seed, run.settings)}/scores.csv",
             }
             for each in explained
         ],
@@ -111,14 +111,14 @@ def _explained(run: Run, maps: Path, scores: Path, seed: int, wanted: set[int]) 
     for method in rows.methods(run.settings):
         if (method, seed) not in run.cells:
             continue
-        path = maps / method / f"seed-{seed}" / "test.npz"
+        path = maps / rows.place(method, seed, run.settings) / "test.npz"
         shown = {}
         if path.exists():
             kept = Maps.load(path)
             shown = {
                 int(image): pictures.heat(kept, row) for row, image in enumerate(kept.image_ids) if int(image) in wanted
             }
-        curves = _curves(scores / rows.folder(method) / f"seed-{seed}" / "curves.npz", method)
+        curves = _curves(scores / rows.place(method, seed, run.settings) / "curves.npz")
         lines = _scores(run.cells[method, seed].scores)
         yield Explained(names.row_of(method, run.settings), method, path.exists(), lines, shown, curves)
 
@@ -135,13 +135,12 @@ def _short(value: Any) -> float | int | bool | None:
     return float(f"{value:.6g}") if isinstance(value, float) else value
 
 
-def _curves(path: Path, method: str) -> dict[int, list[list[int]]]:
+def _curves(path: Path) -> dict[int, list[list[int]]]:
     if not path.exists():
         return {}
     curves = Curves.load(path)
-    mine = np.flatnonzero(curves.methods == method) if method in rows.TRIVIAL else np.arange(len(curves.methods))
-    both = [np.rint(part[mine].astype(np.float64) * 1000).astype(int) for part in (curves.insertion, curves.deletion)]
-    return {int(image): [part[n].tolist() for part in both] for n, image in enumerate(curves.image_ids[mine])}
+    both = [np.rint(part.astype(np.float64) * 1000).astype(int) for part in (curves.insertion, curves.deletion)]
+    return {int(image): [part[n].tolist() for part in both] for n, image in enumerate(curves.image_ids)}
 
 
 def _photo(image: int, store: Store, explained: Iterable[Explained], threshold: int) -> dict[str, Any]:

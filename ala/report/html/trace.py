@@ -40,14 +40,14 @@ def trace(run: Run, table: str, line: int, row: Mapping[str, str]) -> Trace:
     if row.get("command"):
         commands = [row["command"]]
     else:
-        commands = list(dict.fromkeys(rows.command(method, seeds) for method in found)) if seeds else []
+        commands = list(dict.fromkeys(rows.command(method, seeds, run.settings) for method in found)) if seeds else []
     if row.get("scores"):
         scores = row["scores"].split()
     elif row.get("method") == rows.ZERO_SHOT:
         scores = ["models/encoder/metrics.json"]
     else:
         scores = [
-            f"scores/{rows.folder(method)}/seed-{seed}/scores.csv"
+            f"scores/{rows.place(method, seed, run.settings)}/scores.csv"
             for method in found
             for seed in seeds
             if (method, seed) in run.cells

@@ -1,0 +1,80 @@
+"""Where a run lies and what it was asked for: what every function of the pipeline is given."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ala import registry
+from ala.config.schema import Profile, Settings
+from ala.contracts.compute import used
+from ala.data.store import Store
+from ala.pipeline.models import Loaded, load
+from ala.utils.resume import stamps
+
+
+@dataclass(frozen=True)
+class Context:
+    """Settings, folders, seed and device of one cell; small enough to be sent to another process.
+
+    Attributes:
+        settings: all of them.
+        seed: of the cell.
+        device: where models run.
+        images: the folder of the image caches, one per size.
+        models, maps: folders of trained models and of maps.
+    """
+
+    settings: Settings
+    seed: int
+    device: torch.device
+    images: Path = Path("data/store")
+    models: Path = Path("models")
+    maps: Path = Path("maps")
+    encoder: Path | None = None  # the frozen encoder's folder; None: models/encoder
+
+    @property
+    def profile(self) -> Profile:
+        """The active profile."""
+        return self.settings.active
+
+    def split(self, name: str, size: int | None = None) -> Store:
+        """The images of a split at `size` (default: data.input_size)."""
+        return _opened(self.images / str(size or self.profile.data.input_size), name)
+
+    def model(self, name: str) -> Loaded:
+        """A trained model of this seed."""
+        return load(name, self.seed, self.models, self.encoder or self.models / "encoder", self.device)
+
+    @cached_property
+    def executor(self) -> Any:
+        """What computes shards."""
+        wanted = self.settings.executor
+        return registry.find("executors", wanted.kind)(wanted.workers)
+
+    @cached_property
+    def decides(self) -> dict[str, Any]:
+        """What decides about every number of this cell beside settings, code and models, for digests of shards."""
+        return {
+            "images": stamps(self.images), "seed": self.seed, "engine": self.profile.engine.model_dump(),
+            "used": used(self.device, self.profile.engine.precision, self.profile.metrics.batch),
+        }  # fmt: skip
+
+    @cached_property
+    def key(self) -> str:
+        """The same for equal contexts, also in another process."""
+        parts = (self.settings.model_dump_json(), self.seed, str(self.device), self.images, self.models, self.encoder)
+        return hashlib.sha256(repr(parts).encode()).hexdigest()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name not in ("executor", "decides", "key")}
+
+
+@lru_cache(maxsize=8)
+def _opened(folder: Path, split: str) -> Store:
+    return Store.open(folder, split)

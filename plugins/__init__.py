@@ -1,0 +1,1 @@
+"""Explainers and metrics of the user's own; see README.md."""
