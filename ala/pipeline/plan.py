@@ -129,11 +129,9 @@ def plan(settings: Settings, root: Path = Path(), given: tuple[int, int, int] | 
 def cells(settings: Settings, root: Path) -> list[str]:
     """Name the cells of a run without their seeds: the stages of dvc.yaml, `score@METHOD` for each of `methods`."""
     stages = YAML(typ="safe").load((root / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
-    found = []
-    for stage in stages:
-        matrix = {"score": settings.methods, "extend": settings.extensions}.get(stage)
-        found += [stage] if matrix is None else [f"{stage}@{item}" for item in matrix]
-    return found
+    items: dict[str, list[str]] = {"score": settings.methods, "extend": list(settings.extensions)}
+    cells_of = {stage: [f"{stage}@{one}" for one in some] for stage, some in items.items()}
+    return [cell for stage in stages for cell in cells_of.get(stage, [stage])]
 
 
 def find(settings: Settings, root: Path) -> dict[str, list[Record]]:
@@ -220,7 +218,7 @@ def _seconds(spents: list[dict[str, float]], growth: float) -> float:
         sum(spent[key] for spent in spents) for key in ("units", "seconds", "first_units", "first_seconds")
     )
     if not units:
-        return seconds / len(spents)
+        return seconds / len(spents) * growth
     each = seconds / units
     if units > first_units:
         each = min(each, (seconds - first_seconds) / (units - first_units))

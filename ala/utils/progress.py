@@ -28,12 +28,12 @@ def track(items: Iterable[T], what: str, total: int | None = None, unit: str = "
 
 
 @contextmanager
-def progress(total: int, what: str, unit: str) -> Iterator[Advance]:
-    """Show a bar like that of :func:`track` for work that reports its finished units itself."""
-    with ledger.work(what) as done, tqdm(desc=what, total=total, unit=unit, **_look()) as bar:
+def progress(total: int, what: str, unit: str, done: int = 0) -> Iterator[Advance]:
+    """Show a bar like that of :func:`track` for work that reports its finished units itself; `done` of them exist."""
+    with ledger.work(what) as finished, tqdm(desc=what, total=total, initial=done, unit=unit, **_look()) as bar:
 
         def advance(units: int) -> None:
-            done(units)
+            finished(units)
             bar.update(units)
 
         yield advance

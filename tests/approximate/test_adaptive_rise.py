@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 from scipy.stats import spearmanr
-from tests.explainers.conftest import Constant, Planted, SmallNet, ToyPhotos
 
 from ala.approximate.adaptive_rise import adaptive_rise, rank_correlation
 from ala.config.schema import Rise
 from ala.explainers.rise import RiseMasks, rise_maps
+from tests.explainers.conftest import Constant, Planted, SmallNet, ToyPhotos
 
 CPU = torch.device("cpu")
 
