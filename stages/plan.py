@@ -14,13 +14,9 @@ from ala.utils.errors import reported
 Params = Annotated[Path, typer.Option(help="The settings; dvc.yaml and the ledgers lie beside them.")]
 Name = Annotated[str, typer.Option("--profile", help="Another profile than the one that the settings name.")]
 Json = Annotated[bool, typer.Option("--json", help="Print numbers for programs: seconds and bytes.")]
-Given = Annotated[
-    tuple[int, int, int] | None,
-    typer.Option("--images", help="Classes, official training images, test images; of a folder that is not there."),
-]
 
 
-def main(params: Params = Path("params.yaml"), profile: Name = "", json: Json = False, images: Given = None) -> None:
+def main(params: Params = Path("params.yaml"), profile: Name = "", json: Json = False) -> None:
     """Tell what a run will cost: time, downloads, disk and memory, by cell of the pipeline.
 
     Seconds are those of a finished run of the same networks (on this machine, else one that is published with the
@@ -31,7 +27,7 @@ def main(params: Params = Path("params.yaml"), profile: Name = "", json: Json = 
     with reported():
         from ala.pipeline.plan import plan, table
 
-        made = plan(load(params).with_profile(profile), params.resolve().parent, images)
+        made = plan(load(params).with_profile(profile), params.resolve().parent)
         if json:
             lines = [line._asdict() for line in (*made.lines, made.total)]
             print(json_format.dumps({**made._asdict(), "images": made.images._asdict(), "lines": lines}, indent=2))

@@ -88,20 +88,14 @@ class Plan(NamedTuple):
         return Line("all", cells, seconds + AROUND * cells, download, disk, max(one.memory_bytes for one in self.lines))
 
 
-def plan(settings: Settings, root: Path = Path(), given: tuple[int, int, int] | None = None) -> Plan:
-    """Estimate the cost of a run of the active profile in the project `root`.
-
-    Args:
-        settings: of params.yaml; `profile`, `seeds` and `methods` decide which cells there are.
-        root: holds dvc.yaml and the ledgers.
-        given: classes, official training images and test images of a data set that is not there yet.
+def plan(settings: Settings, root: Path = Path()) -> Plan:
+    """Estimate the cost of a run of the active profile in the project `root`, which holds dvc.yaml and the ledgers.
 
     Raises:
         UserError: no finished run has the networks of the profile, or its images cannot be counted.
     """
     wanted, folder = settings.active, settings.inputs.path("data")
-    images = count(wanted, folder, given)
-    found = find(settings, root)
+    found, images = find(settings, root), count(wanted, folder)
     lines, used, unknown = [], [], []
     for cell in cells(settings, root):
         records = found.get(cell, [])
@@ -109,7 +103,7 @@ def plan(settings: Settings, root: Path = Path(), given: tuple[int, int, int] | 
             unknown.append(f"`{cell}` (not in a ledger)")
             continue
         before = records[0].profile
-        done, to_do = amounts(before, count(before, folder, given), cell), amounts(wanted, images, cell)
+        done, to_do = amounts(before, count(before, folder), cell), amounts(wanted, images, cell)
         growth = {kind: to_do[kind] / amount for kind, amount in done.items() if amount}
         line = estimate(cell, [one.entry for one in records], growth, len(settings.seeds))
         if cell == "data" and folder is None:  # archives stay beside what is unpacked; images do not compress
@@ -262,13 +256,8 @@ def amounts(profile: Profile, images: Images, cell: str) -> dict[str, float]:
     }  # fmt: skip
 
 
-def count(profile: Profile, folder: Path | None, given: tuple[int, int, int] | None = None) -> Images:
-    """Count the images that the stages `data` and `split` will make for `profile`.
-
-    Args:
-        profile: its block `data`.
-        folder: the user's data set (`inputs.data`); its lists are read if they are there.
-        given: classes, official training images and test images, if they are not.
+def count(profile: Profile, folder: Path | None) -> Images:
+    """Count the images that the stages `data` and `split` will make for `profile`; `folder` is the user's data set.
 
     Raises:
         UserError: the images cannot be counted, or a class would have none for validation.
@@ -278,8 +267,6 @@ def count(profile: Profile, folder: Path | None, given: tuple[int, int, int] | N
         assert data.birdlets is not None  # the settings were checked
         classes = data.birdlets.species
         official, test = classes * data.birdlets.train_per_species, classes * data.birdlets.test_per_species
-    elif given is not None:
-        classes, official, test = given
     elif folder is not None and (folder / "images.txt").is_file():
         index = read_cub(folder)
         classes, official = len(index.classes), int(index.frame["is_train"].sum())
@@ -287,10 +274,7 @@ def count(profile: Profile, folder: Path | None, given: tuple[int, int, int] | N
     elif data.expected is not None and data.expected.photos in CUB_SPLIT:
         classes, (official, test) = data.expected.classes, CUB_SPLIT[data.expected.photos]
     else:
-        raise UserError(
-            f"inputs.data {folder or NOTHING} holds no data set whose images could be counted; name one, or give"
-            " --images CLASSES TRAIN TEST, e.g. --images 200 5994 5794"
-        )
+        raise UserError(f"inputs.data {folder or NOTHING} holds no data set whose images could be counted; name one")
     train = classes * data.train_per_class
     if train >= official:
         raise UserError(

@@ -17,6 +17,7 @@ from ala.config.schema import Settings
 from ala.pipeline.plan import CUB_SPLIT, Images, amounts, count, plan
 from ala.utils.errors import UserError
 from ala.utils.files import write_json
+from tests.data.conftest import write_cub
 from tests.imports import ROOT
 
 SETTINGS = load(ROOT / "params.yaml")
@@ -154,15 +155,17 @@ def test_a_damaged_ledger_is_named(project, text):
         plan(SETTINGS, project)
 
 
-def test_images_are_counted_by_the_settings():
+def test_images_are_counted_by_the_settings_or_the_lists(tmp_path):
     assert count(MINI, None) == Images(10, 590, 250, 50, 290)
     assert count(SETTINGS.profiles["rehearsal"], None)[2:] == (4, 2, 1)
-    assert count(SETTINGS.profiles["photos"], None, (2, 60, 10)) == Images(2, 70, 44, 16, 10)
     assert sum(CUB_SPLIT[11_788]) == 11_788
-    with pytest.raises(UserError, match="--images CLASSES TRAIN TEST"):
-        count(SETTINGS.profiles["photos"], None)
-    with pytest.raises(UserError, match="leaves none of 20 official"):
-        count(SETTINGS.profiles["photos"], None, (2, 20, 10))
+    photos = SETTINGS.profiles["photos"]
+    with pytest.raises(UserError, match="inputs/none holds no data set"):
+        count(photos, None)
+    with pytest.raises(UserError, match=r"train_per_class \(22\) of 3 classes leaves none of 9 official"):
+        count(photos, write_cub(tmp_path / "cub"))
+    fewer = photos.model_copy(update={"data": photos.data.model_copy(update={"train_per_class": 2})})
+    assert count(fewer, tmp_path / "cub") == Images(3, 15, 6, 3, 6)
 
 
 def test_a_table_for_people_and_numbers_for_programs(project):
