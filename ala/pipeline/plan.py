@@ -1,14 +1,13 @@
 """Estimate the cost of a run beforehand: the ledger of a finished run times how much more there is to do.
 
 The ledger (:mod:`ala.utils.ledger`) holds the seconds of each kind of work in each cell of a finished run. A kind takes
-as many times longer as the wanted profile asks more of it than the profile of that run did (:func:`amounts`). What a
-process does once (its start, imports, loading) is not multiplied.
+as many times longer as the wanted profile asks more of it than the profile of that run (:mod:`ala.pipeline.amounts`).
+What a process does once (its start, imports, loading) is not multiplied.
 """
 
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections.abc import Mapping
 from datetime import timedelta
@@ -21,8 +20,8 @@ from pydantic import ValidationError
 from ruamel.yaml import YAML
 from tabulate import tabulate
 
-from ala.config.schema import NOTHING, Profile, Settings
-from ala.data.cub import read_cub
+from ala.config.schema import Profile, Settings
+from ala.pipeline.amounts import Images, amounts, count
 from ala.utils import ledger
 from ala.utils.errors import UserError
 
@@ -30,8 +29,6 @@ from ala.utils.errors import UserError
 PUBLISHED = (Path("reports/provenance.json"), Path("docs/rehearsal/provenance.json"))
 #: Seconds around a cell: start of Python, DVC's own work (docs/performance.md).
 AROUND = 2.0
-#: Training and test images of the official split of CUB-200-2011 (Wah et al. 2011), by the number of all images.
-CUB_SPLIT = {11_788: (5_994, 5_794)}
 #: Settings that decide what a unit of work costs: a run serves a profile that agrees with its own in all of them.
 UNIT_COST = attrgetter(
     "data.input_size", "encoder.options", "ala.sbn", "ala.attention", "ala.perception", "ala.lora",
@@ -40,16 +37,6 @@ UNIT_COST = attrgetter(
 )  # fmt: skip
 #: Settings that change seconds or memory to a degree that a ledger does not show; the plan names those that differ.
 ASIDE = ("engine.precision", "engine.compile", "train.precision", "train.batch", "metrics.batch", "rise.batch")
-
-
-class Images(NamedTuple):
-    """Numbers of classes, of all images, and of images by split."""
-
-    classes: int
-    all: int
-    train: int
-    val: int
-    test: int
 
 
 class Record(NamedTuple):
@@ -106,8 +93,9 @@ def plan(settings: Settings, root: Path = Path()) -> Plan:
         done, to_do = amounts(before, count(before, folder), cell), amounts(wanted, images, cell)
         growth = {kind: to_do[kind] / amount for kind, amount in done.items() if amount}
         line = estimate(cell, [one.entry for one in records], growth, len(settings.seeds))
-        if cell == "data" and folder is None:  # archives stay beside what is unpacked; images do not compress
-            fetched = sum(archive.bytes for archive in wanted.data.downloads or ())
+        fetched = sum(archive.bytes for archive in wanted.data.downloads or ()) if folder is None else 0
+        if cell == "data" and fetched:  # archives stay beside what is unpacked; images do not compress
+            unknown.append("the seconds of downloading and unpacking")
             line = line._replace(download_bytes=fetched, disk_bytes=max(line.disk_bytes, 2 * fetched))
         lines.append(line)
         used += records
@@ -220,72 +208,6 @@ def _seconds(spents: list[dict[str, float]], growth: float) -> float:
     return (seconds - each * units) / len(spents) + each * most * growth
 
 
-def amounts(profile: Profile, images: Images, cell: str) -> dict[str, float]:
-    """Count how much one seed of `cell` has to do of each kind of work, up to a factor that no setting changes.
-
-    Keys are beginnings of the kinds' names; the empty one is for all other kinds, `bytes` for what is written.
-    """
-    data, train, fcam, metrics, edge = (getattr(profile, name) for name in ("data", "train", "fcam", "metrics", "edge"))
-    pixels, augment, pretrain = data.input_size**2, train.augment, profile.encoder.pretrain
-    subset, val_subset = (
-        every if some is None else min(every, some * images.classes)
-        for every, some in ((images.test, metrics.images_per_class), (images.val, metrics.val_images_per_class))
-    )
-    decoded = sum(size**2 for size in {data.input_size, fcam.input_size}) * (images.val + images.test)
-    crops = {augment.resize or data.input_size, fcam.resize or fcam.input_size}
-    decoded += sum(size**2 for size in crops) * images.train
-    points = math.ceil(pixels / math.ceil(pixels / metrics.lab_points))
-    fixes = len(edge.kappas) + len(edge.guided.radius) * len(edge.guided.eps) + 1
-    layers = len(profile.layers.abn) if cell == "layers" else 1
-    trained = layers - (cell == "layers" and profile.abn.layer in profile.layers.abn)  # that one is there already
-    steps = 3 * images.train + images.val  # a training step takes three times a forward pass
-    return {
-        "": layers * images.test, "report": 1, "loading": layers,
-        "drawing birdlets": images.all, "checking photos": images.all, "copying photos": images.all,
-        "unpacking": sum(archive.bytes for archive in data.downloads or ()), "decoding": decoded,
-        "drawing captioned birdlets": pretrain.pairs if pretrain else 0,
-        "pre-training": pretrain.pairs * pretrain.epochs if pretrain else 0, "class texts": images.classes,
-        "encoder features": trained * ((2 if augment.hflip else 1) * images.train + images.val),
-        "train": trained * train.epochs * steps, "F-CAM classifier": fcam.classifier.epochs * steps,
-        "F-CAM frozen features": images.train, "F-CAM decoder": fcam.decoder.epochs * images.train,
-        "explain val": images.val, "fixes of val maps": fixes * images.val,
-        "rise": (subset + val_subset) * profile.rise.n_masks,
-        "insertion and deletion": layers * subset * (2 * math.ceil(pixels / metrics.step) - 1),
-        "lab protocol": subset * (points + min(points, 2)),  # a map of three levels has two masks
-        "bytes": {"store": decoded, "data": images.all}.get(cell, images.val + images.test),
-    }  # fmt: skip
-
-
-def count(profile: Profile, folder: Path | None) -> Images:
-    """Count the images that the stages `data` and `split` will make for `profile`; `folder` is the user's data set.
-
-    Raises:
-        UserError: the images cannot be counted, or a class would have none for validation.
-    """
-    data = profile.data
-    if data.source == "birdlets":
-        assert data.birdlets is not None  # the settings were checked
-        classes = data.birdlets.species
-        official, test = classes * data.birdlets.train_per_species, classes * data.birdlets.test_per_species
-    elif folder is not None and (folder / "images.txt").is_file():
-        index = read_cub(folder)
-        classes, official = len(index.classes), int(index.frame["is_train"].sum())
-        test = len(index.frame) - official
-    elif data.expected is not None and data.expected.photos in CUB_SPLIT:
-        classes, (official, test) = data.expected.classes, CUB_SPLIT[data.expected.photos]
-    else:
-        raise UserError(f"inputs.data {folder or NOTHING} holds no data set whose images could be counted; name one")
-    train = classes * data.train_per_class
-    if train >= official:
-        raise UserError(
-            f"data.train_per_class ({data.train_per_class}) of {classes} classes leaves none of {official:,} official"
-            " training images for validation; lower it"
-        )
-    splits = {"train": train, "val": official - train, "test": test}
-    most = data.at_most.model_dump() if data.at_most else splits
-    return Images(classes, official + test, *(min(number, most[name]) for name, number in splits.items()))
-
-
 def table(made: Plan) -> str:
     """Format a plan: a row per cell in units of everyday life, then what its seconds are from and what is not known."""
     rows = [
@@ -298,7 +220,8 @@ def table(made: Plan) -> str:
     notes = [
         f"seconds are those of {'; '.join(made.sources)}",
         f"time is for one cell after another, in the last row with {AROUND:g} s around each (start of Python, DVC);"
-        " downloads come on top; a training that train.patience ends early takes less",
+        " a training that train.patience ends early takes less; downloads are without weights that timm or open_clip"
+        " fetch",
         "memory is what one process of the ledger's run took; disk is without DVC's cache, which keeps a second copy"
         " where the file system cannot share one, and without state/, the half-done work of a run",
         *[f"not known: {what}" for what in made.unknown],

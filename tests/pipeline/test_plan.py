@@ -14,7 +14,8 @@ from typer.testing import CliRunner
 import stages.plan
 from ala.config import load
 from ala.config.schema import Settings
-from ala.pipeline.plan import CUB_SPLIT, Images, amounts, count, plan
+from ala.pipeline.amounts import CUB_SPLIT, Images, amounts, count
+from ala.pipeline.plan import plan
 from ala.utils.errors import UserError
 from ala.utils.files import write_json
 from tests.data.conftest import write_cub
