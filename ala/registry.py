@@ -1,4 +1,4 @@
-"""Find explainers, metrics, layouts and executors by name: a file of this package, or `package.module:Class` of the user's own.
+"""Find explainers, metrics, layouts and executors by name: a file of this package, or `package.module:Class` of yours.
 
 A name needs no entry anywhere. The explainer `rise` is the class of `ala/explainers/rise.py` that has the method
 `explain`; a new file in that folder is a new explainer.

@@ -83,11 +83,11 @@ def plan(settings: Settings, root: Path = Path()) -> Plan:
     """
     wanted, folder = settings.active, settings.inputs.path("data")
     found, images = find(settings, root), count(wanted, folder)
-    lines, used, unknown = [], [], []
+    lines, used, unknown, missing = [], [], [], []
     for cell in cells(settings, root):
         records = found.get(cell, [])
         if not records:
-            unknown.append(f"`{cell}` (not in a ledger)")
+            missing.append(cell)
             continue
         before = records[0].profile
         done, to_do = amounts(before, count(before, folder), cell), amounts(wanted, images, cell)
@@ -103,6 +103,8 @@ def plan(settings: Settings, root: Path = Path()) -> Plan:
             f"what {name} {was} -> {now} changes" for name in ASIDE
             if (was := attrgetter(name)(before)) != (now := attrgetter(name)(wanted))
         ]  # fmt: skip
+    if missing:
+        unknown.append(f"the seconds of {', '.join(missing)}, which no ledger has")
     lines.sort(key=lambda line: -line.seconds)
     sources = [f"{one.source}, on {one.entry['device']}, {one.entry['threads']} threads" for one in used]
     return Plan(settings.profile, settings.seeds, images, lines, sorted(set(sources)), list(dict.fromkeys(unknown)))
@@ -126,7 +128,7 @@ def find(settings: Settings, root: Path) -> dict[str, list[Record]]:
     """
     names = sorted((one.name for one in (root / ledger.FOLDER).glob("*/")), key=lambda name: name != settings.profile)
     ledgers = [(f"runs of the profile {name} on this machine", ledger.entries(root, name)) for name in names]
-    ledgers += [(f"{path} (another machine)", published(root / path)) for path in PUBLISHED]
+    ledgers += [(f"{path}, made on the machine that published it", published(root / path)) for path in PUBLISHED]
     found: dict[str, list[Record]] = {}
     for source, entries in ledgers:
         here: dict[str, list[Record]] = {}
