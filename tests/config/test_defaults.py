@@ -20,9 +20,7 @@ MAY_BE_LEFT_OUT = {
     "Data.birdlets": "another source than birdlets does not read it, and source birdlets refuses null",
     "Data.downloads": "another source than download does not read it, and source download refuses null",
     "Data.expected": "a check; no number comes from it",
-    "Encoder.pretrained": "weights from nowhere are refused, so null only says: not from here",
-    "Encoder.pretrain": "likewise",
-    "Encoder.random_weights": "likewise",
+    "EncoderSettings.pretrain": "encoder.weights packaged and train refuse null, the others anything else",
 }
 
 #: Free keys that decide nothing: one profile is read, by its name.
