@@ -21,9 +21,7 @@ MAY_BE_LEFT_OUT = {
     "Data.downloads": "another source than download does not read it, and source download refuses null",
     "Data.test_per_class": "a layout without test images refuses null, one with test images refuses a number",
     "Data.expected": "a check; no number comes from it",
-    "Encoder.pretrained": "weights from nowhere are refused, so null only says: not from here",
-    "Encoder.pretrain": "likewise",
-    "Encoder.random_weights": "likewise",
+    "EncoderSettings.pretrain": "encoder.weights packaged and train refuse null, the others anything else",
 }
 
 #: Free keys that decide nothing: one profile is read, by its name.

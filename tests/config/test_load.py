@@ -39,7 +39,7 @@ def test_the_projects_own_file_is_valid_and_complete():
 
 def test_paper_profile_is_what_the_authors_ran():
     paper = load(PARAMS).profiles["paper"]
-    assert (paper.data.input_size, paper.encoder.norm, paper.encoder.pretrained) == (384, "imagenet", "openai")
+    assert (paper.data.input_size, paper.encoder.norm, paper.encoder.tag) == (384, "imagenet", "openai")
     assert paper.ala.sbn.fusion_map == [(0, 0), (3, 1), (6, 2), (9, 3)]
     assert (paper.train.lr, paper.train.batch, paper.train.clip_norm) == (5e-5, 8, 0.01)
     assert paper.ala.lambda_ab == pytest.approx(1 / 15, abs=1e-6)
@@ -132,12 +132,16 @@ def test_a_learning_rate_is_a_positive_finite_number(changed, text):
          "photos.data.root: is no setting any more; name it by inputs.data (-S 'inputs.data=\"/its/path\"')"),
         ("      source: download ", "      archives: /x\n      source: download ",
          "paper.data.archives: is no setting any more; name it by inputs.data"),
-        ("      kind: timm ", "      checkpoint: null\n      kind: timm ",
+        ("      name: timm:", "      checkpoint: null\n      name: timm:",
          "photos.encoder.checkpoint: is no setting any more; name it by inputs.encoder"),
         ("      backbone: resnet50", "      checkpoint: /x\n      backbone: resnet50",
          "paper.fcam.checkpoint: is no setting any more; name it by inputs.fcam"),
-        ("      norm: clip\n      pretrain", "      norm: clip\n      pretrained: openai\n      pretrain",
-         "weights come from one place, not from pretrained and pretrain"),
+        ("name: open_clip:birdlet-clip", "name: open_clip:birdlet-clip/openai",
+         "name asks for weights openai, weights for packaged ones; remove /openai"),
+        ("name: open_clip:birdlet-clip", "name: birdlet-clip",
+         "mini.encoder.name: 'birdlet-clip': is neither timm:MODEL nor open_clip:MODEL/WEIGHTS; write e.g. timm:vit_"),
+        ("name: timm:mobilenetv2_100", "name: timm:a/b", "photos.encoder.name: 'timm:a/b': is neither timm:MODEL nor"),
+        ("weights: packaged", "weights: shipped", "mini.encoder.weights: 'shipped': input should be 'pretr"),
         ("      options: []\n      norm: clip\n", "      options: [[a, 1]]\n      norm: clip\n",
          "options are for timm models; an open_clip model is chosen by its name, set options to []"),
         ("source: birdlets", "source: download", "source download needs downloads"),
@@ -153,9 +157,11 @@ def test_a_learning_rate_is_a_positive_finite_number(changed, text):
         ("guided: {radius: [2, 4, 8]", "guided: {radius: []", "edge.guided.radius: []: list should have at least"),
         ("aea: true ", "aeaa: true ", "aeaa: unknown setting"),
         ("    rise: {n_masks: 500,", "    rise: {", "profiles.mini.rise.n_masks: is missing"),
-        ("      pretrain: {", "      random_weights: true\n      pretrain: {", "not from pretrain and random_weights"),
-        ("kind: timm ", "random_weights: true\n      kind: timm ", "random_weights rehearse an open_clip model"),
-        ("pretrained: openai ", "random_weights: true #", "rehearse on drawn birds, not on data.source download"),
+        ("weights: packaged", "weights: random", "pretrain is not read with weights random; set it to null"),
+        ("weights: pretrained          # -S", "weights: train  # -S", "weights train are those of an open_clip model"),
+        ("weights: pretrained          # downl", "weights: random  #", "name asks for weights openai, weights for"),
+        ("open_clip:ViT-B-16/openai\n      weights: pretrained", "open_clip:ViT-B-16\n      weights: random",
+         "rehearse on drawn birds, not on data.source download"),
     ],
 )  # fmt: skip
 def test_one_sentence_for_each_mistake(changed, old, new, message):
