@@ -76,7 +76,7 @@ class Checkpoint:
         return torch.load(io.BytesIO(content[32:]), map_location="cpu", weights_only=True)
 
     def recorded(self) -> bool:
-        """Whether DVC runs this command and has written `dvc.lock` after the file: whoever asks again wants it again."""
+        """Whether DVC has written `dvc.lock` after the file: whoever runs the command again wants it trained again."""
         root = os.environ.get("DVC_ROOT")
         return root is not None and _written(Path(root) / "dvc.lock") > _written(self.file)
 
