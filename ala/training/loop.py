@@ -143,6 +143,8 @@ def train(task: Task, checkpoint: Checkpoint | None = None) -> Course:
             cannot be written. The checkpoint of the last finished epoch stays.
     """
     state = checkpoint.load() if checkpoint is not None else None
+    if checkpoint is not None and state is not None and "kept" in state and checkpoint.recorded():
+        state = None
     if state is not None and "kept" in state:  # it has finished before
         task.network.load_state_dict(state["network"])
         task.network.eval()

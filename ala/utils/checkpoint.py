@@ -3,7 +3,8 @@
 A training has one file, `state/checkpoints/NAME-DIGEST.pt`, where DVC does not look (it removes outs before a run). The
 digest covers settings, the bytes of all inputs, the source text of the code and torch's version, so a training that
 differs in any of them never finds it. The file is replaced as a whole. After the last epoch it stays, holding the
-result alone: a kill before DVC has written `dvc.lock` makes DVC run the command again. `make clean-state` removes it.
+result alone: a kill before DVC has written `dvc.lock` makes DVC run the command again. Once DVC has written it, a
+forced run trains again. `make clean-state` removes the files.
 """
 
 from __future__ import annotations
@@ -74,6 +75,11 @@ class Checkpoint:
             return None
         return torch.load(io.BytesIO(content[32:]), map_location="cpu", weights_only=True)
 
+    def recorded(self) -> bool:
+        """Whether DVC has written `dvc.lock` after the file: whoever runs the command again wants it trained again."""
+        root = os.environ.get("DVC_ROOT")
+        return root is not None and _written(Path(root) / "dvc.lock") > _written(self.file)
+
     def save(self, state: Mapping[str, Any], epoch: int) -> None:
         """Replace the file by `state` after `epoch`: nested dicts, lists and tuples of tensors, numbers and strings.
 
@@ -99,6 +105,10 @@ class Checkpoint:
                 f"{self.file}: cannot write {len(content):,} bytes of a training's state ({error.strerror}); make room,"
                 " or name another folder by ALA_STATE"
             ) from None
+
+
+def _written(file: Path) -> int:
+    return file.stat().st_mtime_ns if file.exists() else 0
 
 
 def state_folder() -> Path:

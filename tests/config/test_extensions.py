@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 import yaml
-from ala.training.loop import phases
 
 from ala.config import load
 from ala.config.schema import Schedule
+from ala.training.loop import phases
 from ala.utils.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[2]

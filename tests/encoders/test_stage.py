@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -79,8 +80,8 @@ def test_the_miniature_pretrains_and_keeps_one_text_per_species(change):
     loaded = load_encoder(Path("models/encoder"))
     assert loaded.text_features.shape[0] == 10
     first = Path("models/encoder/encoder.safetensors").read_bytes()
+    shutil.rmtree("state")  # the finished pre-training
     assert run().exit_code == 0
-    assert list(Path("state/resume").glob("*")) == []
     assert Path("models/encoder/encoder.safetensors").read_bytes() == first
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 from pathlib import Path
 from typing import Any
 
@@ -151,6 +152,21 @@ def test_a_finished_training_is_not_repeated(checkpoint: Checkpoint, monkeypatch
     assert bytes_of(again.network) == bytes_of(first.network)
     assert "optimisers" not in checkpoint.load()
     assert small == checkpoint.file.stat().st_size
+
+
+def test_a_forced_run_of_dvc_trains_again(
+    checkpoint: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    train(toy_task(), checkpoint)
+    begun, finished = watch(monkeypatch), checkpoint.file.stat().st_mtime_ns
+    (tmp_path / "dvc.lock").touch()
+    os.utime(tmp_path / "dvc.lock", ns=(1, finished - 1))  # of the stages before: DVC was killed before it wrote
+    train(toy_task(), checkpoint)
+    assert begun == []
+    os.utime(tmp_path / "dvc.lock", ns=(1, finished + 1))
+    train(toy_task(), checkpoint)
+    assert epochs_of(begun) == list(range(EPOCHS))
 
 
 def test_a_damaged_checkpoint_begins_again(
