@@ -69,10 +69,10 @@ def main(
 ) -> None:
     """Measure and write the table."""
     import pandas as pd
+    from ala.explainers.methods import load_explained
 
     from ala.config import load
     from ala.data.store import Store, subset_rows
-    from ala.explainers.methods import load_explained
     from ala.perturbation import Running
     from ala.report.readme import update
     from ala.utils.device import resolve

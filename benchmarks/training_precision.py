@@ -45,11 +45,12 @@ def with_means(rows: pd.DataFrame) -> pd.DataFrame:
 
 def trained_and_scored(settings: Any, precision: str, seed: int, folders: tuple[Path, Path], device: Any) -> dict:
     """One line: the main variant of `settings` trained in `precision` on (store, models) and scored in float32."""
+    from ala.explainers.methods import Explained, own_maps
+    from ala.metrics.score import Probe, Truth, score
+
     from ala.config.schema import Engine
     from ala.data.store import Store
     from ala.encoders import load_encoder
-    from ala.explainers.methods import Explained, own_maps
-    from ala.metrics.score import Probe, Truth, score
     from ala.training.variant import train_variant
 
     store, models = folders

@@ -43,7 +43,10 @@ def main(state: State = False) -> None:
             found += outs(Path())
         for path in found:
             remove(path)
-        for folder in {*(kept / name for name in ("resume", "checkpoints", "shards")), *(path.parent for path in found)}:
+        for folder in {
+            *(kept / name for name in ("resume", "checkpoints", "shards")),
+            *(path.parent for path in found),
+        }:
             _remove_empty(folder)
         print(f"removed {len(found)} outs, records and half-done works" if found else "nothing to remove")
 

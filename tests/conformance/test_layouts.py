@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from ala.data.index import Entry, Index
 
 from ala import registry
+from ala.data.index import Entry, Index
 from ala.testing import check_layout
 from ala.utils.errors import UserError
 from tests.conformance import folders

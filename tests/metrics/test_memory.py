@@ -115,6 +115,7 @@ def test_many_images_take_hardly_more_memory_than_few(
 
 def test_areas_too(store_of: Callable[[int], Store], eight_at_once: None, tmp_path: Path) -> None:
     from ala.report.areas import areas
+
     from ala.report.rows import place
 
     settings = SETTINGS.model_copy(update={"seeds": [0]})

@@ -10,8 +10,8 @@ from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
-
 from ala.contracts.seal import seal
+
 from tests.bad_inputs.case import Accepted, Case
 from tests.bad_inputs.world import World
 

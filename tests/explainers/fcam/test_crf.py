@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import weakref
-from typing import Any
 
 import pytest
 import torch
