@@ -12,7 +12,7 @@ from tests.imports import ROOT, imported_files
 #: From the bottom up. Parts of one line may not import each other.
 LEVELS = [
     {"utils"}, {"config", "contracts", "registry"}, {"data"}, {"encoders"}, {"model"}, {"training", "perturbation"},
-    {"explainers", "metrics"}, {"report", "approximate", "plan"},
+    {"explainers", "metrics"}, {"pipeline"}, {"report", "approximate", "plan", "testing"},
 ]  # fmt: skip
 LEVEL = {part: level for level, parts in enumerate(LEVELS) for part in parts}
 FILES = sorted(path.relative_to(ROOT) for path in (ROOT / "ala").rglob("*.py"))
@@ -24,7 +24,9 @@ def part(file: Path) -> str:
 
 @pytest.mark.parametrize("file", FILES, ids=str)
 def test_a_file_imports_only_what_lies_below(file):
-    assert file == Path("ala/__init__.py") or part(file) in LEVEL
+    if file == Path("ala/__init__.py"):
+        return  # the public names come from every part
+    assert part(file) in LEVEL
     for imported in imported_files(file):
         assert imported.parts[0] == "ala", f"{file} imports {imported}: the library must not know its stages"
         if imported == Path("ala/__init__.py") or part(imported) == part(file):
