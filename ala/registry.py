@@ -1,7 +1,7 @@
-"""Find explainers, metrics, layouts and executors by name: a file of this package, or `package.module:Class` of yours.
+"""Find explainers, metrics, layouts and executors by name: a file of this package, or a class of the user's own.
 
 A name needs no entry anywhere. The explainer `rise` is the class of `ala/explainers/rise.py` that has the method
-`explain`; a new file in that folder is a new explainer.
+`explain`; a new file in that folder is a new explainer. A class of the user's own is named `package.module:Class`.
 """
 
 from __future__ import annotations

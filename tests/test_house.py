@@ -22,6 +22,7 @@ FILE_LINES, FUNCTION_LINES = 250, 60
 #: Longer files, each with its reason and its own budget.
 LONGER_FILES = {
     "ala/config/schema.py": 620,  # every setting in one place, as params.yaml has it
+    "ala/data/birdlets/scenery.py": 275,  # five settings, a painter of each
 }
 LONGER_FUNCTIONS: dict[str, int] = {}
 

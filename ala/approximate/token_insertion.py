@@ -17,7 +17,7 @@ from torch import Tensor
 
 from ala.contracts.maps import resize
 from ala.encoders import Encoder
-from ala.metrics.insertion_deletion import order
+from ala.metrics.order import order
 from ala.perturbation import Photos
 from ala.utils.errors import UserError
 from ala.utils.ledger import count_forwards

@@ -6,6 +6,7 @@ what was found. The project's own tests run these functions over everything that
 
 from ala.testing.encoders import check_encoder
 from ala.testing.explainers import check_explainer
+from ala.testing.layouts import check_layout
 from ala.testing.metrics import check_metric
 
-__all__ = ["check_encoder", "check_explainer", "check_metric"]
+__all__ = ["check_encoder", "check_explainer", "check_layout", "check_metric"]
