@@ -7,13 +7,13 @@ from typing import Any, Literal
 import numpy as np
 import pytest
 import torch
-from tests.explainers.conftest import ToyPhotos
 
 from ala.approximate.token_insertion import ZeroShot, _entering, patch_ranks, token_curves
 from ala.contracts.preprocessing import Preprocessing
 from ala.encoders import Encoder
 from ala.encoders.networks import make_encoder
 from ala.utils.errors import UserError
+from tests.explainers.conftest import ToyPhotos
 
 CPU = torch.device("cpu")
 

@@ -13,6 +13,9 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from ala.config import load
+from ala.contracts import scores
+from ala.report import rows
 from stages.report import main
 from tests.report.fake_run import write_params, write_run
 
@@ -23,6 +26,11 @@ TABLES = ("main", "ablation", "claims", "layers", "paired", "paper", "errors", "
 def report(folder: Path, **changes: object) -> None:
     paths = {name: folder / name for name in ("scores", "models", "maps", "data")}
     main(**{"params": folder / "params.yaml", **paths, "out": folder / "reports", **changes})  # type: ignore[arg-type]
+
+
+def table(folder: Path, method: str, seed: int) -> pd.DataFrame:
+    place = rows.place(method, seed, load(folder / "params.yaml"))
+    return scores.wide(scores.load(folder / "scores" / place / "scores.csv"))
 
 
 def hashes(folder: Path) -> dict[str, str]:
@@ -56,7 +64,7 @@ def test_everything_is_written_and_nothing_stale_is_left(done):
 
 def test_tables_follow_from_the_scores(done):
     main_table = pd.read_csv(done / "reports/tables/main.csv").set_index("method")
-    means = [pd.read_csv(done / f"scores/fcam/seed-{seed}/scores.csv")["iou_mean_std"].mean() for seed in (0, 2)]
+    means = [table(done, "fcam", seed)["iou_mean_std"].mean() for seed in (0, 2)]
     assert main_table.loc["fcam", "n_seeds"] == 2
     assert float(main_table.loc["fcam", "miou_mean"]) == pytest.approx(np.mean(means), rel=1e-14)
     assert float(main_table.loc["fcam", "miou_std"]) == pytest.approx(abs(means[0] - means[1]) / np.sqrt(2), rel=1e-9)
@@ -68,7 +76,7 @@ def test_tables_follow_from_the_scores(done):
 def test_page_says_what_was_run_and_what_was_not(done):
     text = (done / "reports/report.md").read_text()
     assert text.startswith("# Report\n\n**What was run:** profile `mini`")
-    assert "`fcam` lacks seed 1; run `dvc repro evaluate@1`" in text
+    assert "`fcam` lacks seed 1; run `dvc repro score@fcam-1`" in text
     assert "`abn` was not run" in text
     assert "Zero-shot accuracy of the frozen encoder on the test photos: 0.950." in text
     links = re.findall(r"\]\(((?!http)[^)]+)\)", text)
@@ -96,10 +104,10 @@ def test_metrics_and_curves_are_plain(done):
     assert set(metrics["ala"]) == {"miou_common", "insertion", "deletion", "id", "accuracy"}
     assert set(metrics["ablation"]) == {"i", "ii", "iii", "iv"}
     assert set(metrics["ablation"]["iii"]) == {"miou"}
-    ids = set(pd.read_csv(done / "scores/rise/seed-0/scores.csv").dropna(subset=["iou_mean_std"])["image_id"])
+    ids = set(table(done, "rise", 0).dropna(subset=["iou_mean_std"])["image_id"])
     means = []
     for seed in (0, 1, 2):
-        ala = pd.read_csv(done / f"scores/aea-true-sbn-true/seed-{seed}/scores.csv")
+        ala = table(done, "aea-true-sbn-true", seed)
         means.append(ala.loc[ala["image_id"].isin(ids), "iou_mean_std"].mean())
     assert len(ids) == 6
     assert metrics["ala"]["miou_common"] == pytest.approx(np.mean(means))
@@ -153,5 +161,5 @@ def test_an_error_leaves_the_old_report_whole(done, tmp_path, capsys):
     before = hashes(done / "reports")
     with pytest.raises(SystemExit):
         report(done, maps=tmp_path)  # the gallery has no maps
-    assert "does not exist; run the explain stage" in capsys.readouterr().err
+    assert "does not exist; run the score stage" in capsys.readouterr().err
     assert hashes(done / "reports") == before
