@@ -9,7 +9,7 @@ from PIL import Image
 
 from tests.data.conftest import write_cub
 
-__all__ = ["write_cub", "write_folder"]
+__all__ = ["write_cub", "write_flat", "write_folder"]
 
 
 def write_folder(root: Path, classes: int = 2, images: int = 3) -> Path:
@@ -22,4 +22,13 @@ def write_folder(root: Path, classes: int = 2, images: int = 3) -> Path:
         for tree, values in (("images", pixels), ("masks", mask)):
             (root / tree / name).mkdir(parents=True, exist_ok=True)
             Image.fromarray(values).save(root / tree / name / f"{number}.png")
+    return root
+
+
+def write_flat(root: Path, classes: int = 2, images: int = 3) -> Path:
+    """`CLASS-NUMBER.png` and `CLASS-NUMBER.mask.png` in one folder: the layout of docs/extending.md."""
+    write_folder(root, classes, images)
+    for tree, ending in (("images", ".png"), ("masks", ".mask.png")):
+        for path in sorted((root / tree).rglob("*.png")):
+            path.rename(root / f"{path.parent.name}-{path.stem}{ending}")
     return root

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 from ala import registry
-from ala.data.index import Entry, Index
+from ala.data.index import Index
 from ala.testing import check_layout
 from ala.utils.errors import UserError
 from tests.conformance import folders
+from tests.extending.recipes import recipe
 
 
 @pytest.mark.parametrize("name", registry.names("layouts"))
@@ -21,19 +22,13 @@ def test_registered_layouts_keep_the_contract(name, tmp_path):
     check_layout(registry.find("layouts", name), write(tmp_path / "data"))
 
 
-class Flat:
-    """`CLASS-NUMBER.png` and `CLASS-NUMBER.mask.png` in one folder."""
+def flat_of_the_document():
+    cell = {"__name__": "flat"}
+    exec(recipe("4. A data layout").files["plugins/flat.py"], cell)  # noqa: S102
+    return cell["Flat"]
 
-    def read(self, root, settings):
-        images = sorted(path for path in root.glob("*.png") if not path.name.endswith(".mask.png"))
-        if not images:
-            raise UserError(f"{root} holds no PNG images; name a folder of CLASS-NUMBER.png")
-        names = sorted({path.name.split("-")[0] for path in images})
-        entries = [
-            Entry(number, path.name, names.index(path.name.split("-")[0]), None, f"{path.stem}.mask.png")
-            for number, path in enumerate(images, start=1)
-        ]
-        return Index(root, root, dict(enumerate(names)), entries, root)
+
+Flat = flat_of_the_document()
 
 
 class NoIndex(Flat):
@@ -110,11 +105,7 @@ class Silent(Flat):
 
 @pytest.fixture
 def flat(tmp_path):
-    root = folders.write_folder(tmp_path / "tree")
-    for tree, ending in (("images", ".png"), ("masks", ".mask.png")):
-        for path in (root / tree).rglob("*.png"):
-            path.rename(root / f"{path.parent.name}-{path.stem}{ending}")
-    return root
+    return folders.write_flat(tmp_path / "flat")
 
 
 def test_a_good_class_passes(flat):

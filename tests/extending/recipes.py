@@ -28,12 +28,16 @@ class Recipe:
     settings: list[dict[str, Any]] = field(default_factory=list)
 
     def apply(self, project: Path, settings: int = 0) -> None:
-        """Write the files below `project`, and merge one block of settings into its params.yaml."""
+        """Write the files below `project`, and merge one block of settings into its params.yaml.
+
+        The reader's home is the project: paths of files of one's own are absolute.
+        """
         for name, text in self.files.items():
             (project / name).parent.mkdir(exist_ok=True)
             (project / name).write_text(text)
         params = yaml.safe_load((project / "params.yaml").read_text())
-        (project / "params.yaml").write_text(yaml.safe_dump(merged(params, self.settings[settings]), sort_keys=False))
+        merged_text = yaml.safe_dump(merged(params, self.settings[settings]), sort_keys=False)
+        (project / "params.yaml").write_text(merged_text.replace("/home/me", str(project)))
 
 
 def recipe(title: str) -> Recipe:

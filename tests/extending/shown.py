@@ -27,8 +27,12 @@ def assert_shown(project: Project, name: str, label: str) -> None:
 
     assert label in (project / "reports/report.md").read_text()
     page = (project / "reports/index.html").read_text()
-    for place in ("table-main", "table-sensitivity", "table-common_model", "table-paired", "gallery"):
+    for place in ("table-main", "table-sensitivity", "table-common_model", "table-paired"):
         part = re.search(rf'<(section|article)[^>]* id="{place}".*?</\1>', page, re.S)
         assert part is not None, f"the page has no part {place}"
         assert label in part.group(), f"the page's part {place} does not show {label}"
-    json.loads((project / "reports/metrics.json").read_text())
+    data = json.loads(re.search(r'<script type="application/json"[^>]*>(.*?)</script>', page, re.S).group(1))
+    (in_gallery,) = [one for one in data["gallery"]["methods"] if one["label"] == label]
+    assert in_gallery["maps"] == (rows[name].kind != "baseline"), (
+        "of maps that need no model the gallery has scores alone"
+    )

@@ -28,7 +28,7 @@ def test_a_new_metric_is_in_every_methods_scores_and_in_the_sensitivity(project)
     sensitivity = project.table("sensitivity")
     rows = sensitivity[(sensitivity["protocol"] == "extent") & (sensitivity["metric"] == "share")]
     assert {"ala", "fcam", "rise", "abn"} <= set(rows["method"])
-    assert "extent" in (project / "reports/index.html").read_text()
+    assert ">Extent<" in (project / "reports/index.html").read_text()
 
 
 def test_the_recipe_keeps_the_contract():
