@@ -137,7 +137,7 @@ def collect(run: Run, scores: Path, class_names: list[str]) -> Content:
         ])  # fmt: skip
     curves = {
         **{kind: exports.perturbation(run, kind) for kind in ("insertion", "deletion")},
-        "training": exports.training(run), "validation_miou": exports.validation_miou(run),
+        "training": exports.training(run), "validation_miou": exports.validation(run),
     }  # fmt: skip
     return Content({table.name: table for table in made}, below, curves)
 

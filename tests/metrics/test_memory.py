@@ -112,7 +112,7 @@ def test_many_images_take_hardly_more_memory_than_few(
 def test_areas_and_taps_too(
     store_of: Callable[[int], Store], eight_at_once: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    from ala.report.areas import areas
+    from ala.report.gather import attended as areas
     from stages.layers import weigh_taps
 
     settings = SETTINGS.model_copy(update={"seeds": [0]})
@@ -120,7 +120,7 @@ def test_areas_and_taps_too(
     settings = settings.model_copy(update={"profiles": {**settings.profiles, settings.profile: profile}})
 
     def attended(store: Store) -> Any:
-        return areas(settings, tmp_path / str(len(store)))
+        return areas(maps_of(store), SIDE)
 
     def weighed(store: Store) -> Any:
         importance = maps_of(store).importance
@@ -135,16 +135,12 @@ def test_areas_and_taps_too(
             return weigh_taps(model, Truth(store, store, 127), settings.active, 0, "cpu")  # type: ignore[arg-type]
 
     few, many = store_of(FEW), store_of(MANY)
-    for store in (few, many):
-        for name in ("aea-false-sbn-true", "aea-true-sbn-true"):
-            maps_of(store).save(tmp_path / str(len(store)) / name / "seed-0/test.npz")
     for work in (attended, weighed):
         work(few)
         grown = peak(lambda work=work: work(many)) - peak(lambda work=work: work(few))
         assert grown < (MANY - FEW) * EACH, work.__name__
     whole = iou.at_size(maps_of(few), few.image_ids, SIDE)
-    for found in attended(few).values():
-        np.testing.assert_array_equal(found, (whole > 0.5).mean(axis=(1, 2)))
+    np.testing.assert_array_equal(attended(few), (whole > 0.5).mean(axis=(1, 2)))
     plain = iou.iou(iou.predict(whole, "mean_std"), few.foreground(slice(None))).mean()
     assert weighed(few)["miou_without"].tolist() == [plain, plain]
 
