@@ -29,8 +29,9 @@ from ala.report import (
     style,
     tables,
 )
+from ala.report.render import grid, markdown, write_csv, write_twin
 from ala.report.run import Run
-from ala.report.table import Table, grid, markdown, write_csv, write_twin
+from ala.report.table import Table
 from ala.utils.files import put_in_place, scratch_folder, write_json, write_text
 
 #: What is made, and replaced as a whole; anything else in the folder is left alone.
