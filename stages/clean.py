@@ -12,20 +12,20 @@ from typing import Annotated
 import typer
 import yaml
 
+from ala.config import load
 from ala.config.schema import EXTENSIONS
 from ala.utils.errors import reported
 from ala.utils.resume import state_folder, units
 
 State = Annotated[bool, typer.Option("--state", help="Only the half-done work of interrupted runs.")]
 
-#: What the variables of dvc.yaml can be within the path of an out, as regular expressions.
-VARIABLES = {
-    "item": r"\d+", "item.seed": r"\d+", "item.extension": "|".join(EXTENSIONS), "aea": "true|false",
-    "sbn": "true|false",
-}  # fmt: skip
+#: What the variables of dvc.yaml can be within the path of an out, as regular expressions; `item.methods` are the
+#: entries of `methods` in params.yaml.
+VARIABLES = {"item": r"\d+", "item.seed": r"\d+", "item.extension": "|".join(EXTENSIONS)}
 
 #: What runs leave below `state`, beside half-done work.
 RECORDS = "ledger/*.json"
+SHARDS = f"shards/*/{'[0-9a-f]' * 32}.npz"
 
 
 def main(state: State = False) -> None:
@@ -36,27 +36,29 @@ def main(state: State = False) -> None:
     """
     with reported():
         kept = state_folder()
-        found = list(units(kept))
+        found = [*units(kept), *sorted(kept.glob(SHARDS))]
         if not state:
             found += sorted(Path("state").glob(RECORDS))
             found += outs(Path())
         for path in found:
             remove(path)
-        for folder in {kept / "resume", *(path.parent for path in found)}:
+        for folder in {kept / "resume", kept / "shards", *(path.parent for path in found)}:
             _remove_empty(folder)
         print(f"removed {len(found)} outs, records and half-done works" if found else "nothing to remove")
 
 
 def outs(project: Path) -> list[Path]:
     """What exists of the outs that dvc.yaml names, without those that Git keeps (`cache: false`)."""
+    cells = "|".join(map(re.escape, load(project / "params.yaml").methods))
     stages = yaml.safe_load((project / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
     patterns = [out for stage in stages.values() for out in stage.get("do", stage)["outs"] if isinstance(out, str)]
-    return [path for pattern in dict.fromkeys(patterns) for path in _matching(project, pattern)]
+    return [path for pattern in dict.fromkeys(patterns) for path in _matching(project, pattern, cells)]
 
 
-def _matching(project: Path, pattern: str) -> Iterator[Path]:
+def _matching(project: Path, pattern: str, cells: str) -> Iterator[Path]:
+    variables = VARIABLES | {"item.methods": cells}
     names = re.split(r"\$\{([\w.]+)\}", pattern)  # text, variable, text, variable, ..., text
-    parts = [f"(?:{VARIABLES[part]})" if at % 2 else re.escape(part) for at, part in enumerate(names)]
+    parts = [f"(?:{variables[part]})" if at % 2 else re.escape(part) for at, part in enumerate(names)]
     wanted = re.compile("".join(parts))
     for path in sorted(project.glob("*".join(names[::2]))):
         if wanted.fullmatch(path.relative_to(project).as_posix()):

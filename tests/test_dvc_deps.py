@@ -13,7 +13,7 @@ NO_NUMBERS = {
     "ala/__init__.py", "ala/config", "ala/contracts/classifier.py", "ala/data/parallel.py",
     "ala/utils/device.py", "ala/utils/disk.py", "ala/utils/epochs.py", "ala/utils/errors.py",
     "ala/utils/files.py", "ala/utils/finite.py", "ala/utils/fitting.py", "ala/utils/interrupt.py",
-    "ala/utils/kept.py", "ala/utils/ledger.py", "ala/utils/memory.py",
+    "ala/pipeline", "ala/registry.py", "ala/utils/ledger.py", "ala/utils/memory.py",
     "ala/utils/progress.py", "ala/utils/repository.py", "ala/utils/resume.py", "ala/utils/threads.py",
     "ala/utils/torchvision_import.py",
 }  # fmt: skip
@@ -22,20 +22,12 @@ NO_NUMBERS = {
 NOT_USED: dict[str, list[str]] = {
     "check": ["ala/data/archives.py", "ala/data/download.py"],  # looks whether archives are there, opens none
     "train": ["ala/data/birdlets"],  # ala.encoders reaches the drawings to pre-train, which only `encoder` does
-    "evaluate": ["ala/explainers/rise.py", "ala/explainers/attention.py", "ala/data/birdlets"],
-    "evaluate_main": [
-        "ala/explainers/rise.py",
-        "ala/explainers/attention.py",
-        "ala/explainers/fcam",
-        "ala/data/birdlets",
-    ],
-    "edge": ["ala/explainers/rise.py", "ala/explainers/attention.py", "ala/explainers/fcam", "ala/data/birdlets"],
-    "rise": ["ala/data/birdlets"],
-    "explain": ["ala/data/birdlets"],
     "train_abn": ["ala/data/birdlets"],
-    "protocols": ["ala/explainers/rise.py", "ala/explainers/attention.py", "ala/data/birdlets"],
-    "extend": ["ala/explainers/rise.py", "ala/explainers/trivial.py", "ala/explainers/fcam", "ala/data/birdlets"],
-    "layers": ["ala/explainers/rise.py", "ala/explainers/trivial.py", "ala/explainers/fcam", "ala/data/birdlets"],
+    "extend": ["ala/data/birdlets"],
+    "layers": ["ala/data/birdlets"],
+    "edge": ["ala/data/birdlets"],
+    "report": ["ala/perturbation"],  # metrics measure with it; the report reads their numbers
+    "score": ["ala"],  # what decides about a cell's numbers is in its file below cells/
 }
 STAGES = dvc_stages()
 

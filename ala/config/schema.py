@@ -544,7 +544,7 @@ class Profile(Section):
     ala: Ala
     train: Train
     rise: Rise
-    explainers: dict[str, dict[str, Any]] = {}  # settings of further explainers, by their name
+    explainers: dict[str, dict[str, Any]]  # settings of further explainers, by their name
     fcam: Fcam
     abn: Abn
     layers: Layers

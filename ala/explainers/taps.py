@@ -10,10 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ala.explainers.attention import explain_photos
+from ala.explainers.attention import own_maps
 from ala.model.explained import ExplainedModel
 from ala.model.side_branch import SideBranch
-from ala.perturbation import Photos
 from ala.utils.errors import UserError
 
 
@@ -31,17 +30,20 @@ def side_branch(model: ExplainedModel) -> SideBranch:
     return side
 
 
-def tap_shares(
-    model: ExplainedModel, photos: Photos, rows: np.ndarray, batch: int, device: torch.device
-) -> dict[int, np.ndarray]:
+def tap_shares(model: ExplainedModel, images: Tensor, batch: int) -> dict[int, np.ndarray]:
     """Compute each feature's share of what the encoder features (taps) add to the SBN's image tokens.
 
     Every tap is normalised, projected to the SBN's width and added to the same residual stream, so the lengths of
     these vectors can be compared. The share of tap i on an image is the mean over cells of
     |c_i| / (|c_1| + ... + |c_n|), with c_i its addition before it is resized; shares of an image sum to 1.
 
+    Args:
+        model: with an SBN.
+        images: normalised, `(B, 3, S, S)`.
+        batch: images per forward pass.
+
     Returns:
-        float64 `(len(rows),)` for each tap.
+        float64 `(B,)` for each tap.
     """
     fusions = side_branch(model).fusions
     taps = [int(name) for name in fusions]
@@ -60,18 +62,12 @@ def tap_shares(
 
     handles = [fusions[str(tap)].register_forward_hook(keep(tap)) for tap in taps]
     try:
-        found = explain_photos(lengths, model.preprocessing, photos, rows, batch, device, "weights of the taps")
+        found = own_maps(lengths, images, batch).numpy()
     finally:
         for handle in handles:
             handle.remove()
-    shares = np.concatenate([_shares(found[start : start + 256]) for start in range(0, len(found), 256)])  # (n, taps)
-    return dict(zip(taps, shares.T, strict=True))
-
-
-def _shares(lengths: np.ndarray) -> np.ndarray:
-    """Shares of taps `(b, taps)`, means over cells, from `(b, taps, cells)`."""
-    shares = lengths.astype(np.float64) / lengths.sum(axis=1, keepdims=True, dtype=np.float64)
-    return shares.mean(axis=2)
+    shares = found.astype(np.float64) / found.sum(axis=1, keepdims=True, dtype=np.float64)  # (B, taps, cells)
+    return dict(zip(taps, shares.mean(axis=2).T, strict=True))
 
 
 @contextmanager

@@ -181,7 +181,11 @@ class Localisation:
 
     def measure(self, scoring: Scoring, index: np.ndarray) -> Arrays:
         """`localisation/pointing`, `localisation/energy` (NaN for a map of zeros), `anyone-RULE/iou`, each `(n,)`."""
-        values, masks = scoring.scaled(index), scoring.objects(index)  # (n, S, S) each
+        parts = [self._measure(scoring, index[some]) for some in scoring.chunks(index)]
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+    def _measure(self, scoring: Scoring, index: np.ndarray) -> Arrays:
+        values, masks = scoring.scaled(index), scoring.objects(index)  # (b, S, S) each
         anyone = scoring.test.foreground(index, 0)
         largest, best = box_scores(values, scoring.test.boxes[index], scoring.settings.box_step)
         found: Arrays = {

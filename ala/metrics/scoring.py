@@ -28,7 +28,6 @@ from ala.metrics.insertion_deletion import blur_kernel
 from ala.utils.errors import UserError
 
 Arrays = dict[str, np.ndarray]
-_PIXELS_AT_ONCE = 2**22  # of maps and masks, so that CUB at 384 x 384 never lies in memory as a whole
 
 
 class Metric(Protocol):
@@ -145,24 +144,19 @@ class Scoring:
             )
         return masks
 
-    def chunks(self, index: np.ndarray) -> Iterator[slice]:
-        """Slices of `index`, a few images each."""
-        at_once = max(1, _PIXELS_AT_ONCE // self.test.size**2)
-        for start in range(0, len(index), at_once):
-            yield slice(start, start + at_once)
+    def chunks(self, index: np.ndarray) -> Iterator[np.ndarray]:
+        """Positions in `index`, a few at a time, so that no data set lies in memory as a whole."""
+        return iou.chunks(np.arange(len(index)), self.test.size)
 
 
 def val_tau(maps: Maps, val: Store, mask_threshold: int) -> float | None:
     """The threshold of the rule `val`: the best on all validation images that have a map; None for binary maps."""
     if maps.binary:
         return None
-    parts = []
-    at_once = max(1, _PIXELS_AT_ONCE // val.size**2)
-    index = np.sort(val.rows_of(maps.image_ids))
-    for start in range(0, len(index), at_once):
-        some = index[start : start + at_once]
-        parts.append(iou.iou_by_tau(iou.at_size(maps, val.image_ids[some], val.size),
-                                    val.foreground(some, mask_threshold)))  # fmt: skip
+    parts = [
+        iou.iou_by_tau(iou.at_size(maps, val.image_ids[some], val.size), val.foreground(some, mask_threshold))
+        for some in iou.chunks(np.sort(val.rows_of(maps.image_ids)), val.size)
+    ]
     return iou.best_tau(np.concatenate(parts))
 
 

@@ -11,7 +11,7 @@ from ala.contracts.collapsed import warning
 from ala.pipeline import code
 from ala.pipeline.context import Context
 from ala.pipeline.explain import explain, used_for
-from ala.pipeline.methods import cells, of_cell, recipe
+from ala.pipeline.methods import cells, model_digest, of_cell, recipe
 from ala.pipeline.score import Scored, score
 from ala.utils.files import atomic_folder, write_json
 
@@ -34,8 +34,13 @@ def describe(context: Context, out: Path) -> list[str]:
     with atomic_folder(out) as folder:
         for name, methods in {**{cell: of_cell(cell, context.settings) for cell in found},
                               "main": of_cell("ala", context.settings)}.items():  # fmt: skip
-            recipes = [recipe(method, context.seed, context.settings, context.models) for method in methods]
-            write_json(folder / f"{name}.json", {"methods": recipes, "metrics": metrics, "pipeline": pipeline})
+            recipes = [recipe(method, context.seed, context.models) for method in methods]
+            evaluated = {
+                model: model_digest(model, context.seed, context.models)
+                for model in [*(method.evaluated for method in methods), context.settings.main_variant]
+            }
+            about = {"methods": recipes, "evaluated": evaluated, "metrics": metrics, "pipeline": pipeline}
+            write_json(folder / f"{name}.json", about)
     return found
 
 

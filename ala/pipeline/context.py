@@ -49,7 +49,7 @@ class Context:
 
     def model(self, name: str) -> Loaded:
         """A trained model of this seed."""
-        return load(name, self.seed, self.models, self.encoder or self.models / "encoder", self.device)
+        return load(name, self.seed, self.models, self.encoder or self.models / "encoder", self.device, self.key)
 
     @cached_property
     def executor(self) -> Any:
@@ -67,8 +67,9 @@ class Context:
 
     @cached_property
     def key(self) -> str:
-        """The same for equal contexts, also in another process."""
-        parts = (self.settings.model_dump_json(), self.seed, str(self.device), self.images, self.models, self.encoder)
+        """The same for equal contexts whose images and models have not changed, also in another process."""
+        parts = (self.settings.model_dump_json(), self.seed, str(self.device), self.images, self.models, self.encoder,
+                 stamps(self.images), stamps(self.models))  # fmt: skip
         return hashlib.sha256(repr(parts).encode()).hexdigest()
 
     def __getstate__(self) -> dict[str, Any]:

@@ -48,7 +48,7 @@ def work(context: Context, method: Method, split: str) -> list[shards.Shard]:
     images = _images(context, method, split)
     index = _indices(context, method, images)
     at_once = SUBSET_IMAGES if trait(method.explainer, "images") == "subset" else IMAGES
-    made = recipe(method, context.seed, context.settings, context.models)
+    made = recipe(method, context.seed, context.models)
     decides = {**{key: made[key] for key in ("explainer", "code", "settings", "model_sha256")}, **context.decides,
                "split": split, "size": images.size, "batch": context.profile.metrics.batch}  # fmt: skip
     return [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,13 +13,14 @@ import pandas as pd
 from ala import registry
 from ala.config.schema import ROWS, variant_name
 from ala.contracts import scores as contract
-from ala.explainers.attention import explain_photos
+from ala.explainers.attention import own_maps
 from ala.explainers.taps import side_branch, tap_shares, without_tap
 from ala.metrics.iou import mean_std_ious
 from ala.model.checkpoint import read_about
 from ala.perturbation import predict as probabilities
 from ala.pipeline import code, shards
 from ala.pipeline.context import Context
+from ala.pipeline.explain import IMAGES
 from ala.pipeline.methods import Method, model_digest
 from ala.pipeline.score import Scored, score
 from ala.pipeline.train import train
@@ -37,7 +39,7 @@ def run(context: Context, scores: Path) -> tuple[list[Scored], pd.DataFrame]:
     Writes SCORES/layers/seed-SEED/scores.csv (long, methods `abn-layer-K`), taps.csv and summary.json.
     """
     profile = context.profile
-    found, trainings = [], []
+    found, trainings = [], {}
     for layer in profile.layers.abn:
         where, model = context, "abn"
         if layer != profile.abn.layer:
@@ -45,7 +47,7 @@ def run(context: Context, scores: Path) -> tuple[list[Scored], pd.DataFrame]:
             where = replace(context, models=shards.folder().parent / "layers", encoder=context.models / "encoder")
             other = profile.model_copy(update={"abn": profile.abn.model_copy(update={"layer": layer})})
             out = where.models / model / f"seed-{context.seed}"
-            trainings.append(train(context, "abn", other, out, f"layers/{model}")[1])
+            trainings[out] = train(context, "abn", other, out, f"layers/{model}")[1]
         attention = registry.find("explainers", "attention")
         found.append(score(where, Method(f"abn-layer-{layer}", attention, model, model, {}), METRICS))
         about = read_about(where.models / model / f"seed-{context.seed}")
@@ -55,8 +57,9 @@ def run(context: Context, scores: Path) -> tuple[list[Scored], pd.DataFrame]:
         contract.save(pd.concat([one.rows for one in found], ignore_index=True), out / "scores.csv")
         features.to_csv(out / "taps.csv", index=False, lineterminator="\n")
         write_json(out / "summary.json", {one.summary["method"]: one.summary for one in found})
-    for training in trainings:
+    for out, training in trainings.items():
         training.finish()  # not before the scores are there: the next run would train again
+        shutil.rmtree(out)
     return found, features
 
 
@@ -78,7 +81,7 @@ def weigh_features(context: Context) -> pd.DataFrame:
                 f"feature-{feature}-seed-{context.seed}", {**decides, "feature": feature, "start": start, "stop": stop},
                 feature_shard, (context, name, feature, np.arange(start, stop)), stop - start,
             )
-            for start, stop in shards.pieces(len(test), 512)
+            for start, stop in shards.pieces(len(test), IMAGES)
         ]  # fmt: skip
         parts = list(shards.compute(pieces, context.executor, f"without feature {feature}"))
         share, without, correct = (np.concatenate([part[key] for part in parts]) for key in ("share", "iou", "correct"))
@@ -93,11 +96,11 @@ def feature_shard(context: Context, name: str, feature: int, index: np.ndarray) 
     """Of test images `index`: the feature's `share`, and `iou` and `correct` without it, each `(n,)`."""
     model, test = context.model(name).model, context.split("test")
     batch, device = context.profile.metrics.batch, context.device
-    shares = tap_shares(model, test, index, batch, device)
+    images = model.preprocessing.normalise(test.pixels(index).to(device))  # (n, 3, S, S)
+    shares = tap_shares(model, images, batch)
     with without_tap(model, feature):
-        what = f"without feature {feature}"
-        maps = explain_photos(model.explain, model.preprocessing, test, index, batch, device, what)
-        predicted = probabilities(model, test, index, batch, device, f"predict {what}").argmax(axis=1)
+        maps = own_maps(model.explain, images, batch).numpy()
+        predicted = probabilities(model, test, index, batch, device).argmax(axis=1)
 
     def objects(some: np.ndarray) -> np.ndarray:  # (b, S, S)
         return test.foreground(index[some], context.profile.data.mask_threshold)

@@ -101,7 +101,7 @@ def resolve(name: str, settings: Settings) -> Method:
     return Method(name, explainer, model, model or settings.main_variant, block)
 
 
-def recipe(method: Method, seed: int, settings: Settings, models: Path) -> dict[str, Any]:
+def recipe(method: Method, seed: int, models: Path) -> dict[str, Any]:
     """Everything of a method that decides about its maps, as JSON: explainer, its code and settings, the model."""
     module = method.explainer.__module__
     return {
@@ -113,8 +113,6 @@ def recipe(method: Method, seed: int, settings: Settings, models: Path) -> dict[
         "model": method.model,
         "model_sha256": model_digest(method.model, seed, models),
         "evaluated": method.evaluated,
-        "evaluated_sha256": model_digest(method.evaluated, seed, models),
-        "main_sha256": model_digest(settings.main_variant, seed, models),
     }
 
 

@@ -21,8 +21,12 @@ class Loaded:
 
 
 @lru_cache(maxsize=4)
-def load(name: str, seed: int, models: Path, encoder: Path, device: torch.device) -> Loaded:
-    """The model `models/NAME/seed-SEED`, on `device`; `encoder` is the folder of the encoder that it stands on.
+def load(name: str, seed: int, models: Path, encoder: Path, device: torch.device, key: str) -> Loaded:
+    """Open the model `models/NAME/seed-SEED` on `device`.
+
+    Args:
+        encoder: the folder of the encoder that it was trained beside.
+        key: another one opens the files again (:attr:`ala.pipeline.context.Context.key`).
 
     Raises:
         UserError: a file is missing or damaged.

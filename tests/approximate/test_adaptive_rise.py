@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 import torch
 from scipy.stats import spearmanr
-from tests.explainers.conftest import Constant, Planted, SmallNet, ToyPhotos
 
 from ala.approximate.adaptive_rise import adaptive_rise, rank_correlation
 from ala.config.schema import Rise
-from ala.explainers.rise import RiseMasks, rise_maps
+from ala.explainers.rise import RiseMasks
+from tests.explainers.conftest import Constant, Planted, SmallNet, ToyPhotos
+from tests.explainers.test_rise import rise_maps
 
 CPU = torch.device("cpu")
 
@@ -23,7 +24,7 @@ def settings(**changes: object) -> Rise:
 def test_a_bound_out_of_reach_gives_rise_itself() -> None:
     photos, model, rows, targets = ToyPhotos(3, 16), SmallNet(16), np.array([2, 0]), np.array([1, 3])
     found = adaptive_rise(model, photos, rows, targets, settings(), CPU, bound=1 - 1e-9, block=50)
-    exact = rise_maps(model, photos, rows, targets, settings(), CPU)
+    exact = rise_maps(model, photos, rows, targets, settings().model_dump())
     np.testing.assert_allclose(found.importance, exact, atol=1e-5)
     assert found.masks.tolist() == [240, 240]
 

@@ -7,12 +7,12 @@ from typing import Any, Literal
 import numpy as np
 import pytest
 import torch
-from tests.explainers.conftest import ToyPhotos
 
 from ala.approximate.token_insertion import ZeroShot, patch_ranks, token_curves
 from ala.contracts.preprocessing import Preprocessing
 from ala.encoders.clip_vit import ClipVit, build_visual
 from ala.utils.errors import UserError
+from tests.explainers.conftest import ToyPhotos
 
 CPU = torch.device("cpu")
 

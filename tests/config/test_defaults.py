@@ -25,8 +25,9 @@ MAY_BE_LEFT_OUT = {
     "Encoder.random_weights": "likewise",
 }
 
-#: Free keys that decide nothing: one profile is read, by its name.
-MAY_BE_MAPPINGS = {"Settings.profiles"}
+#: Free keys: one profile is read, by its name, and of explainers those that `methods` names; so a key that is only
+#: added decides nothing.
+MAY_BE_MAPPINGS = {"Settings.profiles", "Profile.explainers"}
 
 
 def sections(section: type[Section]) -> Iterator[type[Section]]:

@@ -85,7 +85,7 @@ def test_what_breaks_the_contract_is_refused(changes: dict[str, Any], message: s
 
 
 def test_unreadable_files_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="does not exist; run the explain stage"):
+    with pytest.raises(UserError, match="does not exist; run the score stage"):
         Maps.load(tmp_path / "none.npz")
     maps(importance=np.random.default_rng(0).random((3, 40, 50), np.float32)).save(tmp_path / "good.npz")
     whole = (tmp_path / "good.npz").read_bytes()

@@ -13,8 +13,6 @@ from ala.model.explained import ExplainedModel
 from ala.utils.errors import UserError
 from tests.model.conftest import TinyEncoder
 
-CPU = torch.device("cpu")
-
 
 @pytest.fixture
 def model_of(request):
@@ -55,7 +53,7 @@ def test_shares_by_hand_for_any_batch(model_of, toy_photos):
             for i in range(3)
         ]  # fmt: skip
     for batch in (1, 2, 3):
-        shares = tap_shares(model, photos, rows, batch, CPU)
+        shares = tap_shares(model, images, batch)
         for tap, values in expected.items():
             assert shares[tap] == pytest.approx(values, rel=1e-5)
     assert sum(shares.values()) == pytest.approx(np.ones(3))
@@ -79,9 +77,9 @@ def test_a_silenced_tap_adds_nothing_and_comes_back(model_of, toy_photos):
     assert torch.equal(model.explain(images), before)
 
 
-def test_what_has_no_such_tap_is_refused(model_of, toy_photos):
+def test_what_has_no_such_tap_is_refused(model_of):
     with pytest.raises(UserError, match="abn has no SBN"):
-        tap_shares(model_of("abn"), toy_photos(1, 16), np.arange(1), 1, CPU)
+        tap_shares(model_of("abn"), torch.zeros(1, 3, 16, 16), 1)
     with (
         pytest.raises(UserError, match="tap 1 does not flow into the SBN; it reads 0, 2, 3"),
         without_tap(model_of(), 1),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import tracemalloc
 from collections.abc import Callable
-from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,8 +15,9 @@ from ala.config import load
 from ala.contracts.maps import Maps
 from ala.data.store import Store
 from ala.explainers import refine
-from ala.metrics import error_rows, fixes, iou, protocols, score
-from ala.metrics.score import Probe, Truth
+from ala.metrics import error_rows, fixes, iou
+from ala.metrics.localisation import Localisation
+from ala.metrics.scoring import Evaluated, Scoring, val_tau
 
 SIDE, GRID, FEW, MANY = 96, 6, 40, 240
 SETTINGS = load(Path("params.yaml"))
@@ -60,21 +60,25 @@ def followed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fixes, "insertion_deletion", curves)
 
 
+def scoring_of(store: Store) -> Scoring:
+    return Scoring(maps_of(store), store, 127, METRICS, tau=0.5)
+
+
 def localised(store: Store) -> Any:
-    return protocols.localise(maps_of(store), Truth(store, store, 127), METRICS, 0, 0.5)
+    return Localisation().measure(scoring_of(store), np.arange(len(store)))
 
 
 def fixed(store: Store) -> Any:
-    probe = Probe(lambda x: x, store, np.eye(2)[store.labels], "cpu", {})  # type: ignore[arg-type]
+    probe = Evaluated("toy", lambda x: x, store, np.eye(2)[store.labels], "cpu")  # type: ignore[arg-type]
     return fixes.score_fix("largest", refine.largest, maps_of(store), store, 127, probe, METRICS, 0)
 
 
 def threshold(store: Store) -> Any:
-    return error_rows.val_tau(maps_of(store), store, 127), score._tau(maps_of(store), Truth(store, store, 127))
+    return error_rows.val_tau(maps_of(store), store, 127), val_tau(maps_of(store), store, 127)
 
 
 def overlaps(store: Store) -> Any:
-    return score._overlaps(maps_of(store), Truth(store, store, 127), 0.5)
+    return iou.Iou().measure(scoring_of(store), np.arange(len(store)))
 
 
 def mean_std(store: Store) -> Any:
@@ -109,40 +113,14 @@ def test_many_images_take_hardly_more_memory_than_few(
     assert grown < (MANY - FEW) * EACH
 
 
-def test_areas_and_taps_too(
-    store_of: Callable[[int], Store], eight_at_once: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    from ala.report.gather import attended as areas
-    from stages.layers import weigh_taps
+def test_areas_too(store_of: Callable[[int], Store], eight_at_once: None) -> None:
+    from ala.report.gather import attended
 
-    settings = SETTINGS.model_copy(update={"seeds": [0]})
-    profile = settings.active.model_copy(update={"data": settings.active.data.model_copy(update={"input_size": SIDE})})
-    settings = settings.model_copy(update={"profiles": {**settings.profiles, settings.profile: profile}})
-
-    def attended(store: Store) -> Any:
-        return areas(maps_of(store), SIDE)
-
-    def weighed(store: Store) -> Any:
-        importance = maps_of(store).importance
-        patch = pytest.MonkeyPatch()
-        with patch.context() as patched:
-            patched.setattr("ala.explainers.taps.side_branch", lambda _: SimpleNamespace(fusion_map={0: 0, 2: 1}))
-            patched.setattr("ala.explainers.taps.tap_shares", lambda *_: {tap: np.ones(len(store)) for tap in (0, 2)})
-            patched.setattr("ala.explainers.taps.without_tap", lambda *_: nullcontext())
-            patched.setattr("ala.explainers.attention.explain_photos", lambda *_: importance)
-            patched.setattr("ala.perturbation.predict", lambda *_: np.eye(2)[store.labels])
-            model: Any = SimpleNamespace(explain=None, preprocessing=None)
-            return weigh_taps(model, Truth(store, store, 127), settings.active, 0, "cpu")  # type: ignore[arg-type]
-
-    few, many = store_of(FEW), store_of(MANY)
-    for work in (attended, weighed):
-        work(few)
-        grown = peak(lambda work=work: work(many)) - peak(lambda work=work: work(few))
-        assert grown < (MANY - FEW) * EACH, work.__name__
-    whole = iou.at_size(maps_of(few), few.image_ids, SIDE)
-    np.testing.assert_array_equal(attended(few), (whole > 0.5).mean(axis=(1, 2)))
-    plain = iou.iou(iou.predict(whole, "mean_std"), few.foreground(slice(None))).mean()
-    assert weighed(few)["miou_without"].tolist() == [plain, plain]
+    few, many = (maps_of(store_of(count)) for count in (FEW, MANY))
+    attended(few, SIDE)
+    assert peak(lambda: attended(many, SIDE)) - peak(lambda: attended(few, SIDE)) < (MANY - FEW) * EACH
+    whole = iou.at_size(few, few.image_ids, SIDE)
+    np.testing.assert_array_equal(attended(few, SIDE), (whole > 0.5).mean(axis=(1, 2)))
 
 
 @pytest.mark.parametrize("name", WORK)
@@ -159,18 +137,7 @@ def test_parts_give_what_the_whole_gives(
 
 
 def values(found: Any) -> Any:
-    """Frames as lists, and what holds them, for a comparison."""
-    if isinstance(found, protocols.Localised):
-        return found.whole, found.rows.to_dict("list")
+    """Frames as lists, for a comparison; histograms of the parts are summed, as the metric does in the end."""
+    if isinstance(found, dict) and "_histograms" in found:
+        found = {**found, "_histograms": found["_histograms"].sum(axis=0)}
     return found.to_dict("list") if hasattr(found, "to_dict") else found
-
-
-def test_boxes_of_all_images_lie_on_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
-    from ala.explainers.trivial import box
-
-    boxes = np.tile(np.array([8, 8, 60, 40], np.float32), (30, 1))
-    small = box(np.arange(30), boxes, SIDE)
-    monkeypatch.setattr("ala.contracts.maps.IN_MEMORY", 10 * SIDE**2)
-    large = box(np.arange(30), boxes, SIDE)
-    assert isinstance(large.importance, np.memmap)
-    np.testing.assert_array_equal(large.importance, small.importance)

@@ -10,12 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from ala.contracts.preprocessing import Preprocessing
-from ala.explainers.rise import rise_maps
 from ala.metrics.insertion_deletion import blur_kernel, insertion_deletion
 from ala.metrics.lab import lab_curves
 from ala.perturbation import Running, predict
 from ala.utils.errors import UserError
-from tests.explainers.test_rise import rise
+from tests.explainers.test_rise import rise, rise_maps
 
 CPU, SIDE, CLASSES = torch.device("cpu"), 8, 3
 ROWS = np.arange(2)
@@ -48,7 +47,7 @@ class Net(nn.Module):
 
 
 def of_rise(model: Any, **changes: Any) -> np.ndarray:
-    return rise_maps(model, Photos(), ROWS, ROWS, rise(n_masks=40, batch=4, **changes), CPU)
+    return rise_maps(model, Photos(), ROWS, ROWS, rise(n_masks=40, batch=4, **changes))
 
 
 def of_insertion(model: Any) -> Any:
@@ -132,7 +131,7 @@ def test_one_row_per_image_is_needed(shape: tuple[int, ...]) -> None:
 def test_a_class_that_the_model_lacks_is_named() -> None:
     targets = np.array([0, CLASSES])
     with pytest.raises(UserError, match="class 3 is asked for, but the model has 3 classes, counted from 0"):
-        rise_maps(Net(softmax=True).eval(), Photos(), ROWS, targets, rise(), CPU)
+        rise_maps(Net(softmax=True).eval(), Photos(), ROWS, targets, rise())
 
 
 def test_rise_of_logits_is_deliberate() -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from ala.config import load
 from ala.utils.resume import Resumable, sweep
 from stages.clean import outs
 from tests.imports import ROOT, dvc_stages
@@ -22,7 +23,9 @@ def written(pattern: str) -> list[str]:
     found = []
     for seed in ("0", "12"):
         for extension in ("lora", "all-taps"):
-            found.append(re.sub(r"\$\{item(\.seed)?\}", seed, pattern).replace("${item.extension}", extension))
+            for cell in load(ROOT / "params.yaml").methods:
+                named = pattern.replace("${item.extension}", extension).replace("${item.methods}", cell)
+                found.append(re.sub(r"\$\{item(\.seed)?\}", seed, named))
     return list(dict.fromkeys(found))
 
 
@@ -32,7 +35,8 @@ WRITTEN = [path for pattern in CACHED for path in written(pattern)]
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     """A project after a run, with a stranger's file, folder and hidden file beside each out."""
-    (tmp_path / "dvc.yaml").write_text((ROOT / "dvc.yaml").read_text())
+    for name in ("dvc.yaml", "params.yaml"):
+        (tmp_path / name).write_text((ROOT / name).read_text())
     for name in WRITTEN:
         path = tmp_path / name
         if name in ("data/metrics.json", "data/checked"):
@@ -86,18 +90,22 @@ def test_a_strangers_file_beside_each_out_survives(project: Path) -> None:
     kept = strangers(project)
     unit = project / f"state/resume/train-abn-{'0' * 16}"
     unit.mkdir()
+    shard = project / f"state/shards/explain-rise-seed-0/{'0' * 32}.npz"
+    shard.parent.mkdir(parents=True)
+    shard.write_text("x")
     (project / "state/ledger/train@0.json").write_text("{}")
     clean(project)
     assert {file: file.read_text() for file in kept} == kept
     assert [name for name in WRITTEN if (project / name).exists()] == []
     assert not unit.exists()
+    assert not shard.exists()
     assert not (project / "state/ledger/train@0.json").exists()
 
 
 def test_without_strangers_nothing_is_left_behind(project: Path) -> None:
     (project / f"state/resume/train-abn-{'0' * 16}").mkdir(parents=True)
     clean(project)
-    assert [path.name for path in project.iterdir()] == ["dvc.yaml"]
+    assert sorted(path.name for path in project.iterdir()) == ["dvc.yaml", "params.yaml"]
     assert clean(project) == "nothing to remove\n"
 
 

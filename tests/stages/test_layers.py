@@ -50,7 +50,7 @@ def project(trained_project: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def run(project: Path, scores: str) -> dict[str, bytes]:
     app = Typer()
     app.command()(stages.layers.main)
-    options = {"params": "params.yaml", "store": "store", "models": "models", "scores": scores}
+    options = {"params": "params.yaml", "images": "store", "models": "models", "scores": scores}
     where = [word for name, path in options.items() for word in (f"--{name}", str(project / path))]
     result = CliRunner().invoke(app, ["--seed", "1", "--device", "cpu", *where])
     assert result.exit_code == 0, result.output
@@ -82,7 +82,7 @@ def test_trainings_go_on(project: Path, monkeypatch: pytest.MonkeyPatch) -> None
             run(project, "scores")
     with monkeypatch.context() as patch:
         begun = count_epochs(patch)
-        patch.setattr(stages.layers, "weigh_taps", lambda *args: (_ for _ in ()).throw(Killed))
+        patch.setattr("ala.pipeline.layers.weigh_features", lambda *args: (_ for _ in ()).throw(Killed))
         with pytest.raises(Killed):
             run(project, "scores")
         assert begun == [2, 3]

@@ -21,6 +21,7 @@ from ala.pipeline import shards
 from tests.stages import toys
 
 MAIN = "aea-true-sbn-true"
+USED = {"precision": "fp32", "device": "cpu", "gpu": None, "batch": 64}
 BASELINES = "full+center+noise+box"
 
 
@@ -52,8 +53,10 @@ def test_maps_and_scores_are_the_same_again_with_and_without_shards(project: Pat
     names = {"ala+iii": [MAIN], BASELINES: BASELINES.split("+")}.get(methods, [methods])
     place = project / "maps" / methods / "seed-1"
     assert sorted(first["maps"]) == sorted(
-        f"{methods}/seed-1/{name}/{s}.npz" for name in names for s in ("val", "test")
+        f"{methods}/seed-1/{name}/{file}" for name in names for file in ("val.npz", "test.npz", "used.json")
     )
+    used = json.loads(first["maps"][f"{methods}/seed-1/{names[0]}/used.json"])["used"]
+    assert used == (None if methods == BASELINES else {**USED, "threads": torch.get_num_threads()})
     assert Maps.load(place / names[0] / "test.npz").calibrated == (methods == "fcam")
     for name in names:
         folder = project / "scores" / methods / "seed-1" / name
@@ -66,7 +69,9 @@ def test_maps_and_scores_are_the_same_again_with_and_without_shards(project: Pat
         assert len(table) == 6
         assert table["iou_mean_std"].notna().sum() == (4 if methods == "rise" else 6)
         assert Curves.load(folder / "curves.npz").insertion.shape == (4, 9)
-        assert json.loads((folder / "summary.json").read_text())["n_maps"] == (4 if methods == "rise" else 6)
+        summary = json.loads((folder / "summary.json").read_text())
+        assert summary["n_maps"] == (4 if methods == "rise" else 6)
+        assert summary["used"] == {**USED, "threads": torch.get_num_threads()}
     if methods == BASELINES:
         by = {name: scores.wide(scores.load(project / "scores" / methods / "seed-1" / name / "scores.csv"))
               for name in ("box", "full")}  # fmt: skip

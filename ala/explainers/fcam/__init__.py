@@ -26,4 +26,4 @@ class ForegroundMap:
 
     def explain(self, images: Tensor, targets: Tensor) -> Tensor:
         """Maps `(B, S, S)` in [0, 1]."""
-        return own_maps(self.model, images, self.batch)
+        return own_maps(self.model.explain, images, self.batch)

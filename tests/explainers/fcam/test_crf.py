@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
+import weakref
+from typing import Any
 
 import pytest
 import torch
 import torch.nn.functional as F
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_iter
 
 from ala.config.schema import FcamCrf
 from ala.explainers.fcam.crf import _PairEnergy, bilateral_features, crf_loss
-from ala.plan.flops import measured
 
 
 def make(**changes: float) -> FcamCrf:
@@ -85,6 +88,31 @@ def test_chunks_change_neither_loss_nor_gradient(chunk: int) -> None:
     torch.testing.assert_close(gradient, expected_gradient, rtol=1e-12, atol=0)
 
 
+class Alive(TorchDispatchMode):
+    """Tracks the bytes of simultaneously live tensors made within the block; `most` is their maximum."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = self.most = 0
+        self.known: dict[int, int] = {}
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        given = {t.untyped_storage()._cdata for t in tree_iter((args, kwargs)) if isinstance(t, torch.Tensor)}
+        out = func(*args, **(kwargs or {}))
+        for tensor in tree_iter(out):
+            if isinstance(tensor, torch.Tensor):
+                storage = tensor.untyped_storage()
+                if storage._cdata not in given and storage._cdata not in self.known:
+                    self.known[storage._cdata] = storage.nbytes()
+                    self.now += storage.nbytes()
+                    weakref.finalize(storage, self.gone, storage._cdata)
+        self.most = max(self.most, self.now)
+        return out
+
+    def gone(self, key: int) -> None:
+        self.now -= self.known.pop(key, 0)
+
+
 def test_memory_grows_with_the_chunk_and_hardly_with_the_batch() -> None:
     side = 48
     kernel, other = 4 * side**4, 4 * 16 * side**2  # of a photo: float32 pairs; maps, gradients and colours
@@ -92,7 +120,9 @@ def test_memory_grows_with_the_chunk_and_hardly_with_the_batch() -> None:
     def held(batch: int, chunk: int) -> int:
         probabilities, pixels = photos(batch, side, side)
         leaf = probabilities.float().requires_grad_()
-        return measured(batch, lambda: crf_loss(leaf, pixels, make(chunk=chunk)).backward()).activations
+        with Alive() as alive:
+            crf_loss(leaf, pixels, make(chunk=chunk)).backward()
+        return alive.most
 
     assert held(6, 3) - held(6, 1) == pytest.approx(2 * kernel, rel=0.02)
     assert held(12, 2) - held(4, 2) < 8 * other < kernel / 10
