@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from ala.report import used
+from ala.report.render import grid
 from ala.report.run import Run
-from ala.report.table import ABSENT, grid
+from ala.report.text import ABSENT
 from ala.utils import ledger
 from ala.utils.files import sha256
 
