@@ -91,7 +91,7 @@ def test_importing_every_module_changes_nothing():
 
 def test_open_clip_makes_timm_towers_afterwards():
     code = (
-        "import ala, ala.encoders.clip_vit, ala.encoders.clip_source, open_clip\n"
+        "import ala, ala.encoders.networks, ala.encoders.clip_source, open_clip\n"
         "model = open_clip.create_model('ViT-B-16-SigLIP', pretrained=None)\n"
         "print(type(model.visual).__name__)\n"
     )
