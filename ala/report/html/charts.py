@@ -39,12 +39,13 @@ def _chart(
     run: Run, identity: str, title: str, axis: str, stem: str, frame: pd.DataFrame, column: str
 ) -> dict[str, Any]:
     across = next(name for name in AXES if name in frame)
+    place = {row.method: number for number, row in enumerate(run.rows.methods)}
+    parts = {str(method): part for method, part in frame.dropna(subset=[column]).groupby("method", sort=False)}
     series = []
-    for method, part in frame.dropna(subset=[column]).groupby("method", sort=False):
-        points = part.groupby(across)[column].mean()
+    for method in sorted(parts, key=lambda name: place[run.rows[name].method] if name in run.rows else len(place)):
+        points = parts[method].groupby(across)[column].mean()
         series.append({
-            "look": run.rows[str(method)].look.index if method in run.rows else None,
-            "label": run.rows.label(str(method)),
+            "look": run.rows[method].look.index if method in run.rows else None, "label": run.rows.label(method),
             "x": points.index.to_numpy().round(DIGITS).tolist(), "y": points.round(DIGITS).tolist(),
         })  # fmt: skip
     return {
