@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Collection
+from threading import get_ident
 from typing import Any, Self
 
 from torch import Tensor, nn
@@ -132,8 +133,11 @@ class Encoder(nn.Module):
         They are channels-last in memory: LayerNorm over channels reads them in order, and convolutions need no copy.
         """
         found: dict[int, Tensor] = {}
+        caller = get_ident()
 
         def entered(block: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+            if get_ident() != caller:
+                return  # the engine runs parts of a batch in several threads, each with a hook of its own
             found[0] = inputs[0][:, self.network.num_prefix_tokens :]  # (B, g², C)
             if numbers == [0]:
                 raise _Enough

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import open_clip
 import pytest
@@ -252,6 +254,18 @@ def test_no_hook_stays(name):
     encoder = timm_encoder(name)
     encoder.taps(torch.zeros(1, 3, 64, 64), [0, 1])
     assert not any(module._forward_pre_hooks or module._forward_hooks for module in encoder.modules())
+
+
+def test_threads_do_not_meet_in_feature_zero():
+    encoder = timm_encoder("test_vit")
+    images = [torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(seed)) for seed in range(8)]
+    wanted = ([0], [0, 2], [1], [0, 1])
+    alone = [encoder.taps(one, wanted[k % 4]) for k, one in enumerate(images)]
+    with ThreadPoolExecutor(4) as pool:
+        for _ in range(20):
+            together = pool.map(lambda k: encoder.taps(images[k], wanted[k % 4]), range(len(images)))
+            for found, right in zip(together, alone, strict=True):
+                assert all(torch.equal(found[number], right[number]) for number in right)
 
 
 def test_unknown_features_and_images_of_another_shape_are_refused():
