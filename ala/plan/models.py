@@ -61,6 +61,7 @@ class Models:
                 if blueprint.lora is not None:
                     running = LoraEncoder(encoder, blueprint.lora, blueprint.taps).to(self.device)
                 self._adapters[name] = ExplainedModel(running, Adapter(blueprint, None))
+                self._adapters[name].adapter.requires_grad_(True)  # training is timed on it, too
         return self._adapters[name]
 
     def classifier(self) -> CamClassifier:
