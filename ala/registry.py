@@ -1,7 +1,7 @@
-"""Find explainers, metrics and executors by name: a file of this package, or `package.module:Class` of the user's own.
+"""Find explainers, metrics, layouts and executors by name: a file of this package, or a class of the user's own.
 
-A name needs no entry anywhere. `find("explainers", "rise")` takes the class of `ala/explainers/rise.py` that has the
-method `explain`; a new file in that folder is a new explainer.
+A name needs no entry anywhere. The explainer `rise` is the class of `ala/explainers/rise.py` that has the method
+`explain`; a new file in that folder is a new explainer. A class of the user's own is named `package.module:Class`.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from ala.utils.errors import UserError, reason
 KINDS = {
     "explainers": ("ala.explainers", "explain"),
     "metrics": ("ala.metrics", "measure"),
+    "layouts": ("ala.data.layouts", "read"),
     "executors": ("ala.pipeline.executors", "results"),
 }
 

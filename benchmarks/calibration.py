@@ -23,13 +23,15 @@ import typer
 
 from ala.config import load
 from ala.report import claims, slides
-from ala.report.claims import Claim
 from ala.report.gather import gather
-from ala.report.markdown import grid, number
-from ala.report.pairs import SIGNS, SOURCES
 from ala.report.readme import update
+from ala.report.render import grid
+from ala.report.rows import rows_of
 from ala.report.run import Run
+from ala.report.slides import Claim
 from ala.report.statistics import LEVEL, holm, p_value, variance_of
+from ala.report.summary import METRICS as COLUMNS
+from ala.report.text import text_of
 from ala.utils.errors import UserError, reported
 from ala.utils.progress import track
 from ala.utils.seeds import numpy_generator
@@ -118,16 +120,10 @@ def seed_correlation(run: Run) -> pd.DataFrame:
 
 def _table(run: Run, row: str, metric: str) -> tuple[pd.DataFrame, pd.Series] | None:
     """Scores, seeds x image ids, of the images that every seed has, and the images' classes; None where not run."""
-    cells = run.of(row)
-    if metric == "area":
-        measured = [cell for cell in cells if (cell.method, cell.seed) in run.areas]
-        series = {cell.seed: run.areas[cell.method, cell.seed] for cell in measured}
-    else:
-        series = {cell.seed: cell.scores.set_index("image_id")[SOURCES[metric]] for cell in cells}
-    if not series:
+    if row not in run.rows:
         return None
-    labels = cells[0].scores.set_index("image_id")["label"]
-    return pd.DataFrame(series).dropna().T, labels
+    series = {seed: values for seed, values in run.of(row, metric).items() if len(values)}
+    return (pd.DataFrame(series).dropna().T, run.labels(row)) if series else None
 
 
 def _moments(values: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -200,7 +196,7 @@ def _printed(row: str, metric: str) -> float:
 def sides(scores: Scores, claim: Claim, size: Size) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Scores of both rows on their common images, better is larger, and the classes."""
     labels, chosen = images_of(size)
-    both = [SIGNS[claim.metric] * scores[row, claim.metric] for row in (claim.higher, claim.lower)]
+    both = [COLUMNS[claim.metric].sign * scores[row, claim.metric] for row in (claim.higher, claim.lower)]
     fewest = min(side.shape[-1] for side in both)
     if fewest < len(labels):
         both = [side[..., chosen] if side.shape[-1] == len(labels) else side for side in both]
@@ -209,10 +205,21 @@ def sides(scores: Scores, claim: Claim, size: Size) -> tuple[np.ndarray, np.ndar
 
 
 @cache
+def _nothing_run() -> Run:
+    settings = load()
+    return Run(settings, rows_of(settings), {}, {})
+
+
+def name_of(claim: Claim) -> str:
+    """The claim in words."""
+    return claims.sentence(_nothing_run(), claim)
+
+
+@cache
 def family() -> list[Claim]:
     """The claims with a difference of their own that a run with all rows tests; the last one, on all metrics, is not
     among them."""
-    return claims.claimed(Run(load(), {}, {}, {}, {}, {}, {}))
+    return claims.claimed(_nothing_run())
 
 
 def tested(scores: Scores, size: Size) -> tuple[np.ndarray, np.ndarray]:
@@ -242,11 +249,11 @@ def power(parts: pd.DataFrame, size: Size, seeds: int, runs: int, rng: np.random
     scores = simulate(parts, size, seeds, runs, rng, printed=True)
     p, direction = tested(scores, size)
     hits = (p < LEVEL / p.shape[1]) & (direction > 0)
-    found = {str(claim): hits[:, place] for place, claim in enumerate(family()) if claim.table is not None}
+    found = {name_of(claim): hits[:, place] for place, claim in enumerate(family()) if claim.table is not None}
     found["Without SBN (i) every metric is worst"] = hits[:, -1]
     first, second, labels = sides(scores, PRINTED, size)
     mean = first.mean(axis=(-2, -1)) - second.mean(axis=(-2, -1))
-    found[str(PRINTED)] = (p_value(mean, variance_of(first, second, labels)) < LEVEL / p.shape[1]) & (mean > 0)
+    found[name_of(PRINTED)] = (p_value(mean, variance_of(first, second, labels)) < LEVEL / p.shape[1]) & (mean > 0)
     return found
 
 
@@ -259,12 +266,12 @@ def measure(parts: pd.DataFrame, runs: int) -> pd.DataFrame:
     for name, seeds, scenario, wanted in questions:
         found = _in_parts(null, (parts, SIZES[name], seeds), wanted, name, scenario)
         lines.append(_line(name, seeds, scenario, "any of the claims, none of them true", 0.0, np.concatenate(found)))
-    of_claim = {str(claim): claim for claim in [*family(), PRINTED]}
+    of_claim = {name_of(claim): claim for claim in [*family(), PRINTED]}
     for name, seeds, wanted in (("mini", 3, runs), ("mini", 5, runs), ("mini", 10, runs), ("paper", 3, runs // 4)):
         parts_found = _in_parts(power, (parts, SIZES[name], seeds), wanted, name)
         for text in parts_found[0]:
             claim = of_claim.get(text)
-            gap = np.nan if claim is None else SIGNS[claim.metric] * (
+            gap = np.nan if claim is None else COLUMNS[claim.metric].sign * (
                 _printed(claim.higher, claim.metric) - _printed(claim.lower, claim.metric))  # fmt: skip
             hits = np.concatenate([found[text] for found in parts_found])
             lines.append(_line(name, seeds, TRUE, text, gap, hits))
@@ -295,7 +302,9 @@ def summary(table: pd.DataFrame) -> str:
               f"{line['share']:.3f} ± {line['error']:.3f}"] for line in nulls.to_dict("records")]  # fmt: skip
     found = printed.pivot_table(index="called", columns=["images", "seeds"], values="share")
     gaps = printed.groupby("called", sort=False)["difference"].max()
-    second = [[str(text), number(gaps[text]), *(f"{share:.2f}" for share in found.loc[text])] for text in gaps.index]
+    second = [
+        [str(text), text_of(float(gaps[text])), *(f"{share:.2f}" for share in found.loc[text])] for text in gaps.index
+    ]
     heads = [f"{'*mini*' if images == 'mini' else 'CUB'}, {seeds} seeds" for images, seeds in found.columns]
     return "\n\n".join([
         grid(["images", "seeds", "components", "runs", "a true null called"], first, left=1),
@@ -313,7 +322,7 @@ def main(
     with reported():
         if estimate:
             run = gather(load(), Path("scores"), Path("models"), Path("data"), Path("maps"))
-            if not run.cells:
+            if not run.summaries:
                 raise UserError("scores/ holds no scores; run `dvc repro` first, or leave out --estimate")
             for found, path in ((components(run), COMPONENTS), (seed_correlation(run), CORRELATION)):
                 found.to_csv(path, index=False, float_format="%.4f", lineterminator="\n")

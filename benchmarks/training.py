@@ -72,40 +72,37 @@ def build(profile_name: str, batch: int, device: str) -> Bench:
 
     from ala.config import load
     from ala.contracts.compute import autocast
-    from ala.contracts.preprocessing import Preprocessing
-    from ala.encoders.clip_source import read_config
-    from ala.encoders.clip_vit import ClipVit, build_visual
+    from ala.encoders.build import random_encoder
     from ala.model.adapter import Adapter
     from ala.model.blueprint import plan
     from ala.training.augment import augmented
     from ala.training.features import LiveSource
-    from ala.training.loop import run_epoch
-    from ala.training.optimiser import Optimiser
-    from ala.training.schedule import Epoch
+    from ala.training.loop import Epoch, run_epoch
+    from ala.training.variant import Work
     from ala.utils.seeds import torch_generator
 
     profile = load().profiles[profile_name]
     size, classes, target = profile.data.input_size, 200, torch.device(device)
     precision = profile.train.precision
     torch.manual_seed(0)
-    config = read_config(profile.encoder.name)
-    preprocessing = Preprocessing.named(size, profile.encoder.norm)
-    encoder = ClipVit(build_visual(config), config, preprocessing).to(target)
+    encoder = random_encoder(profile.encoder, size, size // profile.ala.sbn.patch).to(target)
     blueprint = plan(
         "aea-true-sbn-true", profile.ala, profile.abn, tap_channels=encoder.tap_channels, grid=encoder.grid,
         input_size=size, classes=classes,
     )  # fmt: skip
     adapter = Adapter(blueprint, 0).to(target)
-    optimiser = Optimiser(adapter, None, profile.train)
     augment = profile.train.augment
     photos = Noise(batch, augment.resize or size, classes)
     source = LiveSource(encoder, photos, augment, target, precision)
+    settings = profile.train.model_copy(update={"batch": batch})
+    work = Work(adapter, settings, profile.ala.lambda_ab, 0, lambda: (source, source))
+    work.prepare()
+    task = work.task("a step", [], photos.image_ids)
     images = torch.randn(batch, 3, size, size, device=target)
     many = Noise(PIPELINE_PHOTOS, augment.resize or size, classes)
 
     def step(on: bool) -> None:
-        optimiser.start_epoch(profile.train.lr)
-        run_epoch(adapter, source, optimiser, Epoch(0, on), 0, batch, profile.ala.lambda_ab, precision)
+        run_epoch(task, Epoch(0, on))
         settle(target)
 
     def encode() -> None:
@@ -116,7 +113,7 @@ def build(profile_name: str, batch: int, device: str) -> Bench:
     def prepare(start: int) -> None:
         rows = np.arange(start, min(start + batch, PIPELINE_PHOTOS))
         pixels = many.pixels(rows).to(target, non_blocking=True)
-        preprocessing.normalise(augmented(pixels, size, augment, torch_generator(0, "augment", start)))
+        encoder.preprocessing.normalise(augmented(pixels, size, augment, torch_generator(0, "augment", start)))
 
     def pipeline() -> None:
         with ThreadPoolExecutor(2) as workers:

@@ -28,9 +28,11 @@ def main(params: Params = Path("params.yaml"), out: Out = Path("data/checked")) 
     with reported():
         from ala.config import inputs
         from ala.data.archives import present
+        from ala.registry import find
         from ala.utils import repository
 
         settings = load(params)
+        find("layouts", settings.active.data.layout)
         if inputs.check(settings) == "archives":
             present(settings.active.data.downloads or [], settings.inputs.path("data") or Path())
         repository.check(Path())

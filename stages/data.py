@@ -1,4 +1,4 @@
-"""Stage `data`: the photos and masks of the active profile, checked, in CUB-200-2011 layout."""
+"""Stage `data`: the images and masks of the active profile, checked, and their index."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ala.utils.errors import reported
 from ala.utils.files import write_json
 
 Params = Annotated[Path, typer.Option(help="The settings; the profile they name is used.")]
-Out = Annotated[Path, typer.Option(help="The data set: images.txt and the other lists, images/, segmentations/.")]
+Out = Annotated[Path, typer.Option(help="The data set: index.csv, classes.csv, images/, masks/.")]
 Metrics = Annotated[Path, typer.Option(help="Numbers of photos and classes, box areas, grey levels of the masks.")]
 Downloads = Annotated[Path, typer.Option(help="Archives are looked for here first, and kept (source: download).")]
 
@@ -26,8 +26,9 @@ def main(
     """Draw, copy or download the photos of the active profile, open every one, and write one checked folder.
 
     Reads profiles.PROFILE.data of the settings. Its `source` decides: `birdlets` draws the miniature, `folder` copies
-    the data set in CUB-200-2011 layout that inputs.data names, `download` does so, too, or takes the archives that lie
-    there, or fetches CUB-200-2011 (1.2 GB, verified by sha256).
+    the data set that inputs.data names, `download` does so, too, or takes the archives that lie there, or fetches
+    CUB-200-2011 (1.2 GB, verified by sha256). Its `layout` names the reader of the data set: `cub`, `folder`, or
+    `package.module:Class` of your own (docs/protocols.md, Data layouts).
 
     Writes the data set and its metrics, or, if anything is wrong, one sentence and nothing else (exit code 2).
 

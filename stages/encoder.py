@@ -16,15 +16,16 @@ if TYPE_CHECKING:
     import torch
 
     from ala.config.schema import Profile
-    from ala.utils.resume import Resumable
+    from ala.utils.checkpoint import Checkpoint
 
 Params = Annotated[Path, typer.Option(help="The settings; the profile they name is used.")]
 Stores = Annotated[Path, typer.Option(help="The folder that the stage `store` wrote; SIZE/test is read.")]
 Out = Annotated[Path, typer.Option(help="Where the encoder goes; replaced as a whole.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")]
+Train = Annotated[bool, typer.Option(help="Train weights that are packaged again, as encoder.weights train does.")]
 
 #: A change of any of these restarts an unfinished pre-training.
-CODE = ["ala.encoders", "ala.data.birdlets", "ala.contracts", "ala.utils.seeds"]
+CODE = ["ala.encoders", "ala.training.loop", "ala.data.birdlets", "ala.contracts", "ala.utils.seeds"]
 
 
 def main(
@@ -32,6 +33,7 @@ def main(
     store: Stores = Path("data/store"),
     out: Out = Path("models/encoder"),
     device: Device = "auto",
+    train: Train = False,
 ) -> None:
     """Load an image encoder, or pre-train the miniature's small CLIP on captioned drawings; then freeze it.
 
@@ -43,7 +45,9 @@ def main(
     OUT/text_features.safetensors (one unit vector for each class, where the encoder has text) and OUT/metrics.json
     (zero-shot accuracy on the test split, null without text; precision, device, threads and batch).
 
-    Example: python -m stages.encoder --out models/encoder
+    Examples:
+        python -m stages.encoder
+        python -m stages.encoder --train --out ala/encoders/trained/birdlet-clip  # train the shipped weights again
     """
     with reported():
         from ala.config.inputs import encoder_file
@@ -51,44 +55,54 @@ def main(
         from ala.data.store import Store
         from ala.encoders import build_encoder, save_encoder
         from ala.encoders.drawn import captions_and_trainer
+        from ala.encoders.packaged import load_packaged, trained_by, trained_with
         from ala.encoders.zero_shot import BATCH, zero_shot_accuracy
         from ala.utils.device import resolve
 
         settings = load(params)
         profile = settings.active
+        if train:
+            chosen = profile.encoder.model_copy(update={"weights": "train"})
+            profile = profile.model_copy(update={"encoder": chosen})
+        weights, pretrain = profile.encoder.weights, profile.encoder.pretrain
         given = encoder_file(profile.encoder, settings.inputs.path("encoder"))
         size = profile.data.input_size
         target = resolve(device)
         photos = Store.open(store / str(size), "test")
-        work = pretraining(profile, target) if profile.encoder.pretrain is not None else None
-        captions, trainer = captions_and_trainer(profile.data, profile.encoder, target, work)
-        grid = size // profile.ala.sbn.patch
-        encoder = build_encoder(profile.encoder, size, grid, photos.names, captions, trainer, given).to(target)
+        checkpoint = pretraining(profile, target) if weights == "train" else None
+        made_with = {"used": used(target, "fp32", BATCH)}
+        about = {}
+        if weights == "packaged":
+            encoder, metrics = load_packaged(profile.encoder, profile.data)
+            encoder.to(target)
+            made_with["used_in_training"] = metrics["used_in_training"]
+        else:
+            captions, trainer = captions_and_trainer(profile.data, profile.encoder, target, checkpoint)
+            grid = size // profile.ala.sbn.patch
+            encoder = build_encoder(profile.encoder, size, grid, photos.names, captions, trainer, given).to(target)
+            if pretrain is not None:
+                made_with["used_in_training"] = used(target, "fp32", pretrain.batch)
+                about = {"trained_by": trained_by(profile.encoder, profile.data), "trained_with": trained_with()}
         accuracy = zero_shot_accuracy(encoder, photos)
         scored = len(photos) if accuracy is not None else 0
         with atomic_folder(out) as temporary:
-            save_encoder(encoder, temporary)
-            made_with = {"used": used(target, "fp32", BATCH)}
-            if profile.encoder.pretrain is not None:
-                made_with["used_in_training"] = used(target, "fp32", profile.encoder.pretrain.batch)
+            save_encoder(encoder, temporary, about)
             write_json(temporary / "metrics.json", {"zero_shot_accuracy": accuracy, "n_images": scored, **made_with})
         result = f"zero-shot accuracy {accuracy:.3f} on {scored} photos" if accuracy is not None else "no text features"
         print(f"{out}: taps {', '.join(map(str, encoder.tap_channels))} at {encoder.grid} x {encoder.grid}, {result}")
-        if work is not None:
-            work.finish()  # not before all is there: DVC removes outs before it runs a stage again
 
 
-def pretraining(profile: Profile, device: torch.device) -> Resumable:
-    """The resume state of the pre-training that `profile` asks for."""
+def pretraining(profile: Profile, device: torch.device) -> Checkpoint:
+    """The checkpoint of the pre-training that `profile` asks for."""
     import torch
 
     from ala.encoders.clip_source import read_config
-    from ala.utils.resume import Resumable
+    from ala.utils.checkpoint import Checkpoint
 
     decides = profile.model_dump(mode="json", include={"encoder": True, "data": {"birdlets", "input_size"}})
     where = {"device": str(device), "threads": torch.get_num_threads()}
-    library = {"open_clip": version("open-clip-torch"), "config": read_config(profile.encoder.name)}
-    return Resumable.open("encoder", {**decides, **where, **library}, code=CODE)
+    library = {"open_clip": version("open-clip-torch"), "config": read_config(profile.encoder.model)}
+    return Checkpoint.of("encoder", {**decides, **where, **library}, code=CODE)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from ala.config import load
 from ala.utils.errors import UserError, reported
 
 Params = Annotated[Path, typer.Option(help="The settings; they say which methods and seeds belong to the run.")]
-Scores = Annotated[Path, typer.Option(help="Per-image scores, CELL/seed-SEED/METHOD/, from the stage `score`.")]
+Scores = Annotated[Path, typer.Option(help="Scores by cell of methods, CELL/seed-SEED/METHOD/.")]
 Models = Annotated[Path, typer.Option(help="Training curves and the encoder's zero-shot accuracy.")]
 Maps = Annotated[Path, typer.Option(help="Maps for the gallery.")]
 Data = Annotated[Path, typer.Option(help="metrics.json, splits/, store/ and dataset/reflections.txt.")]
@@ -41,19 +41,19 @@ def main(
         from ala.report.gather import gather
 
         run = gather(load(params), scores, models, data, maps)
-        if not run.cells:
+        if not run.summaries:
             raise UserError(f"{scores} holds no scores of the methods in {params}; run `dvc repro` first")
         if readme is not None:
             from ala.report.readme import main_table, update
 
             print(f"{readme}: {'updated' if update(readme, main_table(run)) else 'already up to date'}")
             return
-        from ala.report.page import Folders, build
+        from ala.report.build import Folders, build
 
         build(run, Folders(data, models, maps, scores), out)
         for note in run.notes:
             print(f"note: {note}", file=sys.stderr)
-        print(f"{out / 'report.md'}: {len(run.cells)} method-seed pairs")
+        print(f"{out / 'report.md'}: {len(run.summaries)} method-seed pairs")
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from ala.config import load
 from ala.utils.errors import reported
 
 Params = Annotated[Path, typer.Option(help="The settings; the profile they name is used.")]
-Dataset = Annotated[Path, typer.Option(help="The data set that the stage `data` wrote; only its lists are read.")]
+Dataset = Annotated[Path, typer.Option(help="The data set that the stage `data` wrote; only its index is read.")]
 Out = Annotated[Path, typer.Option(help="train.csv, val.csv, test.csv and summary.json (counts and sha256).")]
 
 
@@ -20,26 +20,27 @@ def main(
     dataset: Dataset = Path("data/dataset"),
     out: Out = Path("data/splits"),
 ) -> None:
-    """Divide the official training photos into train and val: a fixed number per class is train, the rest val.
+    """Divide the training images of the data set into train and val: a fixed number per class is train, the rest val.
 
-    Reads data.split_seed, data.train_per_class and data.at_most of the active profile, the lists of the data set, and
-    metrics.images_per_class and val_images_per_class, for which every class must have enough images. The official test
-    photos stay the test split. The split depends on its own seed only, never on the seeds of the training.
+    Reads data.split_seed, train_per_class, test_per_class and at_most of the active profile, the index of the data set,
+    and metrics.images_per_class and val_images_per_class, for which every class must have enough images. The data set's
+    test images stay the test split; where it names none, data.test_per_class of each class are drawn. The split depends
+    on its own seed only, never on the seeds of the training.
 
-    Writes one CSV per split (image_id, path, label, mask_path, x, y, width, height) and summary.json.
+    Writes one CSV per split (image_id, path, label) and summary.json.
 
     Example: python -m stages.split --dataset data/dataset --out data/splits
     """
     with reported():
-        from ala.data.cub import read_cub
+        from ala.data.index import read_index
         from ala.data.split import split, write_splits
         from ala.data.store import check_subset
 
         active = load(params).active
-        data, metrics, index = active.data, active.metrics, read_cub(dataset)
-        parts = split(index, data.split_seed, data.train_per_class, data.at_most)
+        data, metrics, index = active.data, active.metrics, read_index(dataset)
+        parts = split(index, data.split_seed, data.train_per_class, data.at_most, data.test_per_class)
         for name, per_class in (("val", metrics.val_images_per_class), ("test", metrics.images_per_class)):
-            check_subset(parts[name]["label"].to_numpy(), index.classes, name, per_class)
+            check_subset(parts[name]["label"].to_numpy(), index.names, name, per_class)
         summary = write_splits(out, parts)
         print(" / ".join(f"{name} {summary[name]['photos']:,}" for name in ("train", "val", "test")))
 

@@ -41,15 +41,15 @@ def main(
         from dataclasses import asdict
         from importlib.metadata import version
 
-        from ala.data.cub import read_cub
         from ala.data.decode import Reading
+        from ala.data.index import read_index
         from ala.data.split import read_splits
         from ala.data.store_build import fill_store, required
         from ala.utils.resume import Resumable, stamps
 
         settings = load(params).active
         wanted, reading = required(settings), Reading.of(settings.data)
-        index, frames = read_cub(dataset), read_splits(splits)
+        index, frames = read_index(dataset), read_splits(splits)
         decides = {
             "wanted": {str(size): sorted(names) for size, names in sorted(wanted.items())},
             "reading": asdict(reading), "dataset": stamps(dataset), "pillow": version("pillow"),

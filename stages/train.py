@@ -44,17 +44,13 @@ def main(
         from ala.pipeline.train import train
 
         context = replace(options.context(params, seed, device, images, out), encoder=encoder)
-        works = []
         for one in variant:
             base, profile = context.settings.trained_as(one)
             folder = out / one / f"seed-{seed}"
-            trained, work = train(context, base, profile, folder, f"train/{one}")
-            works.append(work)
+            trained = train(context, base, profile, folder, f"train/{one}")
             print(f"{folder}: epoch {trained.epoch} of {len(trained.curve)}, val accuracy"
                   " {val_accuracy_pb:.3f}, val loss {val_loss:.3f}, val mean IoU {val_miou:.3f}".format(
                       **trained.chosen))  # fmt: skip
-        for work in works:
-            work.finish()  # not before all are there: DVC removes outs before it runs a stage again
 
 
 if __name__ == "__main__":

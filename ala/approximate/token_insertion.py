@@ -16,8 +16,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ala.contracts.maps import resize
-from ala.encoders.clip_vit import ClipVit
-from ala.metrics.insertion_deletion import order
+from ala.encoders import Encoder
+from ala.metrics.order import order
 from ala.perturbation import Photos
 from ala.utils.errors import UserError
 from ala.utils.ledger import count_forwards
@@ -33,7 +33,7 @@ class ZeroShot:
         UserError: the encoder has no text features.
     """
 
-    def __init__(self, encoder: ClipVit, scale: float = SCALE) -> None:
+    def __init__(self, encoder: Encoder, scale: float = SCALE) -> None:
         if encoder.text_features is None:
             raise UserError("the encoder has no text features, so it is no zero-shot classifier; use an open_clip one")
         self.encoder, self.preprocessing, self.scale = encoder, encoder.preprocessing, scale
@@ -91,7 +91,7 @@ def token_curves(
         of its patches has nothing to answer by where none is shown, so 1 / K stands there.
     """
     encoder = model.encoder
-    averages = encoder.visual.pool_type != "tok"
+    averages = encoder.network.global_pool != "token"
     patches = encoder.grid**2
     shown = np.minimum(np.arange(-(-patches // step) + 1) * step, patches)  # (T + 1,)
     ranks = patch_ranks(maps, encoder.preprocessing.size, encoder.grid, np.asarray(photos.image_ids)[rows], seed)
@@ -100,7 +100,7 @@ def token_curves(
         for start in range(0, len(rows), batch):
             group = slice(start, start + batch)
             images = encoder.preprocessing.normalise(photos.pixels(rows[group]).to(device))
-            tokens = encoder.embed(images)  # (b, 1 + g², C), positions added already
+            tokens = _entering(encoder, images)  # (b, 1 + g², C), positions added already
             ranked = torch.as_tensor(ranks[group], device=device)  # (b, g²)
             wanted = torch.as_tensor(targets[group], device=device)[:, None]  # (b, 1)
             for point, count in enumerate(shown):
@@ -110,12 +110,23 @@ def token_curves(
                     advance(len(images))
                     continue
                 x = torch.cat([tokens[:, :1], _taken(tokens[:, 1:], kept)], dim=1)  # (b, 1 + k, C)
-                for block in encoder.blocks:
+                for block in encoder.blocks or []:
                     x = block(x)
-                found[group, point] = model.answer(encoder.project(x)).gather(1, wanted)[:, 0].cpu().numpy()
+                answers = model.answer(encoder.embedding(encoder.network.norm(x)))  # (b, K)
+                found[group, point] = answers.gather(1, wanted)[:, 0].cpu().numpy()
                 count_forwards(len(x))
                 advance(len(x))
     return found
+
+
+def _entering(encoder: Encoder, images: Tensor) -> Tensor:
+    """Tokens `(B, 1 + g², C)` that enter the first block, the class token first."""
+    network = encoder.network
+    found: list[Tensor] = []
+    hook = network.blocks[0].register_forward_pre_hook(lambda _, inputs: found.append(inputs[0]))
+    with hook:
+        network.forward_intermediates(images, indices=[0], stop_early=True, intermediates_only=True)
+    return found[0]
 
 
 def _taken(tokens: Tensor, kept: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal, get_args
 
-from ala.config.schema import NOTHING, Data, Encoder, Fcam, Settings
+from ala.config.schema import NOTHING, Data, EncoderSettings, Fcam, Settings
 from ala.utils.errors import UserError
 
 #: Where images come from: drawn; a data set in a folder; archives in a folder; archives to be downloaded.
@@ -17,10 +17,10 @@ NAMES: tuple[Name, ...] = get_args(Name)
 def data_source(data: Data, given: Path | None) -> Source:
     """Determine the source of a profile's images from its block `data` and the user's folder, if there is one.
 
-    A data set that lies there unpacked counts before archives beside it.
+    A folder that holds no folders is one of archives, if archives are wanted. What else lies there is for the layout.
 
     Raises:
-        UserError: the profile needs a data set and none is named, there is no such folder, or it holds none.
+        UserError: the profile needs a data set and none is named, or there is no such folder.
     """
     if data.source == "birdlets":
         return "birdlets"
@@ -30,16 +30,12 @@ def data_source(data: Data, given: Path | None) -> Source:
         raise UserError(f"inputs.data is {NOTHING}, but data.source folder reads a data set; {_name('data', 'DIR')}")
     if not given.is_dir():
         raise UserError(f"inputs.data {given} is no folder; {_name('data', 'DIR')}")
-    if any((given / place / "images.txt").exists() for place in ("", "CUB_200_2011")):
-        return "folder"
-    if data.source == "download":
+    if data.source == "download" and not any(path.is_dir() for path in given.iterdir() if path.name[0] != "."):
         return "archives"
-    raise UserError(
-        f"inputs.data {given} holds no images.txt, so it is no data set in CUB-200-2011 layout; {_name('data', 'DIR')}"
-    )
+    return "folder"
 
 
-def encoder_file(encoder: Encoder, given: Path | None) -> Path | None:
+def encoder_file(encoder: EncoderSettings, given: Path | None) -> Path | None:
     """The user's weight file for the encoder; None where its weights are fetched, trained or drawn.
 
     Raises:
@@ -47,16 +43,17 @@ def encoder_file(encoder: Encoder, given: Path | None) -> Path | None:
     """
     if not encoder.reads_file:
         return None
-    if given is None and (encoder.kind == "timm" or encoder.pretrained is None):
+    if given is None and encoder.tag is None:
         raise UserError(no_weights(encoder))
     return _file("encoder", given)
 
 
-def no_weights(encoder: Encoder) -> str:
+def no_weights(encoder: EncoderSettings) -> str:
     """Return the error message for an encoder without a source of weights."""
-    others = "" if encoder.kind == "timm" else ", or set one of encoder.pretrained and encoder.pretrain"
+    mark = "." if encoder.library == "timm" else "/"
     return (
-        f"inputs.encoder is {NOTHING}, so {encoder.name} would keep random weights; {_name('encoder', 'FILE')}{others}"
+        f"inputs.encoder is {NOTHING}, so {encoder.model} would keep random weights; {_name('encoder', 'FILE')}, or"
+        f" name weights of {encoder.library}: encoder.name {encoder.name}{mark}WEIGHTS"
     )
 
 

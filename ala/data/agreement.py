@@ -69,18 +69,25 @@ def disagreement(listed: Boxes, masked: Boxes, sizes: np.ndarray, borders: np.nd
             f"{file} {what}: its boxes and those of the masks then have a median IoU of {np.median(best):.2f}, as `x y"
             f" width height` in pixels only {median:.2f}; {remedy}"
         )
-    if float(np.median(borders)) > _BORDER:
-        return (
-            f"the masks beside {file} hold most of the image's border in at least half of the images, so they look"
-            " inverted; if level 0 is the object, set data.object_levels: [0] and name the rest in"
-            " data.background_levels"
-        )
+    if (said := all_inverted(borders, file)) is not None:
+        return said
     if median < _MEDIAN:
         return (
             f"{file} and the masks disagree: their boxes have a median IoU of {median:.2f}, at least {_MEDIAN} is"
             " needed; both must be of the images as they are, boxes as `x y width height` in pixels"
         )
     return None
+
+
+def all_inverted(borders: np.ndarray, file: Path) -> str | None:
+    """Describe masks that look inverted as a whole, from the object's shares of the images' borders; None if they do
+    not."""
+    if float(np.median(borders)) <= _BORDER:
+        return None
+    return (
+        f"the masks beside {file} hold most of the image's border in at least half of the images, so they look"
+        " inverted; if level 0 is the object, set data.object_levels: [0] and name the rest in data.background_levels"
+    )
 
 
 def iou(first: Boxes, second: Boxes) -> np.ndarray:

@@ -74,8 +74,7 @@ def present(archives: list[Archive], folder: Path) -> list[Path]:
     lost = " and ".join(_described(item) for item, file in zip(archives, files, strict=True) if not file.is_file())
     if lost:
         raise UserError(
-            f"inputs.data {folder} holds no data set (images.txt) and lacks {lost}; put them there, or set"
-            f" inputs.data to {NOTHING}"
+            f"inputs.data {folder} holds no data set and lacks {lost}; put them there, or set inputs.data to {NOTHING}"
         )
     return files
 

@@ -10,6 +10,7 @@ from PIL import Image
 
 from ala.data import agreement
 from ala.data.decode import Reading, alpha_of, reduced, turn
+from ala.data.index import Box
 from ala.data.opened import Damaged, decode, size_of
 from ala.data.store import is_object
 
@@ -23,12 +24,23 @@ _HIDDEN = 0.9  # IoU of the object and of the opaque part of a mask, below which
 
 @dataclass(frozen=True)
 class Row:
-    """The list entries of an image."""
+    """The files and the listed box of an image."""
 
     image_id: int
     image: Path
-    mask: Path
-    box: tuple[float, float, float, float]  # x, y, width, height in pixels
+    mask: Path | None
+    box: Box | None
+    box_list: Path  # where the box comes from, for messages
+
+
+@dataclass(frozen=True)
+class Object:
+    """What was measured on the object of a mask."""
+
+    levels: np.ndarray  # (256,) pixels of the mask by level
+    box: tuple[int, int, int, int]  # around the object: x1, y1, x2, y2, the last two exclusive
+    border: float  # share of the image's border that is object
+    disagrees: Damaged | None  # with the listed box
 
 
 @dataclass(frozen=True)
@@ -37,28 +49,27 @@ class Checked:
 
     size: tuple[int, int]  # width and height in pixels
     grey: bool
-    levels: np.ndarray  # (256,) pixels of the mask by level
-    box: tuple[int, int, int, int]  # around the object: x1, y1, x2, y2, the last two exclusive
-    border: float  # share of the image's border that is object
-    disagrees: Damaged | None  # with the listed box
+    object: Object | None  # None: no mask
 
 
 def check(row: Row, reading: Reading, size: int | None) -> Checked:
     """Open an image and its mask and check for everything that would make a result wrong.
 
     Args:
-        row: what the lists say.
+        row: what the index says.
         reading: how images and masks are read.
-        size: side at which the object must have a pixel left; None: it need not.
+        size: side at which the object must have a pixel left; None: it need not, nor be there at all.
 
     Raises:
         Damaged: something is wrong with a file, or with one beside the other. What is wrong with the mask beside the
             listed box is not raised but kept in the result, since it may be the list that is wrong as a whole.
     """
-    image, mask = decode(row.image, "photo"), decode(row.mask, "mask")
+    if size is not None and row.mask is None:
+        raise Damaged("unmasked", f"image {row.image} of validation or test has no mask to score maps by; add it")
+    image, mask = decode(row.image, "photo"), None if row.mask is None else decode(row.mask, "mask")
     if image.mode.startswith(_DEEP):  # Pillow would cut its levels off at 255
         raise Damaged("depth", f"photo {row.image} has mode {image.mode}; save it with 8 bits per channel")
-    if mask.mode.startswith(_DEEP):
+    if mask is not None and mask.mode.startswith(_DEEP):
         raise Damaged("depth", f"mask {row.mask} has mode {mask.mode}; save it as an 8-bit grey PNG")
     image, mask = _turned(row, reading, image, mask)
     alpha = alpha_of(image)
@@ -68,6 +79,12 @@ def check(row: Row, reading: Reading, size: int | None) -> Checked:
             f"image {row.image} has transparent pixels ({(alpha < 255).mean():.1%} of it), whose colours nobody sees"
             " but a model would; save it without an alpha channel",
         )
+    found = None if mask is None else _object(row, reading, size, mask)
+    return Checked(image.size, image.mode in _GREY, found)
+
+
+def _object(row: Row, reading: Reading, size: int | None, mask: Image.Image) -> Object:
+    """Check and measure the object of a mask."""
     levels = _levels(row, reading, mask)  # (h, w)
     counts = np.bincount(levels.ravel(), minlength=256)  # (256,)
     _check_levels(row, reading, counts)
@@ -84,14 +101,16 @@ def check(row: Row, reading: Reading, size: int | None) -> Checked:
         )
     across, down = np.flatnonzero(found.any(axis=0)), np.flatnonzero(found.any(axis=1))
     edge = np.concatenate([found[0], found[-1], found[1:-1, 0], found[1:-1, -1]])
-    return Checked(
-        size=image.size, grey=image.mode in _GREY, levels=counts, border=float(edge.mean()),
+    return Object(
+        levels=counts, border=float(edge.mean()),
         box=(int(across[0]), int(down[0]), int(across[-1]) + 1, int(down[-1]) + 1),
         disagrees=_against_box(row, reading, found),
     )  # fmt: skip
 
 
-def _turned(row: Row, reading: Reading, image: Image.Image, mask: Image.Image) -> tuple[Image.Image, Image.Image]:
+def _turned(
+    row: Row, reading: Reading, image: Image.Image, mask: Image.Image | None
+) -> tuple[Image.Image, Image.Image | None]:
     """Image and mask in the orientation of `reading`, of one size.
 
     Raises:
@@ -101,7 +120,7 @@ def _turned(row: Row, reading: Reading, image: Image.Image, mask: Image.Image) -
     if reading.orientation != "stored":
         for file, one in ((row.image, image), (row.mask, mask)):
             try:
-                tag = turn(one)
+                tag = 1 if one is None else turn(one)
             except ValueError as error:
                 raise Damaged(
                     "exif",
@@ -113,8 +132,8 @@ def _turned(row: Row, reading: Reading, image: Image.Image, mask: Image.Image) -
                     f"{file} has an EXIF tag (orientation {tag}) by which viewers turn it; set data.orientation to"
                     " stored if masks and boxes are of the stored pixels, or to shown if of the image as shown",
                 )
-        image, mask = reading.oriented(image), reading.oriented(mask)
-    if mask.size != image.size:
+        image, mask = reading.oriented(image), None if mask is None else reading.oriented(mask)
+    if mask is not None and mask.size != image.size:
         said = f"mask {row.mask} has {size_of(mask)} pixels, its photo {row.image} {size_of(image)}"
         if reading.orientation == "shown" and image.size != stored:
             said += " as its EXIF tag shows it"
@@ -200,6 +219,8 @@ def _check_alpha(row: Row, reading: Reading, mask: Image.Image, found: np.ndarra
 
 def _against_box(row: Row, reading: Reading, found: np.ndarray) -> Damaged | None:
     """What is wrong with a mask's object, boolean `(h, w)`, beside the listed box; None if nothing is."""
+    if row.box is None:
+        return None
     height, width = found.shape
     x, y, across, down = row.box
     left, right = (int(np.clip(at, 0, width)) for at in (np.floor(x), np.ceil(x + across)))
@@ -210,7 +231,7 @@ def _against_box(row: Row, reading: Reading, found: np.ndarray) -> Damaged | Non
         if reading.object_levels is None
         else "exchange data.object_levels and data.background_levels"
     )
-    listed = f"box {' '.join(f'{value:g}' for value in row.box)} of bounding_boxes.txt"
+    listed = f"box {' '.join(f'{value:g}' for value in row.box)} of {row.box_list.name}"
     if agreement.inverted(inside, box, int(found.sum()) - inside, found.size - box):
         return Damaged(
             "inverted",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from pathlib import Path
 
@@ -9,56 +10,81 @@ import numpy as np
 import pandas as pd
 
 from ala.config.schema import AtMost
-from ala.data.cub import CubIndex
+from ala.data.index import Index
 from ala.utils.errors import UserError
 from ala.utils.files import atomic_folder, sha256
 
 NAMES = ("train", "val", "test")
-COLUMNS = ["image_id", "path", "label", "mask_path", "x", "y", "width", "height"]
-_TYPES = {
-    "image_id": "int64", "path": "str", "label": "int64", "mask_path": "str",
-    "x": "float64", "y": "float64", "width": "float64", "height": "float64",
-}  # fmt: skip
+COLUMNS = ["image_id", "path", "label"]
+_TYPES = {"image_id": "int64", "path": "str", "label": "int64"}
 
 
 def split(
-    index: CubIndex, split_seed: int, train_per_class: int, at_most: AtMost | None = None
+    index: Index,
+    split_seed: int,
+    train_per_class: int,
+    at_most: AtMost | None = None,
+    test_per_class: int | None = None,
 ) -> dict[str, pd.DataFrame]:
-    """Divide the official training images into train and val; the official test images are test.
+    """Divide the training images of the data set into train and val; its test images are test.
 
-    For every class the official-train ids, ascending, are permuted by
-    `Generator(PCG64(SeedSequence([split_seed, class_id])))` with class ids from 1; the first `train_per_class` are
-    train, the rest val. On CUB's own lists 25 per class gives the slides' 5,000 / 994 / 5,794. With `at_most`, so many
-    images of each split stay, spread evenly over its ids; the first and the last are among them.
+    For every class its training ids, ascending, are permuted by
+    `Generator(PCG64(SeedSequence([split_seed, label + 1])))` with labels from 0; the first `train_per_class` are train,
+    the rest val. On CUB's own lists 25 per class gives the slides' 5,000 / 994 / 5,794. Where the data set does not say
+    which images are for testing, `test_per_class` of each class are drawn before, by `[split_seed, label + 1, 1]`. With
+    `at_most`, so many images of each split stay, spread evenly over its ids; the first and the last are among them.
 
     Returns:
-        `train`, `val` and `test`, each with the columns `image_id, path, label, mask_path, x, y, width, height`
-        (label from 0, box in pixels of the image), by ascending id.
+        `train`, `val` and `test`, each with the columns `image_id, path, label` (from 0), by ascending id.
 
     Raises:
-        UserError: a class has too few training images to leave one for val, or no test image.
+        UserError: a class has too few training images to leave one for val, or no test image; or test images are
+            neither listed nor to be drawn, or both.
     """
-    frame = index.frame.rename(columns={"class_id0": "label"})
-    official = frame[frame["is_train"]]
+    labels = index.labels
+    frame = pd.DataFrame(
+        [(one.image_id, one.path, labels[one.class_id], one.split == "test") for one in index.entries],
+        columns=[*COLUMNS, "test"],
+    ).sort_values("image_id", ignore_index=True)
+    _check_test_images(index, test_per_class)
     chosen: set[int] = set()
-    for label, name in enumerate(index.classes):
-        ids = np.sort(official.loc[official["label"] == label, "image_id"].to_numpy())
+    for label, name in enumerate(index.names):
+        of_class = frame["label"] == label
+        if test_per_class is not None:
+            ids = frame.loc[of_class, "image_id"].to_numpy()
+            drawn = _generator(split_seed, label + 1, 1).permutation(ids)[:test_per_class]
+            frame.loc[frame["image_id"].isin(drawn), "test"] = True
+        ids = frame.loc[of_class & ~frame["test"], "image_id"].to_numpy()
         if len(ids) <= train_per_class:
             raise UserError(
-                f"class {label + 1} ({name}) of {index.root} has {len(ids)} official training photos,"
-                f" data.train_per_class ({train_per_class}) must be smaller to leave some for validation; lower it"
+                f"class {name} of {index.listing} has {len(ids)} training photos, data.train_per_class"
+                f" ({train_per_class}) must be smaller to leave some for validation; lower it"
             )
-        if not ((frame["label"] == label) & ~frame["is_train"]).any():
-            raise UserError(
-                f"class {label + 1} ({name}) of {index.root} has no test photo;"
-                " give some of its photos the flag 0 in train_test_split.txt"
-            )
-        order = np.random.Generator(np.random.PCG64(np.random.SeedSequence([split_seed, label + 1]))).permutation(ids)
-        chosen.update(order[:train_per_class].tolist())
+        if not (of_class & frame["test"]).any():
+            raise UserError(f"class {name} of {index.listing} has no test photo; mark some of its photos for testing")
+        chosen.update(_generator(split_seed, label + 1).permutation(ids)[:train_per_class].tolist())
     in_train = frame["image_id"].isin(chosen)
-    parts = {"train": in_train, "val": frame["is_train"] & ~in_train, "test": ~frame["is_train"]}
-    whole = {key: frame.loc[mask, COLUMNS].sort_values("image_id", ignore_index=True) for key, mask in parts.items()}
+    parts = {"train": in_train, "val": ~frame["test"] & ~in_train, "test": frame["test"]}
+    whole = {key: frame.loc[mask, COLUMNS].reset_index(drop=True) for key, mask in parts.items()}
     return whole if at_most is None else {key: _spread(rows, getattr(at_most, key)) for key, rows in whole.items()}
+
+
+def _generator(*numbers: int) -> np.random.Generator:
+    return np.random.Generator(np.random.PCG64(np.random.SeedSequence(numbers)))
+
+
+def _check_test_images(index: Index, test_per_class: int | None) -> None:
+    listed = index.entries[0].split is not None
+    if listed and test_per_class is not None:
+        raise UserError(
+            f"{index.listing} says which images are for testing, so data.test_per_class ({test_per_class}) cannot be"
+            " drawn; set it to null"
+        )
+    if not listed and test_per_class is None:
+        raise UserError(
+            f"{index.listing} does not say which images are for testing; set data.test_per_class, or give it folders"
+            " train and test"
+        )
 
 
 def _spread(rows: pd.DataFrame, count: int) -> pd.DataFrame:
@@ -77,7 +103,7 @@ def write_splits(folder: Path, splits: dict[str, pd.DataFrame]) -> dict[str, dic
     with atomic_folder(folder) as temporary:
         for name in NAMES:
             file = temporary / f"{name}.csv"
-            splits[name].to_csv(file, index=False, lineterminator="\n")
+            splits[name].to_csv(file, index=False, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
             rows = splits[name]
             summary[name] = {"photos": len(rows), "classes": int(rows["label"].nunique()), "sha256": sha256(file)}
         text = json.dumps(summary, indent=2, sort_keys=True) + "\n"

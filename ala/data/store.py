@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,8 +31,10 @@ class Store:
         labels: `(n,)` int64 from 0.
         images: `(n, S, S, 3)` uint8 RGB. The whole image, aspect not kept.
         masks: `(n, S, S)` uint8, shares of annotators times 255 as `ala.data.decode` reads them, nearest neighbour,
-            not binarised.
-        boxes: `(n, 4)` float32 `x, y, width, height` in pixels of the S x S image.
+            not binarised; 0 where there is no mask.
+        boxes: `(n, 4)` float32 `x, y, width, height` in pixels of the S x S image: of the data set's list, or else
+            around the mask's object; NaN where there is neither.
+        unmasked: ids of the images that have no mask.
     """
 
     size: int
@@ -43,6 +45,7 @@ class Store:
     images: np.ndarray
     masks: np.ndarray
     boxes: np.ndarray
+    unmasked: frozenset[int] = field(default=frozenset())
 
     @classmethod
     def open(cls, folder: Path, split: str) -> Store:
@@ -78,6 +81,7 @@ class Store:
         return cls(
             size=size, split=split, names=about["names"], image_ids=parts["ids"], labels=parts["labels"],
             images=parts["images"], masks=parts["masks"], boxes=parts["boxes"],
+            unmasked=frozenset(about.get("unmasked", {}).get(split, ())),
         )  # fmt: skip
 
     def __len__(self) -> int:
@@ -95,9 +99,17 @@ class Store:
         """The object at `rows`: boolean `(B, S, S)`, true where the mask's grey level exceeds `threshold`.
 
         Thresholding after the nearest-neighbour resizing equals thresholding before it, as METHODS 1.3 asks.
+
+        Raises:
+            UserError: one of the images has no mask.
         """
-        chosen = self.masks[rows if isinstance(rows, slice) else np.asarray(rows, dtype=np.int64)]
-        return is_object(np.asarray(chosen), threshold)
+        chosen = rows if isinstance(rows, slice) else np.asarray(rows, dtype=np.int64)
+        lost = self.unmasked.intersection(self.image_ids[chosen].tolist())
+        if lost:
+            raise UserError(
+                f"image {min(lost)} of the {self.split} split has no mask, so its object is unknown; add it"
+            )
+        return is_object(np.asarray(self.masks[chosen]), threshold)
 
     def rows_of(self, image_ids: Sequence[int] | np.ndarray) -> np.ndarray:
         """The rows at which `image_ids` lie, in their order, int64.
@@ -140,7 +152,7 @@ def check_subset(labels: np.ndarray, names: Sequence[str], split: str, per_class
     for label, name in enumerate(names):
         if per_class is not None and counts[label] < per_class:
             raise UserError(
-                f"class {label + 1} ({name}) has {counts[label]} photos in the {split} split, {per_class} per class"
+                f"class {name} has {counts[label]} photos in the {split} split, {per_class} per class"
                 " are asked for; lower images_per_class or val_images_per_class of the profile's metrics"
             )
 

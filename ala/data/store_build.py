@@ -16,8 +16,8 @@ import pandas as pd
 from PIL import Image
 
 from ala.config import Profile
-from ala.data.cub import CubIndex
 from ala.data.decode import Reading, reduced
+from ala.data.index import Entry, Index, such
 from ala.data.parallel import each
 from ala.data.store import STORE_VERSION
 from ala.utils import interrupt
@@ -39,7 +39,7 @@ def required(settings: Profile) -> dict[int, set[str]]:
     return wanted
 
 
-def build_store(folder: Path, index: CubIndex, splits: dict[str, pd.DataFrame], size: int, reading: Reading) -> None:
+def build_store(folder: Path, index: Index, splits: dict[str, pd.DataFrame], size: int, reading: Reading) -> None:
     """Build an image cache by :func:`fill_store`; `folder` (e.g. `data/store/384`) is replaced as a whole.
 
     Raises:
@@ -51,7 +51,7 @@ def build_store(folder: Path, index: CubIndex, splits: dict[str, pd.DataFrame], 
 
 def fill_store(
     folder: Path,
-    index: CubIndex,
+    index: Index,
     splits: dict[str, pd.DataFrame],
     size: int,
     reading: Reading,
@@ -78,18 +78,32 @@ def fill_store(
     for name, frame in splits.items():
         _fill_split(folder, index, name, frame.sort_values("image_id", ignore_index=True), size, reading, work)
     about = {
-        "version": STORE_VERSION, "size": size, "names": index.classes,
+        "version": STORE_VERSION, "size": size, "names": index.names,
         "splits": {name: len(frame) for name, frame in splits.items()},
+        "unmasked": {name: [one.image_id for one in _entries(index, frame) if one.mask is None]
+                     for name, frame in splits.items()},
     }  # fmt: skip
     (folder / "store.json").write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
 
 
+def _entries(index: Index, frame: pd.DataFrame) -> list[Entry]:
+    """The images of a split, by ascending id."""
+    known = {one.image_id: one for one in index.entries}
+    ids = sorted(frame["image_id"].tolist())
+    lost = [key for key in ids if key not in known]
+    if lost:
+        raise UserError(
+            f"the splits name image {lost[0]}, which {index.listing} does not hold ({such(len(lost), 'id')}); run"
+            " `dvc repro split`"
+        )
+    return [known[key] for key in ids]
+
+
 def _fill_split(
-    folder: Path, index: CubIndex, name: str, frame: pd.DataFrame, size: int, reading: Reading, work: Resumable | None
+    folder: Path, index: Index, name: str, frame: pd.DataFrame, size: int, reading: Reading, work: Resumable | None
 ) -> None:
-    count, what = len(frame), f"{name} at {size} px"
-    boxes = frame[["x", "y", "width", "height"]].to_numpy(dtype=np.float64, copy=True)
-    paths, mask_paths = frame["path"].tolist(), frame["mask_path"].tolist()
+    count, what, entries = len(frame), f"{name} at {size} px", _entries(index, frame)
+    boxes = np.array([one.boxes[0] if one.boxes else [np.nan] * 4 for one in entries], dtype=np.float64)  # (count, 4)
     shapes = {"images": (count, size, size, 3), "masks": (count, size, size)}
     files = {part: folder / f"{name}-{part}.npy" for part in shapes}
     kept = work.arrays(what) if work is not None and all(file.exists() for file in files.values()) else None
@@ -104,13 +118,16 @@ def _fill_split(
     images, masks = (np.lib.format.open_memmap(file, mode="r+") for file in files.values())
 
     def fill(row: int) -> None:
-        file = index.image_file(paths[row])
+        file = index.image_file(entries[row])
         try:
             with Image.open(file) as opened:
                 photo = reading.oriented(opened)
                 boxes[row] *= np.array([size / photo.width, size / photo.height] * 2)
                 images[row] = np.asarray(photo.convert("RGB").resize((size, size), Image.Resampling.BILINEAR))
-            file = index.mask_file(mask_paths[row])
+            mask_file = index.mask_file(entries[row])
+            if mask_file is None:
+                return
+            file = mask_file
             with Image.open(file) as mask:
                 masks[row] = reduced(reading.votes(reading.levels(reading.oriented(mask))), size)
         except (OSError, SyntaxError, ValueError) as error:  # Pillow reports damage by any of these

@@ -13,9 +13,9 @@ import numpy as np
 from PIL import Image
 
 from ala.data import agreement
-from ala.data.check import Checked, Row, check
-from ala.data.cub import CubIndex
+from ala.data.check import Checked, Object, Row, check
 from ala.data.decode import Reading
+from ala.data.index import Box, Index
 from ala.data.opened import Damaged
 from ala.data.parallel import each
 from ala.utils.errors import UserError
@@ -31,7 +31,8 @@ class Facts:
         photos: their number.
         classes: number of classes.
         greyscale: images stored without colour.
-        box_area: (mean, median) of box area / image area.
+        box_area: (mean, median) of box area / image area; None: there are no boxes.
+        own_boxes: the box around the object of each mask beside which none is listed, by image id.
         mask_levels: pixels of all masks at original resolution by grey level (or palette index, as
             :class:`ala.data.decode.Reading` says); levels that do not occur are absent.
         excluded: ids that were left out.
@@ -40,7 +41,8 @@ class Facts:
     photos: int
     classes: int
     greyscale: int
-    box_area: tuple[float, float]
+    box_area: tuple[float, float] | None
+    own_boxes: dict[int, Box]
     mask_levels: dict[int, int]
     excluded: tuple[int, ...]
 
@@ -50,18 +52,21 @@ class Facts:
             "photos": self.photos,
             "classes": self.classes,
             "greyscale_photos": self.greyscale,
-            "box_area_share": {"mean": round(self.box_area[0], 6), "median": round(self.box_area[1], 6)},
+            "box_area_share": None
+            if self.box_area is None
+            else {"mean": round(self.box_area[0], 6), "median": round(self.box_area[1], 6)},
+            "boxes_from_masks": len(self.own_boxes),
             "mask_levels": {str(level): count for level, count in sorted(self.mask_levels.items())},
             "excluded": len(self.excluded),
             "excluded_ids": list(self.excluded),
         }
 
 
-def verify(index: CubIndex, reading: Reading, size: int, evaluated: Container[int]) -> Facts:
+def verify(index: Index, reading: Reading, size: int, evaluated: Container[int]) -> Facts:
     """Open every image and mask that `index` names, decode them fully, and compare masks with listed boxes.
 
     Args:
-        index: the lists.
+        index: the images.
         reading: how images and masks are read.
         size: side of the masks at which maps are evaluated, in pixels.
         evaluated: ids whose object must be left at that size: those of validation and test images.
@@ -69,17 +74,17 @@ def verify(index: CubIndex, reading: Reading, size: int, evaluated: Container[in
     Raises:
         UserError: a file is missing, does not decode, is animated, not 8-bit or larger than `MAX_PIXELS`; an image has
             transparent pixels or an EXIF tag of which `reading` says nothing; a mask is coloured, has another size than
-            its image, levels that cannot be told from others or no object; an object vanishes at `size`; a mask and the
-            listed box exclude one another, or the boxes as a whole read like another convention
-            (:mod:`ala.data.agreement`). The sentence names the first in the order of the ids and counts the others.
+            its image, levels that cannot be told from others or no object; an object vanishes at `size`; an evaluated
+            image has no mask; a mask and the listed box exclude one another, or the boxes as a whole read like another
+            convention (:mod:`ala.data.agreement`). The sentence names the first in the order of the ids and counts
+            the others.
     """
-    columns = zip(*(index.frame[name].tolist() for name in ("x", "y", "width", "height")), strict=True)
-    names = zip(index.frame["image_id"].tolist(), index.frame["path"], index.frame["mask_path"], strict=True)
+    box_list = index.box_list or index.listing
     rows = [
-        Row(key, index.image_file(image), index.mask_file(mask), box)
-        for (key, image, mask), box in zip(names, columns, strict=True)
+        Row(one.image_id, index.image_file(one), index.mask_file(one), one.boxes[0] if one.boxes else None, box_list)
+        for one in index.entries
     ]
-    _all_there(index, rows)
+    _all_there(rows)
 
     def measured(row: Row) -> Checked | Damaged:
         try:
@@ -93,42 +98,60 @@ def verify(index: CubIndex, reading: Reading, size: int, evaluated: Container[in
         results = each(measured, rows, "checking photos")
     _refuse([item for item in results if isinstance(item, Damaged)], len(rows))
     checked = [item for item in results if isinstance(item, Checked)]
-    levels = np.sum([item.levels for item in checked], axis=0)
+    objects = [item.object for item in checked if item.object is not None]
+    levels = np.sum([one.levels for one in objects], axis=0) if objects else np.zeros(256, dtype=np.int64)
     if reading.object_levels is None:
         _refuse_trimaps(levels * reading.unnamed(), reading.threshold, index.masks)
-    _agree(checked, rows, index.root / "bounding_boxes.txt")
-    shares = [row.box[2] * row.box[3] / (item.size[0] * item.size[1]) for row, item in zip(rows, checked, strict=True)]
+    _agree(checked, rows, box_list)
+    own_boxes = {
+        row.image_id: _box_of(item.object) for row, item in zip(rows, checked, strict=True)
+        if row.box is None and item.object is not None
+    }  # fmt: skip
+    boxes = [(row.box or own_boxes.get(row.image_id), item.size) for row, item in zip(rows, checked, strict=True)]
+    shares = [box[2] * box[3] / (width * height) for box, (width, height) in boxes if box is not None]
     return Facts(
         photos=len(rows),
         classes=len(index.classes),
         greyscale=sum(item.grey for item in checked),
-        box_area=(mean(shares), median(shares)),
+        box_area=(mean(shares), median(shares)) if shares else None,
+        own_boxes=own_boxes,
         mask_levels={level: int(count) for level, count in enumerate(levels) if count},
         excluded=index.excluded,
     )
 
 
+def _box_of(found: Object) -> Box:
+    """The box around an object as `x, y, width, height`."""
+    x1, y1, x2, y2 = found.box
+    return x1, y1, x2 - x1, y2 - y1
+
+
 def _agree(checked: list[Checked], rows: list[Row], file: Path) -> None:
     """Refuse masks and boxes that contradict one another: inverted masks first, which make boxes look wrong."""
-    odd = [item.disagrees for item in checked if item.disagrees is not None]
+    masked = [(row, item, item.object) for row, item in zip(rows, checked, strict=True) if item.object is not None]
+    both = [(row.box, item.size, one) for row, item, one in masked if row.box is not None]
+    odd = [one.disagrees for _, _, one in both if one.disagrees is not None]
     _refuse([item for item in odd if item.kind == "inverted"], len(rows))
-    said = agreement.disagreement(
-        np.array([row.box for row in rows]), np.array([item.box for item in checked], dtype=np.float64),
-        np.array([item.size for item in checked], dtype=np.float64), np.array([item.border for item in checked]), file,
-    )  # fmt: skip
+    said = None
+    if both:
+        said = agreement.disagreement(
+            np.array([box for box, _, _ in both]), np.array([one.box for _, _, one in both], dtype=np.float64),
+            np.array([size for _, size, _ in both], dtype=np.float64), np.array([one.border for _, _, one in both]),
+            file,
+        )  # fmt: skip
+    elif masked:
+        said = agreement.all_inverted(np.array([one.border for _, _, one in masked]), file)
     if said is not None:
         raise UserError(said)
     _refuse(odd, len(rows))
 
 
-def _all_there(index: CubIndex, rows: list[Row]) -> None:
+def _all_there(rows: list[Row]) -> None:
     """Check that all files exist before any is decoded, so that an incomplete folder is reported at once."""
-    for kind, folder, names in (
-        ("photo", index.root / "images", [(row.image_id, row.image) for row in rows]),
-        ("mask", index.masks, [(row.image_id, row.mask) for row in rows]),
+    for kind, names in (
+        ("photo", [(row.image_id, row.image) for row in rows]),
+        ("mask", [(row.image_id, row.mask) for row in rows if row.mask is not None]),
     ):
-        if not folder.is_dir():
-            raise UserError(f"{folder} does not exist, {len(rows)} {kind}s should be in it; copy the data set again")
         lost = [(key, name) for key, name in names if not _is_file(name)]
         _refuse([Damaged(kind, f"{kind} {name} is missing; copy the data set again", k) for k, name in lost], len(rows))
 

@@ -6,15 +6,15 @@ from typing import Any
 
 import torch
 
-from ala.config.schema import Data, Encoder
+from ala.config.schema import Data, EncoderSettings
 from ala.contracts.preprocessing import Preprocessing
 from ala.data.birdlets import draw_pairs, species
 from ala.encoders.build import Trainer
-from ala.utils.resume import Resumable
+from ala.utils.checkpoint import Checkpoint
 
 
 def captions_and_trainer(
-    data: Data, settings: Encoder, device: torch.device | str, work: Resumable | None = None
+    data: Data, settings: EncoderSettings, device: torch.device | str, work: Checkpoint | None = None
 ) -> tuple[list[list[str]] | None, Trainer | None]:
     """Make arguments of :func:`ala.encoders.build.build_encoder`: one caption per class, and the contrastive training.
 
@@ -23,11 +23,11 @@ def captions_and_trainer(
     state between epochs.
     """
     birdlets = data.birdlets
-    if data.source != "birdlets" or birdlets is None or settings.random_weights:
+    if data.source != "birdlets" or birdlets is None or settings.weights == "random":
         return None, None
     captions = [[one.caption()] for one in species(birdlets)]
     training = settings.pretrain
-    if training is None:
+    if training is None or settings.weights != "train":
         return captions, None
 
     def train(config: dict[str, Any], preprocessing: Preprocessing) -> Any:

@@ -1,4 +1,4 @@
-"""Save and load a frozen encoder: only its image tower and the class text features."""
+"""Save and load a frozen encoder: only its network and the class text features."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from ala.contracts.preprocessing import Preprocessing
-from ala.encoders.frozen import FrozenEncoder, assert_frozen
+from ala.encoders.encoder import Encoder, assert_frozen
 from ala.encoders.weights import fit_weights, read_weights
 from ala.utils.errors import UserError
 from ala.utils.files import atomic_path, sha256, write_json
@@ -20,14 +20,14 @@ from ala.utils.files import atomic_path, sha256, write_json
 WEIGHTS, ABOUT, TEXT = "encoder.safetensors", "encoder.json", "text_features.safetensors"
 
 
-def save_encoder(encoder: FrozenEncoder, folder: Path, about: dict[str, Any] | None = None) -> None:
+def save_encoder(encoder: Encoder, folder: Path, about: dict[str, Any] | None = None) -> None:
     """Write the encoder into `folder`; `encoder.json` comes last and names the hash of the weights.
 
     It also saves `encoder.source` (what the encoder was made from) and `about` (further information).
     """
     assert_frozen(encoder)
     folder = Path(folder)
-    _write_tensors(folder / WEIGHTS, encoder.weights())
+    _write_tensors(folder / WEIGHTS, encoder.state_dict())
     if encoder.text_features is None:
         (folder / TEXT).unlink(missing_ok=True)
     else:
@@ -36,7 +36,7 @@ def save_encoder(encoder: FrozenEncoder, folder: Path, about: dict[str, Any] | N
     write_json(
         folder / ABOUT,
         {
-            "encoder": encoder.description(),
+            "encoder": encoder.description,
             "input_size": preprocessing.size,
             "mean": list(preprocessing.mean),
             "std": list(preprocessing.std),
@@ -49,7 +49,7 @@ def save_encoder(encoder: FrozenEncoder, folder: Path, about: dict[str, Any] | N
     )
 
 
-def load_encoder(folder: Path, device: torch.device | str = "cpu") -> FrozenEncoder:
+def load_encoder(folder: Path, device: torch.device | str = "cpu") -> Encoder:
     """Load the encoder that :func:`save_encoder` wrote, frozen, on `device`.
 
     Raises:
@@ -66,7 +66,7 @@ def load_encoder(folder: Path, device: torch.device | str = "cpu") -> FrozenEnco
     return _make(about, preprocessing, weights, path, text).to(device)
 
 
-def shared_encoder(folder: Path, device: torch.device | str = "cpu") -> FrozenEncoder:
+def shared_encoder(folder: Path, device: torch.device | str = "cpu") -> Encoder:
     """Load an encoder by :func:`load_encoder`, once per process while its files are unchanged.
 
     The encoder is frozen, so the models that use it share it: reading CLIP ViT-B/16 takes seconds, and a stage opens
@@ -81,29 +81,18 @@ def shared_encoder(folder: Path, device: torch.device | str = "cpu") -> FrozenEn
 
 
 @lru_cache(maxsize=1)
-def _shared(folder: Path, start: Path, stamps: tuple[object, ...], device: torch.device) -> FrozenEncoder:
+def _shared(folder: Path, start: Path, stamps: tuple[object, ...], device: torch.device) -> Encoder:
     return load_encoder(folder, device)
 
 
 def _make(
     about: dict[str, Any], preprocessing: Preprocessing, weights: dict[str, Tensor], path: Path, text: Tensor | None
-) -> FrozenEncoder:
-    made = about["encoder"]
-    what = f"the model in {ABOUT}"
-    if made["kind"] == "open_clip":
-        from ala.encoders.clip_vit import ClipVit, build_visual
+) -> Encoder:
+    from ala.encoders.networks import make_encoder
 
-        with torch.random.fork_rng(devices=[]):  # random weights, which the file replaces, move no generator
-            visual = build_visual(made["config"])
-        fit_weights(visual, weights, path, what)
-        encoder: FrozenEncoder = ClipVit(visual, made["config"], preprocessing, text)
-    else:
-        from ala.encoders.conv import ConvEncoder, build_network
-
-        with torch.random.fork_rng(devices=[]):
-            network = build_network(made["name"], made["options"])
-        fit_weights(network, weights, path, what)
-        encoder = ConvEncoder(network, made["name"], made["options"], preprocessing, about["grid"])
+    with torch.random.fork_rng(devices=[]):  # random weights, which the file replaces, move no generator
+        encoder = make_encoder(about["encoder"], preprocessing, about["grid"], text)
+    fit_weights(encoder, weights, path, f"the model in {ABOUT}")
     encoder.source = about["source"]
     return encoder
 

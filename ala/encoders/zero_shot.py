@@ -7,14 +7,15 @@ import torch
 from torch.nn import functional as F
 
 from ala.data.store import Store
-from ala.encoders.frozen import FrozenEncoder
+from ala.encoders.encoder import Encoder
 from ala.utils.fitting import Halving
 from ala.utils.progress import track
 
 BATCH = 128  # images per forward pass
 
 
-def zero_shot_accuracy(encoder: FrozenEncoder, store: Store, batch: int = BATCH) -> float | None:
+@torch.inference_mode()
+def zero_shot_accuracy(encoder: Encoder, store: Store, batch: int = BATCH) -> float | None:
     """Share of the store's images whose embedding is nearest (by angle) to their own class's text feature.
 
     Returns:

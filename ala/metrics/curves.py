@@ -40,6 +40,11 @@ class Curves:
     tie_shares: np.ndarray
     forwards: int
 
+    def areas(self) -> dict[str, np.ndarray]:
+        """Compute the areas under both curves and their difference `id`, float64 `(n,)` each."""
+        insertion, deletion = area(self.insertion), area(self.deletion)
+        return {"insertion": insertion, "deletion": deletion, "id": insertion - deletion}
+
     def save(self, path: Path) -> None:
         """Write a compressed `.npz`, atomically."""
         parts: dict[str, Any] = {field.name: np.asarray(getattr(self, field.name)) for field in fields(self)}

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Protocol
 
-import torch
 from torch import Tensor, nn
 
 from ala.contracts.preprocessing import Preprocessing
@@ -15,7 +14,7 @@ from ala.model.lora import LoraEncoder
 
 
 class TapEncoder(Protocol):
-    """The encoder interface that the adapter needs; :class:`ala.encoders.FrozenEncoder` and ``LoraEncoder`` have it."""
+    """The encoder interface that the adapter needs; :class:`ala.encoders.Encoder` and ``LoraEncoder`` have it."""
 
     @property
     def preprocessing(self) -> Preprocessing: ...
@@ -30,7 +29,8 @@ class TapEncoder(Protocol):
 class ExplainedModel(nn.Module):
     """Normalised images `(B, 3, S, S)` to probabilities `(B, K)`; :meth:`explain` gives the attention map.
 
-    It is always in eval mode and keeps no gradient. alpha is computed from the given image, so a perturbed image has
+    It is always in eval mode, and its parameters require no gradient: autograd keeps nothing unless the images require
+    one. alpha is computed from the given image, so a perturbed image has
     its own attention map (METHODS 5.6). The map is class-agnostic.
 
     Args:
@@ -45,13 +45,13 @@ class ExplainedModel(nn.Module):
         self.encoder = encoder
         self.adapter = adapter
         self.preprocessing = encoder.preprocessing
+        self.requires_grad_(False)
         self.eval()
 
     def train(self, mode: bool = True) -> ExplainedModel:
         """Stay in eval mode: a prediction must not depend on the rest of the batch."""
         return super().train(False)
 
-    @torch.no_grad()
     def outputs(self, images: Tensor) -> AdapterOutput:
         """Compute the map and both logits in one forward pass."""
         return self.adapter(images, self.encoder.taps(images, self.adapter.taps(True)))

@@ -32,8 +32,8 @@ class LowRank(nn.Module):
 class LoraEncoder(nn.Module):
     """A copy of `encoder` whose block `settings.block` (from 0; its result is tap block + 1) learns a low-rank update.
 
-    Only the update's parameters require a gradient; the linear maps `mlp.c_fc`, `mlp.c_proj` and `attn.out_proj` have
-    one each. :meth:`taps` keeps the graph where gradients are enabled, everything else is as in the encoder.
+    Only the update's parameters require a gradient; the linear maps `mlp.fc1`, `mlp.fc2` and `attn.proj` have one
+    each.
 
     Raises:
         UserError: the encoder is no Vision Transformer, has no such block, or `taps` (those that are read) end before
@@ -42,8 +42,10 @@ class LoraEncoder(nn.Module):
 
     def __init__(self, encoder: Any, settings: Lora, taps: Collection[int]) -> None:
         super().__init__()
-        if not hasattr(encoder, "blocks"):
-            raise UserError(f"ala.lora needs a transformer encoder, not {type(encoder).__name__}; set ala.lora to null")
+        if encoder.blocks is None:
+            raise UserError(
+                f"ala.lora needs a Vision Transformer, not {encoder.description['name']}; set ala.lora to null"
+            )
         if settings.block >= min(len(encoder.blocks), max(taps)):
             raise UserError(
                 f"ala.lora.block ({settings.block}) is not executed: the last tap read is {max(taps)}, so choose a"
@@ -51,18 +53,18 @@ class LoraEncoder(nn.Module):
             )
         self.encoder = copy.deepcopy(encoder).requires_grad_(False)
         block = self.encoder.blocks[settings.block]
-        for linear in (block.mlp.c_fc, block.mlp.c_proj, block.attn.out_proj):
+        for linear in (block.mlp.fc1, block.mlp.fc2, block.attn.proj):
             parametrize.register_parametrization(linear, "weight", LowRank(linear.weight, settings))
         self.preprocessing, self.grid, self.tap_channels = encoder.preprocessing, encoder.grid, encoder.tap_channels
 
     def taps(self, images: Tensor, wanted: Collection[int]) -> dict[int, Tensor]:
         """The wanted taps `{i: (B, C, g, g)}` of normalised `(B, 3, S, S)`, differentiable in the update."""
-        found = self.encoder.tokens(images, sorted(wanted))
-        return {tap: self.encoder.as_map(found[tap]).float() for tap in wanted}
+        return self.encoder.taps(images, wanted)
 
     def update(self) -> dict[str, nn.Parameter]:
         """The trained parameters by name."""
-        return {name: value for name, value in self.encoder.named_parameters() if value.requires_grad}
+        parts = (".down", ".up")  # of LowRank
+        return {name: value for name, value in self.encoder.named_parameters() if name.endswith(parts)}
 
     def load_update(self, tensors: Mapping[str, Tensor]) -> None:
         """Load the parameters that :meth:`update` returned."""

@@ -110,15 +110,15 @@ def evaluated_model(context: Context, name: str) -> Evaluated:
             for start, stop in shards.pieces(len(images), PREDICTED_IMAGES)
         ]  # fmt: skip
         serial = registry.find("executors", "serial")()  # within a worker there is no other one
-        full = np.concatenate([part["full"] for part in shards.compute(pieces, serial, f"predict by {name}")])
+        full = np.concatenate([part["probabilities"] for part in shards.compute(pieces, serial, f"predict by {name}")])
         running_as = running(classifier, context.profile.engine, context.device)
         _evaluated[key] = Evaluated(name, running_as, images, full, context.device)
     return _evaluated[key]
 
 
 def predict_shard(context: Context, name: str, index: np.ndarray) -> Arrays:
-    """Probabilities `full` float32 `(n, K)` of test images `index` by a trained model."""
+    """`probabilities` float32 `(n, K)` of test images `index` by a trained model."""
     classifier = context.model(name).classifier
     images = context.split("test", classifier.preprocessing.size)
     running_as = running(classifier, context.profile.engine, context.device)
-    return {"full": predict(running_as, images, index, context.profile.metrics.batch, context.device)}
+    return {"probabilities": predict(running_as, images, index, context.profile.metrics.batch, context.device)}

@@ -79,8 +79,7 @@ def compute(shards: Sequence[Shard], executor: Any, what: str) -> Iterator[Array
         interrupt.begin()
         try:
             total, left = (sum(one.images for one in some) for some in (shards, missing))
-            with progress(total, what, unit="image") as advance:
-                advance(total - left)
+            with progress(total, what, unit="image", done=total - left) as advance:
                 for one, _ in zip(missing, executor.results(make, missing), strict=True):
                     advance(one.images)
                     interrupt.checkpoint(f"a shard of {what}")

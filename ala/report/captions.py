@@ -7,20 +7,9 @@ from collections.abc import Sequence
 import pandas as pd
 
 from ala.config.schema import Data
-from ala.report import claims, ends, rows
+from ala.report import ends, slides
+from ala.report.rows import Row
 from ala.report.run import Run
-from ala.report.statistics import LEVEL
-
-CLAIMS = (
-    "Differences on the seeds and photos that both sides have, positive where the claimed direction is seen. Mean"
-    " IoU by the mean + std rule, Insertion and Deletion by the official protocol; attended area: share of pixels"
-    " above half of the map's range. Spread: √(sd² + sd²) over seeds. Interval: 95 %, over seeds and over classes with"
-    " their photos; p: of the same rule, two-sided, corrected by Holm over all claims that have one"
-    f" (docs/protocols.md, Statistics). `{claims.HOLDS}`: p < {LEVEL:g} after correction, in the claimed direction;"
-    f" `{claims.FAILS}`: the same the other way round; `{claims.OPEN}`: neither. A claim on every metric has the"
-    " largest p of its comparisons, since all must hold; one that is reversed, corrected for their number, refutes it."
-    f" `{claims.ARITHMETIC}`: true by computation, checked and not judged."
-)
 
 
 def what_was_run(run: Run) -> str:
@@ -83,25 +72,31 @@ def ground_truth(data: Data, threshold: int | None = None) -> str:
     return said + (f" but for level {excepted}" if excepted else "")
 
 
+def subset(run: Run) -> str:
+    """The images that insertion and deletion are measured on."""
+    per_class = run.settings.active.metrics.images_per_class
+    return "all test images" if per_class is None else f"{per_class} test images per class"
+
+
 def protocol(run: Run) -> str:
     """Describe in one paragraph how the numbers were made: part of the caption of every table."""
     settings, profile = run.settings, run.settings.active
-    metrics, rise, size = profile.metrics, profile.rise, profile.data.input_size
-    photos = sorted({len(cell.mapped) for cell in run.cells.values()}) or [0]
-    perturbed = sorted({len(cell.perturbed) for cell in run.cells.values()}) or [0]
-    per_class = metrics.images_per_class
-    subset = "all test photos" if per_class is None else f"{per_class} test photos per class"
+    metrics, size = profile.metrics, profile.data.input_size
+    mapped, perturbed = (_counts(run, run.rows.methods, metric) for metric in ("miou", "insertion"))
+    few = [row.label for row in run.rows if row.on_subset]
+    some = f" ({', '.join(few)} on {subset(run)})" if few else ""
     seeds = "seed" if len(settings.seeds) == 1 else "seeds"
+    chosen = "".join(f" {row.label}: {', '.join(f'{name} {value}' for name, value in row.settings.items())}."
+                     for row in run.rows if row.settings)  # fmt: skip
     return (
-        f"Profile `{settings.profile}`; {len(settings.seeds)} {seeds} {settings.seeds}: mean over photos first, then"
+        f"Profile `{settings.profile}`; {len(settings.seeds)} {seeds} {settings.seeds}: mean over images first, then"
         f" mean ± sample standard deviation over seeds. Mean IoU of the foreground at {size}×{size}:"
-        f" {ground_truth(profile.data)}, map > its mean + standard deviation, on {_span(photos)} photos (RISE on"
-        f" {subset}). Insertion and deletion: `official` protocol, {metrics.step} pixels per step, deletion to the mean"
+        f" {ground_truth(profile.data)}, map > its mean + standard deviation, on {mapped} images{some}."
+        f" Insertion and deletion: `official` protocol, {metrics.step} pixels per step, deletion to the mean"
         f" colour, insertion from a {metrics.blur_kernel}×{metrics.blur_kernel} blur with σ {metrics.blur_sigma:g},"
-        " predicted class, each map probed on the model that it explains, model-free maps on the main model, on"
-        f" {_span(perturbed)} photos ({subset}). RISE: N = {rise.n_masks}, s = {rise.grid}, p = {rise.p1:g}, on"
-        f" {rise.output}. Bold: best of the methods that explain a model, among means over the images that all rows of"
-        " the table share. `box` is the ground-truth box, an oracle."
+        " predicted class, each map evaluated on the model that it explains, model-free maps on the main model, on"
+        f" {perturbed} images ({subset(run)}).{chosen} Bold: best of the methods that explain a model, among means over"
+        " the images that all rows of the table share. An oracle knows the ground truth."
     )
 
 
@@ -115,19 +110,24 @@ def curves(run: Run, drawn: str) -> str:
 
     The number of images is a span where methods were measured on different ones; then the lines are not comparable.
     """
-    counts = sorted({len(cell.perturbed) for row in rows.MAIN for cell in run.of(row) if cell.curves}) or [0]
-    said = f"Mean over {_span(counts)} images, {drawn}. {ends.sentence(run, rows.MAIN)}".strip()
-    if len(counts) > 1:
+    kept = [row for row in run.rows.main if any((row.method, seed) in run.curves for seed in run.seeds(row))]
+    counts = _counts(run, kept, "insertion")
+    said = f"Mean over {counts} images, {drawn}. {ends.sentence(run, run.rows.main)}".strip()
+    if " to " in counts:
         said += " The curves are over different images (see what is odd), so they are not comparable."
     return said
 
 
-def below(run: Run, table: pd.DataFrame, which: str) -> list[str]:
-    """The paragraphs below table `which` (`main` or `ablation`): on which images it compares, between which ends its
-    curves run, and what else tells its rows apart."""
-    shown = [str(row) for row in table["method" if which == "main" else "row"]]
-    own = chosen_on_masks(run) if which == "main" else confounds(run)
-    return [part for part in (same_images(table), ends.sentence(run, shown), own) if part]
+def _counts(run: Run, rows: Sequence[Row], metric: str) -> str:
+    """The number of images that rows have a score of, as a span where they differ."""
+    counts = sorted({len(values) for row in rows for values in run.of(row, metric).values()}) or [0]
+    return str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
+
+
+def below(run: Run, frame: pd.DataFrame, shown: Sequence[Row]) -> list[str]:
+    """The paragraphs below the main table or the ablation, whose rows are `shown`: on which images it compares, and
+    between which ends its curves run."""
+    return [part for part in (same_images(frame), ends.sentence(run, shown)) if part]
 
 
 def same_images(table: pd.DataFrame) -> str:
@@ -154,12 +154,13 @@ def chosen_on_masks(run: Run) -> str:
     found = run.settings.active.chosen_on_masks
     by_methods: dict[str, list[str]] = {}
     for chosen in found:
-        names = " and ".join(rows.LABELS.get(method, f"`{method}`") for method in chosen.methods)
+        names = " and ".join(run.rows.label(method) if method in run.rows else f"`{method}`"
+                             for method in chosen.methods)  # fmt: skip
         said = f"{', '.join(f'`{path}`' for path in chosen.settings)} ({chosen.how})"
         by_methods.setdefault(names, []).append(said)
     parts = [f"{names}: {', '.join(said)}" for names, said in by_methods.items()]
     methods = {method for chosen in found for method in chosen.methods}
-    none = [rows.LABELS[row] for row in rows.EXPLAINERS if row not in methods]
+    none = [row.label for row in run.rows.explainers if row.name not in methods]
     profile = f"profile `{run.settings.profile}`"
     if parts:
         said = f"these settings of {profile} were chosen, though: {'; '.join(parts)}"
@@ -174,28 +175,27 @@ def chosen_on_masks(run: Run) -> str:
 
 
 def confounds(run: Run) -> str:
-    """What differs between rows (iii) and (ii) beside AEA; empty where the settings leave out one of them."""
-    settings, train = run.settings, run.settings.active.train
-    if not {"ii", "iii"} <= set(settings.ablations):
+    """What differs between the rows with and without AEA beside AEA; empty where one of them is no row."""
+    settings, train, aea = run.settings, run.settings.active.train, slides.content()["aea"]
+    if aea["with"] not in run.rows or aea["without"] not in run.rows:
         return ""
+    full, less = run.rows.label(aea["with"]), run.rows.label(aea["without"])
     epochs, updated = train.epochs, settings.on_epochs
     patience = (
         "neither stops early"
         if train.patience is None
-        else f"patience of {train.patience} counts evaluations, so (iii) may go on for {epochs / updated:.2g} times as"
-        " many epochs as (ii) without getting better"
+        else f"patience of {train.patience} counts evaluations, so {full} may go on for {epochs / updated:.2g} times as"
+        f" many epochs as {less} without getting better"
     )
-    row = "Row `half-epochs` trains" if "half-epochs" in settings.extensions else "A row `half-epochs` would train"
+    row = aea["as_often"]
+    asked = row in run.rows
     return (
-        f'**What "(iii) better than (ii)" mixes with AEA.** Both are planned for {epochs} epochs and update PB in all'
-        f" of them; SBN and AB are updated in {updated} epochs of (iii), in all {epochs} of (ii). (iii) is validated"
-        f" after on epochs alone, so the best of {updated} states is kept, of (ii) the best of {epochs}; {patience}."
-        f" The learning rate falls by the epoch, not by the update of a branch. {row} (ii) for {updated} epochs: SBN"
-        " and AB are then updated and evaluated as often as in (iii), and the learning rate falls as far over these"
-        " updates; PB is updated less often than in (iii) instead. No row matches both."
-        + ("" if row.startswith("Row") else " It is run by `dvc exp run -S 'extensions=[half-epochs]'`.")
+        f'**What "{full} better than {less}" mixes with AEA.** Both are planned for {epochs} epochs and update PB in'
+        f" all of them; SBN and AB are updated in {updated} epochs of {full}, in all {epochs} of {less}. {full} is"
+        f" validated after on epochs alone, so the best of {updated} states is kept, of {less} the best of {epochs};"
+        f" {patience}. The learning rate falls by the epoch, not by the update of a branch."
+        f" {'Row' if asked else 'A row'} `{row}` {'trains' if asked else 'would train'} {less} for {updated} epochs:"
+        " SBN and AB are then updated and evaluated as often"
+        f" as in {full}, and the learning rate falls as far over these updates; PB is updated less often than in {full}"
+        " instead. No row matches both." + ("" if asked else f" It is run by `dvc exp run -S 'extensions=[{row}]'`.")
     )
-
-
-def _span(counts: Sequence[int]) -> str:
-    return str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"

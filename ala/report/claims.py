@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from ala.report import rows, slides
-from ala.report.pairs import SIGNS, TITLES, common
+from ala.config.schema import ROWS
+from ala.report import slides
 from ala.report.run import Run
+from ala.report.slides import Claim
 from ala.report.statistics import LEVEL, MIN_CLASSES, MIN_SEEDS, difference, holm, p_text
+from ala.report.summary import METRICS
+from ala.report.table import Table
+from ala.report.text import NOT_RUN
 
-HOLDS, FAILS, OPEN, NOT_RUN = "holds", "does not hold", "cannot be told", "not run"
+HOLDS, FAILS, OPEN = "holds", "does not hold", "cannot be told"
 #: What is true by computation: checked, but no claim that could have come out otherwise.
 ARITHMETIC = "arithmetic"
 
@@ -23,52 +29,34 @@ COLUMNS = [
 ]  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Claim:
-    """Row `higher` is better than row `lower` in `metric`.
-
-    Attributes:
-        table: the slides' table that prints both, if any.
-        slide: where it is claimed; `ours` for what this project adds.
-        text: the sentence, where it says more than the comparison.
-    """
-
-    higher: str
-    lower: str
-    table: str | None = None
-    metric: str = "miou"
-    slide: str = "ours"
-    text: str | None = None
-
-    def __str__(self) -> str:
-        if self.text is not None:
-            return self.text
-        return f"{rows.LABELS[self.higher]} better than {rows.LABELS[self.lower]} in {TITLES[self.metric]}"
+#: How the claims are judged.
+CAPTION = (
+    "Differences on the seeds and images that both sides have, positive where the claimed direction is seen. Mean"
+    " IoU by the mean + std rule, Insertion and Deletion by the official protocol; attended area: share of pixels"
+    " above half of the map's range. Spread: √(sd² + sd²) over seeds. Interval: 95 %, over seeds and over classes with"
+    " their images; p: of the same rule, two-sided, corrected by Holm over all claims that have one"
+    f" (docs/protocols.md, Statistics). `{HOLDS}`: p < {LEVEL:g} after correction, in the claimed direction;"
+    f" `{FAILS}`: the same the other way round; `{OPEN}`: neither. A claim on every metric has the"
+    " largest p of its comparisons, since all must hold; one that is reversed, corrected for their number, refutes it."
+    f" `{ARITHMETIC}`: true by computation, checked and not judged."
+)
 
 
 def claimed(run: Run) -> list[Claim]:
-    """The comparisons that this run's rows can test: the slides' first, then learned methods against `center`."""
-    found = [
-        Claim(higher, lower, "main", metric, "26")
-        for metric in slides.METRICS
-        for higher, lower in (("ala", "fcam"), ("fcam", "rise"))
-    ]
-    asked = run.settings.ablations
-    if {"i", "ii"} <= set(asked):
-        text = "SBN contributes most: without AEA (ii) mean IoU is better than without SBN (i)"
-        found.append(Claim("ii", "i", "ablation", "miou", "31", text))
-    if "iii" in asked:
-        found += [
-            Claim("iii", row, "ablation" if row != "iv" else None, "miou", "31" if row != "iv" else "ours")
-            for row in rows.ABLATION
-            if row != "iii" and row in asked
-        ]
-    if {"ii", "iii"} <= set(asked):
-        found.append(Claim("iii", "ii", None, "area", "10", "AEA widens the attended region: (iii) against (ii)"))
-    return found + [Claim(row, "center") for row in ("ala", "fcam", "abn")]
+    """The comparisons that this run's rows can test; one on the ablation needs its rows in `methods`."""
+    missing = [row for row in ROWS if row not in run.rows]
+    return [claim for claim in slides.claims() if not {claim.higher, claim.lower} & set(missing)]
 
 
-def table(run: Run) -> pd.DataFrame:
+def sentence(run: Run, claim: Claim) -> str:
+    """The claim in words."""
+    if claim.text is not None:
+        return claim.text
+    higher, lower = run.rows.label(claim.higher), run.rows.label(claim.lower)
+    return f"{higher} better than {lower} in {METRICS[claim.metric].title}"
+
+
+def table(run: Run) -> Table:
     """One line per claim, in the columns of :data:`COLUMNS`.
 
     :func:`compare` tells what is tested. The family of Holm's correction is all claims with a p value. A claim `holds`
@@ -76,10 +64,14 @@ def table(run: Run) -> pd.DataFrame:
     difference is the other way round, else it `cannot be told`. ID = Insertion - Deletion is no claim of this family.
     """
     outcomes = [compare(run, claim) for claim in claimed(run)]
-    if {"i", "ii", "iii"} <= set(run.settings.ablations):
-        outcomes.append(_worst_without_sbn(run))
-    lines = [*judge(outcomes), _id_is_the_difference(run)]
-    return pd.DataFrame(lines, columns=COLUMNS, dtype=object)
+    worst = slides.content()["worst"]
+    if {worst["lower"], *worst["higher"]} <= {row.name for row in run.rows}:
+        outcomes.append(_worst(run, worst))
+    frame = pd.DataFrame([*judge(outcomes), _id_is_the_difference(run)], columns=COLUMNS, dtype=object)
+    text = ("slide", "verdict", "difference", "spread", "ci_low", "p_holm", "paper_difference", "n_seeds", "n_images",
+            "reason")  # fmt: skip
+    lead = ("verdict", "difference", "ci_low", "p_holm", "paper_difference", "higher_mean", "lower_mean")
+    return Table("claims", frame, "Claims", CAPTION, text, lead)
 
 
 @dataclass(frozen=True)
@@ -106,13 +98,13 @@ def compare(run: Run, claim: Claim) -> Outcome:
     sample standard deviations over seeds. `ci_low`, `ci_high`, `p`: :func:`ala.report.statistics.difference`.
     """
     line = _line(run, claim)
-    sign = SIGNS[claim.metric]
+    sign = METRICS[claim.metric].sign
     if claim.table is not None:
         paper = slides.printed(claim.table)
         if claim.higher in paper and claim.lower in paper:
             printed = [paper[row][claim.metric].mean for row in (claim.higher, claim.lower)]
             line["paper_difference"] = sign * (printed[0] - printed[1])
-    pair = common(run, claim.higher, claim.lower, claim.metric)
+    pair = run.pair(claim.higher, claim.lower, claim.metric)
     if pair is None:
         return _not_run(line, "no seed was run for both")
     sides = [side.mean(axis=1) for side in (pair.first, pair.second)]  # (seeds,)
@@ -169,10 +161,13 @@ def every(signs: np.ndarray, p: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.minimum(holds, fails), np.where(holds <= fails, 1, -1)
 
 
-def _worst_without_sbn(run: Run) -> Outcome:
-    """Slide 31: without several intermediate features every metric is worst. Eight comparisons; see :func:`every`."""
-    parts = [compare(run, Claim(row, "i", "ablation", metric)) for metric in slides.METRICS for row in ("ii", "iii")]
-    line = _line(run, Claim("ii iii", "i", None, "all", "31", "Without SBN (i) every metric is worst"), "ii", "iii")
+def _worst(run: Run, claim: Mapping[str, Any]) -> Outcome:
+    """Slide 31: a row is the worst in every metric. One comparison per metric and better row; see :func:`every`."""
+    lower = claim["lower"]
+    parts = [
+        compare(run, Claim(row, lower, claim["table"], metric)) for metric in slides.METRICS for row in claim["higher"]
+    ]
+    line = _line(run, Claim(" ".join(claim["higher"]), lower, None, "all", claim["slide"], claim["text"]))
     if any(part.line["verdict"] == NOT_RUN for part in parts):
         return _not_run(line, "a row was not run")
     for name in ("n_seeds", "n_images"):
@@ -184,42 +179,44 @@ def _worst_without_sbn(run: Run) -> Outcome:
     p, direction = every(signs, p_values)
     seen = int(((signs > 0) & (p_values < LEVEL)).sum())
     turned = [part.line for part in parts if part.direction < 0 and len(parts) * part.p < LEVEL]
-    named = ", ".join(f"{rows.LABELS[str(one['higher'])]} in {TITLES[str(one['metric'])]}" for one in turned)
-    why = f"of 8 comparisons, all of which must hold, {seen} do, each by itself; {len(turned)} are reversed"
-    return Outcome(line, float(p), int(direction), why + (f": (i) is better than {named}" if named else ""))
+    named = ", ".join(f"{run.rows.label(str(one['higher']))} in {METRICS[str(one['metric'])].title}" for one in turned)
+    why = f"of {len(parts)} comparisons, all of which must hold, {seen} do, each by itself; {len(turned)} are reversed"
+    why += f": {run.rows.label(lower)} is better than {named}" if named else ""
+    return Outcome(line, float(p), int(direction), why)
 
 
 def _id_is_the_difference(run: Run) -> dict[str, object]:
     """Slide 42: ID = Insertion - Deletion. It is computed so; this checks it on every image of every row."""
-    gaps = [
-        (cell.perturbed["insertion"] - cell.perturbed["deletion"] - cell.perturbed["id"]).abs().max()
-        for cell in run.cells.values()
-        if len(cell.perturbed)
-    ]
-    line = _line(run, Claim("all", "all", None, "id", "42", "ID = Insertion − Deletion, photo by photo"))
+    gaps, count = [0.0], 0
+    for row in run.rows.methods:
+        insertion, deletion, found = (run.of(row, name) for name in ("insertion", "deletion", "id"))
+        for seed, values in found.items():
+            if len(values):
+                gaps.append(float((insertion[seed] - deletion[seed] - values).abs().max()))
+                count += len(values)
+    line = _line(run, Claim("all", "all", None, "id", "42", "ID = Insertion − Deletion, image by image"))
     line["command"] = "dvc repro report"
-    if not gaps:
-        return _not_run(line, "no photo was perturbed").line
-    largest = float(max(gaps))
-    printed = [abs(cells["insertion"].mean - cells["deletion"].mean - cells["id"].mean)
-               for name in ("main", "ablation") for cells in slides.printed(name).values()]  # fmt: skip
+    if not count:
+        return _not_run(line, "no image was perturbed").line
+    printed = {name: abs(cells["insertion"].mean - cells["deletion"].mean - cells["id"].mean)
+               for which in ("main", "ablation") for name, cells in slides.printed(which).items()}  # fmt: skip
     return line | {
-        "n_seeds": len({seed for _, seed in run.cells}),
-        "n_images": sum(len(cell.perturbed) for cell in run.cells.values()),
-        "difference": largest,
-        "paper_difference": max(printed),
-        "verdict": ARITHMETIC if largest < 1e-9 else FAILS,
-        "reason": "no claim: ID is computed so; largest gap over all photos and rows; on the slides RISE's printed ID"
-        " is further off than rounding",
+        "n_seeds": len({seed for _, seed in run.summaries}),
+        "n_images": count,
+        "difference": max(gaps),
+        "paper_difference": max(printed.values()),
+        "verdict": ARITHMETIC if max(gaps) < 1e-9 else FAILS,
+        "reason": "no claim: ID is computed so; largest gap over all images and rows; on the slides"
+        f" {run.rows.label(max(printed, key=printed.__getitem__))}'s printed ID is further off than rounding",
     }
 
 
-def _line(run: Run, claim: Claim, *more: str) -> dict[str, object]:
-    """An empty line of the table with what the claim itself says; `more` rows than its two are behind it."""
-    named = [row for row in (claim.higher, claim.lower, *more) if row in rows.LABELS]
+def _line(run: Run, claim: Claim) -> dict[str, object]:
+    """An empty line of the table with what the claim itself says."""
+    named = f"{claim.higher} {claim.lower}".split()
     line: dict[str, object] = dict.fromkeys(COLUMNS)
-    return line | {"claim": str(claim), "slide": claim.slide, "higher": claim.higher, "lower": claim.lower,
-                   "metric": claim.metric, "command": _command(run, *named)}  # fmt: skip
+    return line | {"claim": sentence(run, claim), "slide": claim.slide, "higher": claim.higher, "lower": claim.lower,
+                   "metric": claim.metric, "command": run.rows.commands(named, run.settings.seeds)}  # fmt: skip
 
 
 def _not_run(line: dict[str, object], why: str) -> Outcome:
@@ -230,10 +227,3 @@ def _untested(n_seeds: int) -> str:
     if n_seeds < MIN_SEEDS:
         return f"{n_seeds} common seed, {MIN_SEEDS} are needed for a spread"
     return f"fewer than {MIN_CLASSES} classes, so nothing is known of the spread between classes"
-
-
-def _command(run: Run, *names: str) -> str:
-    """The commands that make the scores of these rows again."""
-    methods = dict.fromkeys(rows.scored_as(row, run.settings) for row in names)
-    commands = dict.fromkeys(rows.command(method, run.settings.seeds, run.settings) for method in methods)
-    return " && ".join(commands)

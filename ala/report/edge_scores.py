@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ import pandas as pd
 from ala.config.schema import Settings
 from ala.metrics import errors
 from ala.metrics.fix_tables import ERROR_COLUMNS, FIX_COLUMNS, load
-from ala.utils.errors import UserError
+from ala.report.gather import read_json
 
 
 @dataclass(frozen=True)
@@ -63,7 +62,7 @@ def gather(scores: Path, settings: Settings) -> EdgeScores:
         one, other = load(folder / "edge.csv", seed), load(folder / "errors.csv", seed)
         if one is None or other is None:
             continue
-        fixes[seed], found[seed], summaries[seed] = one, other, _summary(folder / "summary.json", seed)
+        fixes[seed], found[seed], summaries[seed] = one, other, read_json(folder / "summary.json")
         model = summaries[seed].get("model")
         if model not in (None, settings.main_variant):
             notes.append(
@@ -74,11 +73,11 @@ def gather(scores: Path, settings: Settings) -> EdgeScores:
         what = f"lacks seed {', '.join(map(str, missing))}" if seeds else "was not run"
         notes.append(f"`edge` {what}; run `{command(missing)}`")
     for frames in (fixes, found):
-        notes += _to_common_photos(frames)
+        notes += _to_common_images(frames)
     return EdgeScores(_joined(fixes, FIX_COLUMNS), _joined(found, ERROR_COLUMNS), summaries, seeds, notes)
 
 
-def _to_common_photos(frames: dict[int, pd.DataFrame]) -> list[str]:
+def _to_common_images(frames: dict[int, pd.DataFrame]) -> list[str]:
     """Leave in `frames` only the images that all of them have; a note where that drops some."""
     ids = [set(frame["image_id"]) for frame in frames.values()]
     common = set.intersection(*ids) if ids else set()
@@ -87,18 +86,8 @@ def _to_common_photos(frames: dict[int, pd.DataFrame]) -> list[str]:
     for seed, frame in frames.items():
         frames[seed] = frame[frame["image_id"].isin(common)]
     dropped = len(set.union(*ids) - common)
-    return [f"`edge`: seeds were scored on different photos; the {dropped} that some lack are left out of its tables"]
+    return [f"`edge`: seeds were scored on different images; the {dropped} that some lack are left out of its tables"]
 
 
 def _joined(frames: dict[int, pd.DataFrame], columns: list[str]) -> pd.DataFrame:
     return pd.concat(frames.values(), ignore_index=True) if frames else pd.DataFrame(columns=columns)
-
-
-def _summary(path: Path, seed: int) -> dict[str, Any]:
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path} is unreadable ({error}); run `{command([seed])}` again") from None
-    if not isinstance(value, dict):
-        raise UserError(f"{path} holds {type(value).__name__}, not named values; run `{command([seed])}` again")
-    return value

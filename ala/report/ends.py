@@ -6,17 +6,17 @@ from collections.abc import Iterable
 
 import pandas as pd
 
-from ala.report import rows
-from ala.report.markdown import grid, number, spread
-from ala.report.run import Cell, Run
+from ala.report.rows import Row
+from ala.report.run import Run
+from ala.report.summary import spread
+from ala.report.table import Table
+from ala.report.text import text_of
 
-#: Ends of a curve by name: the curve, the position of the end in it, and the image that the model sees there.
+#: Ends of a curve by name: the curve, and the position of the end in it.
 ENDS = {
-    "insertion_start": ("insertion", 0, "blurred image"),
-    "insertion_end": ("insertion", -1, "whole image"),
-    "deletion_start": ("deletion", 0, "whole image"),
-    "deletion_end": ("deletion", -1, "empty image"),
-}
+    "insertion_start": ("insertion", 0), "insertion_end": ("insertion", -1),
+    "deletion_start": ("deletion", 0), "deletion_end": ("deletion", -1),
+}  # fmt: skip
 COLUMNS = [
     "model", "rows", "n_seeds", "n_images", *(f"{end}_{kind}" for end in ENDS for kind in ("mean", "std")), "chance",
     "far_above_chance", "command", "scores",
@@ -33,33 +33,36 @@ CAPTION = (
 )
 
 
-def table(run: Run, shown: Iterable[str] | None = None) -> pd.DataFrame:
+def table(run: Run) -> Table:
+    """`curve_ends.csv`."""
+    return Table("curve_ends", frame(run), "Start and end of the curves", CAPTION)
+
+
+def frame(run: Run, shown: Iterable[Row] | None = None) -> pd.DataFrame:
     """One line per evaluated model whose curves were kept, in the columns of :data:`COLUMNS`.
 
     `rows` are the rows of the tables that were measured on it; with `shown`, only models behind those rows.
     `far_above_chance` names the ends of which :data:`FAR` holds.
     """
-    behind: dict[str, list[str]] = {}
-    for row in rows.shown(run.settings):
-        if shown is None or row in shown:
-            model = rows.evaluated_model(rows.scored_as(row, run.settings), run.settings)
-            behind.setdefault(model, []).append(row)
+    behind: dict[str, list[Row]] = {}
+    for row in run.rows.shown if shown is None else shown:
+        behind.setdefault(row.evaluated, []).append(row)
     lines = []
-    for model, names in behind.items():
-        kept = [cell for cell in _first(run, names) if {"insertion", "deletion"} <= set(cell.curves)]
-        if not kept:
+    for model, rows in behind.items():
+        first = next((row for row in rows if _kept(run, row)), None)  # all of them share their ends
+        if first is None:
             continue
+        seeds = _kept(run, first)
+        images = run.of(first, "insertion")
         line: dict[str, object] = {
-            "model": model, "rows": " ".join(names), "n_seeds": len(kept),
-            "n_images": min(len(cell.perturbed) for cell in kept), "chance": chance(run),
-            "command": rows.command(kept[0].method, [cell.seed for cell in kept], run.settings),
-            "scores": " ".join(
-                f"scores/{rows.place(cell.method, cell.seed, run.settings)}/curves.npz" for cell in kept
-            ),
+            "model": model, "rows": " ".join(row.name for row in rows), "n_seeds": len(seeds),
+            "n_images": min(len(images[seed]) for seed in seeds), "chance": chance(run),
+            "command": first.command(seeds),
+            "scores": " ".join(f"scores/{first.folder(seed)}/curves.npz" for seed in seeds),
         }  # fmt: skip
-        for end, (kind, place, _) in ENDS.items():
-            values = pd.Series([float(cell.curves[kind][place]) for cell in kept])
-            line |= {f"{end}_mean": float(values.mean()), f"{end}_std": float(values.std(ddof=1))}
+        for end, (kind, place) in ENDS.items():
+            values = pd.Series([float(run.curves[first.method, seed][kind][place]) for seed in seeds])
+            line[f"{end}_mean"], line[f"{end}_std"] = spread(values)
         line["far_above_chance"] = " ".join(_far(line))
         lines.append(line)
     return pd.DataFrame(lines, columns=COLUMNS)
@@ -71,9 +74,8 @@ def chance(run: Run) -> float | None:
     return 1 / classes if classes else None
 
 
-def _first(run: Run, names: Iterable[str]) -> list[Cell]:
-    """The cells of the first of the rows `names` that has curves: all of them share their ends."""
-    return next((cells for cells in map(run.of, names) if any(cell.curves for cell in cells)), [])
+def _kept(run: Run, row: Row) -> list[int]:
+    return [seed for seed in run.seeds(row) if {"insertion", "deletion"} <= set(run.curves.get((row.method, seed), {}))]
 
 
 def _far(line: dict[str, object]) -> list[str]:
@@ -84,39 +86,23 @@ def _far(line: dict[str, object]) -> list[str]:
     return [end for end in ("insertion_start", "deletion_end") if above[end] > FAR * above["insertion_end"]]
 
 
-def markdown(frame: pd.DataFrame) -> str:
-    """The table, rounded, with its caption."""
-    head = ["evaluated model", "rows", "seeds", "images"]
-    head += [f"{kind}: {image}" for kind, _, image in ENDS.values()]
-    lines = []
-    for line in frame.to_dict("records"):
-        cells = [f"`{line['model']}`", ", ".join(rows.LABELS[row] for row in str(line["rows"]).split())]
-        cells += [str(line["n_seeds"]), str(line["n_images"])]
-        cells += [spread(line[f"{end}_mean"], line[f"{end}_std"]) for end in ENDS]
-        far = [ENDS[end][2] for end in str(line["far_above_chance"]).split()]
-        lines.append([*cells, number(line["chance"]), ", ".join(far) or "no"])
-    body = grid([*head, "chance", "far above chance"], lines, left=2) if lines else "not run"
-    parts = ["# Start and end of the curves", CAPTION, body, "Full precision: [curve_ends.csv](curve_ends.csv)."]
-    return "\n\n".join(parts) + "\n"
-
-
-def sentence(run: Run, shown: Iterable[str] | None = None) -> str:
+def sentence(run: Run, shown: Iterable[Row] | None = None) -> str:
     """Both ends of both curves in words, as a range over the evaluated models behind the rows `shown` (all rows).
 
     Empty where no curve was kept.
     """
-    frame = table(run, None if shown is None else list(shown))
-    if frame.empty:
+    found = frame(run, shown)
+    if found.empty:
         return ""
-    blurred, whole, _, empty = (_range(frame[f"{end}_mean"]) for end in ENDS)
-    models = "the evaluated model" if len(frame) == 1 else f"{len(frame)} evaluated models"
+    blurred, whole, _, empty = (_range(found[f"{end}_mean"]) for end in ENDS)
+    models = "the evaluated model" if len(found) == 1 else f"{len(found)} evaluated models"
     level = chance(run)
     said = (
         f"Mean probability of the target class on {models}: insertion runs from {blurred} (fully blurred image) to"
         f" {whole} (whole image), deletion from {whole} to {empty} (every pixel replaced)"
     )
-    said += f"; chance is 1/K = {number(level)}." if level is not None else "."
-    far = set(" ".join(frame["far_above_chance"]).split())
+    said += f"; chance is 1/K = {text_of(level)}." if level is not None else "."
+    far = set(" ".join(found["far_above_chance"]).split())
     if "insertion_start" in far:
         said += (
             " **Insertion starts far above chance: the blurred image still shows the class, so Insertion hardly tells"
@@ -128,5 +114,5 @@ def sentence(run: Run, shown: Iterable[str] | None = None) -> str:
 
 
 def _range(values: pd.Series) -> str:
-    low, high = number(float(values.min())), number(float(values.max()))
+    low, high = text_of(float(values.min())), text_of(float(values.max()))
     return low if low == high else f"{low}–{high}"

@@ -7,17 +7,17 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ala.config.schema import Settings
 from ala.contracts.maps import Maps
 from ala.data.store import Store
 from ala.metrics import iou
 from ala.metrics.errors import KINDS
-from ala.report import gallery, rows, style
+from ala.report import gallery, style
+from ala.report.run import Run
 
 MOST = 40
 COLUMNS = 8
 CAPTION = (
-    "The worst test photos, at most 40, by kind of error and then by IoU. White: outline of the ground truth; cyan: of"
+    "The worst test images, at most 40, by kind of error and then by IoU. White: outline of the ground truth; cyan: of"
     " the prediction (map above its mean + standard deviation). OA: over-attended, IA: insufficiently attended."
 )
 
@@ -30,14 +30,14 @@ def shown(top: pd.DataFrame, rho: float) -> pd.DataFrame:
     return few.sort_values(["place", "iou", "image_id"]).drop(columns="place").reset_index(drop=True)
 
 
-def draw(top: pd.DataFrame, store: Store, maps: Path, settings: Settings, path: Path) -> bool:
+def draw(top: pd.DataFrame, store: Store, maps: Path, run: Run, path: Path) -> bool:
     """Draw the sheet; False, and no file, where `top` has no lines.
 
     Args:
-        top: from :func:`ala.report.errors.error_top_table`; its column `seed` says whose predictions are drawn.
+        top: from :func:`ala.report.errors.top`; its column `seed` says whose predictions are drawn.
         store: test images at data.input_size.
-        maps: the folder that the stage `score` writes to.
-        settings: they name the main model and the main rho.
+        maps: the folder that the stage `explain` writes to.
+        run: its settings name the main rho.
         path: of the PNG.
 
     Raises:
@@ -45,14 +45,14 @@ def draw(top: pd.DataFrame, store: Store, maps: Path, settings: Settings, path: 
     """
     import matplotlib.pyplot as plt
 
-    if top.empty:
+    if top.empty or run.main is None:
         return False
+    settings = run.settings
     cases = shown(top, settings.active.errors.main_rho)
     ids, seed = cases["image_id"].to_numpy(), int(cases["seed"].iloc[0])
     where = store.rows_of(ids)
     truth = store.foreground(where, settings.active.data.mask_threshold)
-    content = Maps.load(maps / rows.place(settings.main_variant, seed, settings) / "test.npz")
-    values = iou.at_size(content, ids, store.size)
+    values = iou.at_size(Maps.load(maps / run.main.folder(seed) / "test.npz"), ids, store.size)
     predicted = iou.predict(values, "mean_std")
     lines = -(-len(cases) // COLUMNS)
     figure, panels = plt.subplots(
@@ -64,7 +64,7 @@ def draw(top: pd.DataFrame, store: Store, maps: Path, settings: Settings, path: 
         panel.imshow(np.asarray(store.images[where[row]]))
         gallery.outline(panel, predicted[row], style.OUTLINE, width=0.9)
         gallery.outline(panel, truth[row], "white", width=0.9)
-        title = f"{cases['kind'][row]} · photo {ids[row]} · IoU {cases['iou'][row]:.2f}"
+        title = f"{cases['kind'][row]} · image {ids[row]} · IoU {cases['iou'][row]:.2f}"
         panel.set_title(title, fontsize=6.5, fontweight="normal", loc="center", pad=2)
     style.save(figure, path, photos=True)
     return True

@@ -1,6 +1,6 @@
 """Export plain files for DVC: a few numbers for `dvc metrics`, curves for `dvc plots`.
 
-DVC's line templates tell lines apart by column, not by the content of a column: hence one column per method.
+The curves are long tables; the template `.dvc/plots/by_method.json` draws a line per method, the mean over seeds.
 """
 
 from __future__ import annotations
@@ -9,11 +9,11 @@ from typing import Any
 
 import pandas as pd
 
-from ala.report import rows
 from ala.report.figures import perturbation_curves, training_table
 from ala.report.run import Run
 
-#: What is exported of ALA, all over the images that all methods share, and of accuracy: name to column of `main.csv`.
+#: What is exported of the main model: name to column of `main.csv`. All but accuracy are over the images that all
+#: methods share.
 KEYS = {
     "miou_common": "miou_common_mean",
     "insertion": "insertion_common_mean",
@@ -29,11 +29,12 @@ def metrics(run: Run, main: pd.DataFrame, ablation: pd.DataFrame) -> dict[str, A
     """The means that `dvc metrics show` and `dvc exp show` print, by row; what was not run is left out.
 
     `miou_common` of the methods is over the images that they all share, `miou` of the ablation over those that its own
-    rows share, which are more: RISE is not among them.
+    rows share, which are more where a method explains a subset.
     """
     found: dict[str, Any] = {}
-    for _, line in main[main["method"].isin(rows.EXPLAINERS)].iterrows():
-        keys = KEYS if line["method"] == "ala" else FEW
+    explainers = [row.name for row in run.rows.explainers]
+    for _, line in main[main["method"].isin(explainers)].iterrows():
+        keys = KEYS if run.main is not None and line["method"] == run.main.name else FEW
         found[line["method"]] = {key: line[KEYS[key]] for key in keys if _number(line[KEYS[key]])}
     found["ablation"] = {
         line["row"]: {"miou": line["miou_common_mean"]}
@@ -50,14 +51,9 @@ def _number(value: object) -> bool:
 
 
 def perturbation(run: Run, kind: str) -> pd.DataFrame:
-    """Curve `kind` (`insertion` or `deletion`): `share` and the mean probability per method, over images and seeds.
-
-    A method that was not run keeps its column, empty: `dvc plots` refuses a column that is not there.
-    """
+    """Curve `kind` (`insertion` or `deletion`), long: `method, seed, share` and the mean probability over images."""
     table = perturbation_curves(run)
-    table = table[table["kind"] == kind]
-    wide = table.pivot_table(index="share", columns="method", values="probability", aggfunc="mean")
-    return wide.reindex(columns=list(rows.MAIN)).rename_axis(columns=None).reset_index()
+    return table[table["kind"] == kind].drop(columns="kind")
 
 
 def training(run: Run) -> pd.DataFrame:
@@ -70,14 +66,10 @@ def training(run: Run) -> pd.DataFrame:
     return table[["model", "seed", *table.columns.difference(["model", "seed"], sort=False)]]
 
 
-def validation_miou(run: Run) -> pd.DataFrame:
-    """`epoch` and each model's mean IoU on validation, averaged over seeds: the latest one up to that epoch.
-
-    *Off* epochs validate nothing and repeat the value before them, because a gap would break the drawn line.
-    """
-    models = [*dict.fromkeys(rows.scored_as(row, run.settings) for row in run.settings.ablations), "abn"]
+def validation(run: Run) -> pd.DataFrame:
+    """Mean IoU on validation, long: `method, seed, epoch, miou`; *off* epochs validate nothing and have no line."""
     table = training(run)
     if "val_miou" not in table:
-        return pd.DataFrame(columns=["epoch", *models])
-    wide = table.pivot_table(index="epoch", columns="model", values="val_miou", aggfunc="mean", dropna=False)
-    return wide.reindex(columns=models).ffill().rename_axis(columns=None).reset_index()
+        return pd.DataFrame(columns=["method", "seed", "epoch", "miou"])
+    found = table.rename(columns={"model": "method", "val_miou": "miou"})
+    return found[["method", "seed", "epoch", "miou"]].dropna()

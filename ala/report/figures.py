@@ -8,9 +8,10 @@ from textwrap import fill
 import numpy as np
 import pandas as pd
 
-from ala.config.schema import ROWS
-from ala.report import ends, rows, slides, style, tables
+from ala.report import ends, slides, style, tables
+from ala.report.rows import Row
 from ala.report.run import Run, share
+from ala.report.summary import means
 
 #: What :func:`curves` draws.
 CURVES = "line: mean over seeds, band: ± sample standard deviation over seeds, dotted: chance"
@@ -21,10 +22,10 @@ def perturbation_curves(run: Run) -> pd.DataFrame:
     """Long table `method, seed, kind, share, probability`: curves averaged over images, one per method and seed."""
     shares = share(run.settings)
     parts = [
-        pd.DataFrame({"method": row, "seed": cell.seed, "kind": kind, "share": shares, "probability": values})
-        for row in rows.MAIN
-        for cell in run.of(row)
-        for kind, values in cell.curves.items()
+        pd.DataFrame({"method": row.name, "seed": seed, "kind": kind, "share": shares, "probability": values})
+        for row in run.rows.main
+        for seed in run.seeds(row)
+        for kind, values in run.curves.get((row.method, seed), {}).items()
     ]
     columns = ["method", "seed", "kind", "share", "probability"]
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
@@ -38,12 +39,15 @@ def curves(run: Run, path: Path) -> bool:
     table = perturbation_curves(run)
     if table.empty:
         return False
-    shown = [row for row in reversed(rows.MAIN) if row in set(table["method"])]  # the last one is drawn on top
+    drawn = set(table["method"])
+    shown = {row.name: row for row in reversed(run.rows.main) if row.name in drawn}  # the last one is drawn on top
     figure, panels = plt.subplots(1, 2, figsize=(9.2, 3.6), sharey=True, layout="constrained")
     for panel, kind in zip(panels, ("insertion", "deletion"), strict=True):
         seaborn.lineplot(
-            table[table["kind"] == kind], x="share", y="probability", hue="method", style="method", hue_order=shown,
-            style_order=shown, palette=style.COLOURS, dashes={row: style.DASHES.get(row, "") for row in shown},
+            table[table["kind"] == kind], x="share", y="probability", hue="method", style="method",
+            hue_order=list(shown), style_order=list(shown),
+            palette={name: row.look.figure for name, row in shown.items()},
+            dashes={name: row.look.dash or "" for name, row in shown.items()},
             errorbar="sd", err_kws={"linewidth": 0, "alpha": 0.2}, ax=panel, legend=kind == "deletion",
         )  # fmt: skip
         panel.set(title=TITLES[kind], xlabel=f"share of pixels {'inserted' if kind == 'insertion' else 'deleted'}")
@@ -53,7 +57,7 @@ def curves(run: Run, path: Path) -> bool:
     panels[0].set_ylabel("probability of the predicted class")
     handles, names = panels[1].get_legend_handles_labels()
     panels[1].get_legend().remove()
-    figure.legend(handles[::-1], [rows.LABELS[name] for name in names[::-1]], loc="outside right center")
+    figure.legend(handles[::-1], [shown[name].label for name in names[::-1]], loc="outside right center")
     style.save(figure, path)
     return True
 
@@ -65,18 +69,19 @@ def ablation(run: Run, table: pd.DataFrame, path: Path) -> bool:
     """
     import matplotlib.pyplot as plt
 
-    if not any(run.of(row) for row in table["row"]):
+    shown = run.rows.ablation
+    if not any(map(run.seeds, shown)):
         return False
     paper = slides.printed("ablation")
-    shown = list(table["row"])
     common = tables.common_images(run, shown)
+    baseline = slides.content()["baseline"]
     figure, panels = plt.subplots(1, len(TITLES), figsize=(9.2, 3.0), layout="constrained")
     for panel, (metric, title) in zip(panels, TITLES.items(), strict=True):
         for place, row in enumerate(shown):
-            line = table[table["row"] == row].iloc[0]
-            colour = style.COLOURS[row]
-            if run.of(row):
-                seeds = [tables.cell_means(cell, common)[metric] for cell in run.of(row)]
+            line = table[table["row"] == row.name].iloc[0]
+            colour = row.look.figure
+            if run.seeds(row):
+                seeds = means(run.of(row, metric), common[metric])
                 panel.scatter(np.full(len(seeds), place - 0.12), seeds, s=9, color=colour, alpha=0.55, linewidth=0)
                 deviation = line[f"{metric}_common_std"]
                 bar = None if pd.isna(deviation) else deviation
@@ -85,18 +90,18 @@ def ablation(run: Run, table: pd.DataFrame, path: Path) -> bool:
                 )
             else:
                 panel.annotate("not run", (place, 0.03), xycoords=("data", "axes fraction"), ha="center", fontsize=7)
-            if row in paper:
-                value = paper[row][metric]
+            if row.name in paper:
+                value = paper[row.name][metric]
                 panel.errorbar(
                     place + 0.16, value.mean, value.spread, fmt="D", ms=5, mfc="white", color="#8c8c8c", capsize=2, lw=1
                 )  # fmt: skip
-        if metric == "miou" and (center := run.of("center")):
-            level = np.mean([tables.cell_means(cell, common)["miou"] for cell in center])
-            panel.axhline(level, color=style.COLOURS["center"], ls=(0, (4, 2)), lw=1, zorder=0)
-            panel.annotate("centred Gaussian", (1, level), xycoords=("axes fraction", "data"), ha="right", va="bottom",
-                           fontsize=7, color="#6b6b6b")  # fmt: skip
+        if metric == "miou" and baseline in run.rows and run.seeds(baseline):
+            level = means(run.of(baseline, metric), common[metric]).mean()
+            panel.axhline(level, color=run.rows[baseline].look.figure, ls=(0, (4, 2)), lw=1, zorder=0)
+            panel.annotate(run.rows.label(baseline), (1, level), xycoords=("axes fraction", "data"), ha="right",
+                           va="bottom", fontsize=7, color="#6b6b6b")  # fmt: skip
         panel.set_title(title)
-        panel.set_xticks(range(len(shown)), [fill(rows.LABELS[row], 9) for row in shown])
+        panel.set_xticks(range(len(shown)), [fill(row.label, 9) for row in shown])
         panel.set_xlim(-0.6, len(shown) - 0.4)
         panel.grid(axis="x", visible=False)
         low, high = panel.get_ylim()
@@ -130,17 +135,18 @@ def training(run: Run, path: Path) -> bool:
     import matplotlib.pyplot as plt
     import seaborn
 
-    shown = {row: rows.scored_as(row, run.settings) for row in (*rows.ABLATION, "abn")}
-    shown = {row: model for row, model in shown.items() if any(name == model for name, _ in run.training)}
+    trained = {name for name, _ in run.training}
+    explainers = [row for row in run.rows.explainers if row not in run.rows.ablation and row is not run.main]
+    shown = [row for row in (*run.rows.ablation, *explainers) if row.method in trained]
     if not shown:
         return False
     figure, panels = plt.subplots(
         len(TRAINING), len(shown), figsize=(max(1.9 * len(shown), 5.0), 5.4), sharex=True, sharey="row", squeeze=False,
         layout="constrained",
     )  # fmt: skip
-    palette = {"training": "#9a9a9a", "validation": style.COLOURS["ala"]}
-    for column, (row, model) in enumerate(shown.items()):
-        table = training_table(run, model)
+    palette = {"training": "#9a9a9a", "validation": style.PALETTE[0][0]}
+    for column, row in enumerate(shown):
+        table = training_table(run, row.method)
         off = table.loc[table["phase"] == "off", "epoch"].unique()
         for line, (title, drawn) in enumerate(TRAINING.items()):
             panel = panels[line, column]
@@ -155,7 +161,7 @@ def training(run: Run, path: Path) -> bool:
                     err_kws={"linewidth": 0, "alpha": 0.2}, linewidth=1.4,
                 )  # fmt: skip
             if line == len(TRAINING) - 1:
-                epochs = [epoch for (name, _), epoch in run.kept.items() if name == model]
+                epochs = [epoch for (name, _), epoch in run.kept.items() if name == row.method]
                 panel.plot(epochs, [0] * len(epochs), marker="^", ms=5, ls="", color=style.INK, clip_on=False, zorder=5)
             panel.set(xlabel="epoch" if line == len(TRAINING) - 1 else "", ylabel=title if column == 0 else "")
             panel.grid(axis="x", visible=False)
@@ -176,8 +182,8 @@ def training_table(run: Run, model: str) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
-def _switches(row: str, run: Run) -> str:
-    if row not in run.settings.ablations:
-        return rows.LABELS[row]
-    words = [name.upper() for name, switched_on in ROWS[row].items() if switched_on]
-    return f"{rows.LABELS[row]} {' + '.join(words) or 'neither'}"
+def _switches(row: Row, run: Run) -> str:
+    if row.kind != "ablation" or row.extension:
+        return row.label
+    words = [name.upper() for name, switched_on in tables.switches(run, row).items() if switched_on]
+    return f"{row.label} {' + '.join(words) or 'neither'}"

@@ -13,14 +13,14 @@ from PIL import Image
 from ala.contracts.maps import Maps
 from ala.data.store import Store
 from ala.metrics import iou
-from ala.report import rows, style
+from ala.report import style
+from ala.report.rows import Row
 from ala.report.run import Run
 from ala.utils.errors import UserError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-SHOWN = ("rise", "fcam", "ala")
 MAP_COLOURS = "inferno"  # even in lightness, and readable by colour-blind eyes
 
 
@@ -33,25 +33,26 @@ class Case:
 
 
 def gallery_seed(run: Run) -> int | None:
-    """The first seed at which ALA, F-CAM and RISE were all run; failing that, the first at which ALA was."""
-    done = {row: {cell.seed for cell in run.of(row)} for row in SHOWN}
-    together = [seed for seed in run.settings.seeds if all(seed in done[row] for row in SHOWN)]
-    return next(iter(together or [seed for seed in run.settings.seeds if seed in done["ala"]]), None)
+    """The first seed at which all methods that explain a model were run; failing that, the first at which the main
+    model's own map was."""
+    if run.main is None:
+        return None
+    done = [set(run.seeds(row)) for row in run.rows.explainers]
+    together = [seed for seed in run.settings.seeds if all(seed in seeds for seeds in done)]
+    return next(iter(together or run.seeds(run.main)), None)
 
 
 def cases(run: Run, seed: int, reflected: set[int]) -> list[Case]:
-    """Best, median and worst image by ALA's IoU at `seed`, and the median one among `reflected`, if any.
+    """Best, median and worst image by the IoU of the main model's own map at `seed`, and the median one among
+    `reflected`, if any.
 
     Only images that every shown method has a map for take part. Ties go to the smaller image id.
     """
-    photos: set[int] | None = None
-    for row in SHOWN:
-        for cell in run.of(row):
-            if cell.seed == seed:
-                ids = set(cell.mapped["image_id"])
-                photos = ids if photos is None else photos & ids
-    score = _iou(run, "ala", seed)
-    ranked = sorted(photos or set(), key=lambda image: (-score[image], image))
+    assert run.main is not None
+    ious = {row.name: run.of(row, "miou").get(seed) for row in run.rows.explainers}
+    shared = [set(values.index) for values in ious.values() if values is not None]
+    score = run.of(run.main, "miou")[seed]
+    ranked = sorted(set.intersection(*shared), key=lambda image: (-score[image], image)) if shared else []
     if not ranked:
         return []
     found = [Case("best", ranked[0]), Case("median", ranked[len(ranked) // 2]), Case("worst", ranked[-1])]
@@ -60,6 +61,20 @@ def cases(run: Run, seed: int, reflected: set[int]) -> list[Case]:
     if mirrored:
         found.append(Case("reflection", mirrored[len(mirrored) // 2]))
     return found
+
+
+def caption(run: Run, chosen: list[Case], seed: int) -> str:
+    """Which images are shown, and what their lines are."""
+    assert run.main is not None
+    said = (
+        f"{run.main.label}'s best, median and worst test image by IoU, seed {seed}, among the images that every method"
+    )
+    said += " shown explains."
+    if any(case.name == "reflection" for case in chosen):
+        said += " The last row is the median one among images with a reflection, the failure that slide 25 shows."
+    missing = [row.label for row in run.rows.explainers if not run.seeds(row)]
+    said += f" Not run: {', '.join(missing)}." if missing else ""
+    return f"{said} White: outline of the ground truth; cyan: of the map above its mean + standard deviation."
 
 
 def reflections(path: Path) -> set[int]:
@@ -81,7 +96,7 @@ def reflections(path: Path) -> set[int]:
 
 
 def draw(run: Run, chosen: list[Case], seed: int, store: Store, maps: Path, path: Path) -> None:
-    """One row per case: image, mask, and the maps of RISE, F-CAM and ALA with their IoU.
+    """One row per case: image, mask, and the maps of the methods that explain a model with their IoU.
 
     White lines bound the ground truth, cyan lines the map's foreground by the mean + std rule.
 
@@ -91,10 +106,11 @@ def draw(run: Run, chosen: list[Case], seed: int, store: Store, maps: Path, path
     import matplotlib.pyplot as plt
 
     where = store.rows_of([case.image_id for case in chosen])
-    photos = np.asarray(store.images[where])
+    images = np.asarray(store.images[where])
     masks = store.foreground(where, run.settings.active.data.mask_threshold)
-    found = {row: _maps(run, row, seed, maps) for row in SHOWN}
-    columns = ["photo", "mask", *(rows.LABELS[row] for row in SHOWN)]
+    shown = run.rows.explainers
+    found = [_maps(run, row, seed, maps) for row in shown]
+    columns = ["image", "mask", *(row.label for row in shown)]
     figure, panels = plt.subplots(
         len(chosen), len(columns), figsize=(1.72 * len(columns), 1.83 * len(chosen) + 0.25), squeeze=False,
         layout="constrained",
@@ -104,12 +120,12 @@ def draw(run: Run, chosen: list[Case], seed: int, store: Store, maps: Path, path
         panels[line, 0].set_ylabel(case.name, fontsize=10, fontweight="bold")
         shortened = textwrap.fill(class_name, 28, max_lines=2, placeholder=" …")
         panels[line, 0].set_title(shortened, fontsize=6.5, fontweight="normal", loc="center")
-        panels[line, 0].imshow(photos[line])
+        panels[line, 0].imshow(images[line])
         panels[line, 1].imshow(masks[line], cmap="gray", vmin=0, vmax=1)
-        panels[line, 1].set_title(f"photo {case.image_id}", fontsize=8, fontweight="normal", loc="center")
-        for panel, row in zip(panels[line, 2:], SHOWN, strict=True):
-            grey = np.asarray(Image.fromarray(photos[line]).convert("L"))
-            if (content := found[row]) is None:
+        panels[line, 1].set_title(f"image {case.image_id}", fontsize=8, fontweight="normal", loc="center")
+        for panel, row, content in zip(panels[line, 2:], shown, found, strict=True):
+            grey = np.asarray(Image.fromarray(images[line]).convert("L"))
+            if content is None:
                 panel.imshow(np.full_like(grey, 235), cmap="gray", vmin=0, vmax=255)
                 panel.text(0.5, 0.5, "not run", transform=panel.transAxes, ha="center", va="center", color=style.INK)
                 continue
@@ -120,7 +136,7 @@ def draw(run: Run, chosen: list[Case], seed: int, store: Store, maps: Path, path
             panel.imshow(values[0], cmap=MAP_COLOURS, vmin=0, vmax=1, alpha=opacity, interpolation="bilinear")
             outline(panel, iou.predict(values, "mean_std")[0], style.OUTLINE)
             outline(panel, masks[line], "white")
-            score = _iou(run, row, seed)[case.image_id]
+            score = run.of(row, "miou")[seed][case.image_id]
             panel.set_title(f"IoU {score:.2f}", fontsize=8, fontweight="normal", loc="center")
     for panel, name in zip(panels[0], columns, strict=True):
         panel.annotate(
@@ -161,12 +177,5 @@ def outline(panel: Axes, mask: np.ndarray, colour: str, width: float = 1.0) -> N
         panel.contour(mask, levels=[0.5], colors=colour, linewidths=width)
 
 
-def _iou(run: Run, row: str, seed: int) -> dict[int, float]:
-    cell = next(cell for cell in run.of(row) if cell.seed == seed)
-    return dict(zip(cell.mapped["image_id"].tolist(), cell.mapped["iou_mean_std"].tolist(), strict=True))
-
-
-def _maps(run: Run, row: str, seed: int, maps: Path) -> Maps | None:
-    if not any(cell.seed == seed for cell in run.of(row)):
-        return None
-    return Maps.load(maps / rows.place(rows.scored_as(row, run.settings), seed, run.settings) / "test.npz")
+def _maps(run: Run, row: Row, seed: int, maps: Path) -> Maps | None:
+    return Maps.load(maps / row.folder(seed) / "test.npz") if seed in run.seeds(row) else None

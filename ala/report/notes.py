@@ -5,78 +5,76 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
-from ala.config.schema import Settings
 from ala.contracts.collapsed import KINDS
-from ala.report import rows
-from ala.report.run import Cell, Run
-
-IOU_RULES = ("iou_mean_std", "iou_fixed", "iou_otsu", "iou_val")
-PERTURBED = ("insertion", "deletion", "id")
+from ala.metrics.iou import RULES
+from ala.report.rows import Row
+from ala.report.run import Run
 
 
 def oddities(run: Run) -> Iterator[str]:
-    """One sentence for each method or seed that was not run, and for each cell that is not whole."""
-    settings = run.settings
-    for method in rows.methods(settings):
-        cells = {seed: run.cells[method, seed] for seed in settings.seeds if (method, seed) in run.cells}
-        missing = [seed for seed in settings.seeds if seed not in cells]
+    """One sentence for each method or seed that was not run, and for each that is not whole."""
+    for row in run.rows.methods:
+        seeds, name = run.seeds(row), f"`{row.method}`"
+        missing = [seed for seed in run.settings.seeds if seed not in seeds]
         if missing:
-            what = "was not run" if not cells else f"lacks seed {', '.join(map(str, missing))}"
-            yield f"`{method}` {what}; run `{rows.command(method, missing, run.settings)}`"
-        if len({tuple(cell.mapped["image_id"]) for cell in cells.values()}) > 1:
-            yield f"`{method}` was scored on different photos for different seeds; its means mix them"
-        for seed, cell in cells.items():
-            for sentence in _of_cell(cell, settings):
-                yield f"`{method}`, seed {seed}: {sentence}"
-    yield from _other_photos(run)
+            what = f"lacks seed {', '.join(map(str, missing))}" if seeds else "was not run"
+            yield f"{name} {what}; run `{row.command(missing)}`"
+        if len({tuple(values.index) for values in run.of(row, "miou").values()}) > 1:
+            yield f"{name} was scored on different images for different seeds; its means mix them"
+        for seed in seeds:
+            for sentence in _of_cell(run, row, seed):
+                yield f"{name}, seed {seed}: {sentence}"
+    yield from _other_images(run)
 
 
-def _other_photos(run: Run) -> Iterator[str]:
+def _other_images(run: Run) -> Iterator[str]:
     """Methods that were scored on other images than most methods, seed by seed.
 
     Their means over all of their images must not be compared; tables, claims and paired differences use common images.
     """
-    for what, column in (("insertion and deletion", "insertion"), ("IoU", "iou_mean_std")):
+    for what, metric in (("insertion and deletion", "insertion"), ("IoU", "miou")):
+        rows = [row for row in run.rows.methods if metric == "insertion" or not row.on_subset]  # as their captions say
         for seed in run.settings.seeds:
-            cells = {method: cell for (method, other), cell in run.cells.items() if other == seed}
-            if what == "IoU":
-                cells.pop("rise", None)  # it explains a subset, as its caption says
-            photos = {m: frozenset(c.scores.loc[c.scores[column].notna(), "image_id"]) for m, c in cells.items()}
-            if not photos:
+            found = {row.method: run.of(row, metric)[seed] for row in rows if seed in run.seeds(row)}
+            images = {method: frozenset(values.index) for method, values in found.items()}
+            if not images:
                 continue
-            usual = Counter(photos.values()).most_common(1)[0][0]
-            for method, mine in photos.items():
+            usual = Counter(images.values()).most_common(1)[0][0]
+            for method, mine in images.items():
                 if mine != usual:
-                    odd = len(mine ^ usual)
                     yield (
-                        f"`{method}`, seed {seed}: {what} on other photos than the rest ({odd} differ); means over all"
-                        " of them are not comparable, tables, paired differences and claims compare on common photos"
+                        f"`{method}`, seed {seed}: {what} on other images than the rest ({len(mine ^ usual)} differ);"
+                        " means over all of them are not comparable, tables, paired differences and claims compare on"
+                        " common images"
                     )
 
 
-def _of_cell(cell: Cell, settings: Settings) -> Iterator[str]:
-    explained = cell.summary.get("evaluated")
-    if cell.method == "rise" and explained not in (None, settings.main_variant):
-        command = rows.command(cell.method, [cell.seed], settings)
-        yield f"it explains `{explained}`, not the main model; run `{command}`"
+def _of_cell(run: Run, row: Row, seed: int) -> Iterator[str]:
+    summary = run.summaries[row.method, seed]
+    explained = summary.get("model")
+    if row.explains_main and explained not in (None, run.settings.main_variant):
+        yield f"it explains `{explained}`, not the main model; run `{row.command([seed])}`"
 
-    collapsed = {kind: cell.summary.get(f"collapsed_{kind}", 0) for kind in KINDS}
+    ious = [set(run.under(row, f"majority-{rule}", "iou")[seed].index) for rule in RULES]
+    mapped, whole = set.union(*ious), set.intersection(*ious)
+    collapsed = {kind: summary.get(f"collapsed_{kind}", 0) for kind in KINDS}
     if any(collapsed.values()):
         counts = " and ".join(f"{number} {kind.replace('_', ' ')}" for kind, number in collapsed.items() if number)
-        yield f"maps have collapsed: {counts} of {len(cell.mapped)}; their scores measure the rule and not the map"
+        yield f"maps have collapsed: {counts} of {len(mapped)}; their scores measure the rule and not the map"
+    images = run.under(row, "prediction", "correct")[seed]
+    if not mapped:
+        yield "no image has an IoU; its cells stay empty"
+    elif mapped != whole:
+        yield f"{len(mapped - whole)} images have an IoU by some threshold rules only; each mean is over its own images"
+    elif not row.on_subset and len(whole) < len(images):
+        yield f"{len(images) - len(whole)} of {len(images)} images have no map; the means of IoU are over the others"
 
-    has_iou = cell.scores[list(IOU_RULES)].notna()
-    partly, wholly = has_iou.any(axis=1), has_iou.all(axis=1)
-    if not partly.any():
-        yield "no photo has an IoU; its cells stay empty"
-    elif (uneven := int((partly & ~wholly).sum())) > 0:
-        yield f"{uneven} photos have an IoU by some threshold rules only; each mean is over its own photos"
-    elif cell.method != "rise" and not wholly.all():  # RISE explains a subset, all others every image
-        yield f"{int((~wholly).sum())} of {len(wholly)} photos have no map; the means of IoU are over the others"
+    followed = [set(run.of(row, metric)[seed].index) for metric in ("insertion", "deletion", "id")]
+    if not set.union(*followed):
+        yield "no image has insertion, deletion and ID; their cells stay empty"
+    elif uneven := len(set.union(*followed) - set.intersection(*followed)):
+        yield f"{uneven} images have only some of insertion, deletion and ID"
 
-    followed = cell.scores[list(PERTURBED)].notna()
-    partly, wholly = followed.any(axis=1), followed.all(axis=1)
-    if not partly.any():
-        yield "no photo has insertion, deletion and ID; their cells stay empty"
-    elif (uneven := int((partly & ~wholly).sum())) > 0:
-        yield f"{uneven} photos have only some of insertion, deletion and ID"
+    pointed, energy = (run.under(row, "localisation", name)[seed] for name in ("pointing", "energy"))
+    if lost := len(pointed) - len(energy):
+        yield f"{lost} maps are 0 everywhere; their energy is left out"

@@ -10,14 +10,15 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from ala.report import rows, used
-from ala.report.markdown import ABSENT, grid
+from ala.report import used
+from ala.report.render import grid
 from ala.report.run import Run
+from ala.report.text import ABSENT
 from ala.utils import ledger
 from ala.utils.files import sha256
 
 PACKAGES = (
-    "torch", "torchvision", "timm", "open_clip_torch", "numpy", "pandas", "scipy", "statsmodels", "scikit-image",
+    "torch", "torchvision", "timm", "open_clip_torch", "numpy", "pandas", "scipy", "scikit-image",
     "pillow", "dvc", "matplotlib", "seaborn",
 )  # fmt: skip
 #: Whatever can change a number. The commit is the last one that touched these: a commit that adds only the report
@@ -31,23 +32,23 @@ def record(run: Run, store: Path, models: Path, maps: Path, scores: Path, root: 
     """Everything for `reports/provenance.json`.
 
     `results` is a function of what was run: the same run gives the same content. `used` in it is what the stages wrote
-    beside models, maps and scores; the device of the report itself is nowhere. `cost` holds, by stage, the wall time,
-    peak memory and forward passes of the last run on this machine; stages that DVC took from its cache are absent.
+    beside models, maps and scores; the device of the report itself is nowhere. `cost` holds, by stage, the record
+    of the last run on this machine (:mod:`ala.utils.ledger`); stages that DVC took from its cache are absent.
     `store` is the folder of images and masks at the side of the evaluation, whose files stand for the data.
     """
-    seeds = run.settings.seeds
+    seeds, settings = run.settings.seeds, run.settings.active.model_dump(mode="json")
     weights: dict[str, dict[str, str]] = {}
     made: dict[str, dict[str, str]] = {}
-    methods = rows.methods(run.settings)
-    for method in methods:
+    for row in run.rows.methods:
         for seed in seeds:
-            name, place = f"{method}/seed-{seed}", rows.place(method, seed, run.settings)
-            for kind, folder, pattern in (("weights", models / name, "*.safetensors"), ("maps", maps / place, "*.npz"),
-                                          ("scores", scores / place, "scores.csv")):  # fmt: skip
-                found = sorted(folder.glob(pattern))
+            name = f"{row.method}/seed-{seed}"
+            for target, kind, folder, pattern in (
+                (weights, "weights", models / name, "*.safetensors"), (made, "maps", maps / row.folder(seed), "*.npz"),
+                (made, "scores", scores / row.folder(seed), "scores.csv"),
+            ):  # fmt: skip
+                found = {f"{kind}/{path.name}": sha256(path) for path in sorted(folder.glob(pattern))}
                 if found:
-                    target = weights if kind == "weights" else made
-                    target.setdefault(name, {}).update({f"{kind}/{path.name}": sha256(path) for path in found})
+                    target.setdefault(name, {}).update(found)
     encoder = models / "encoder" / "encoder.json"
     return {
         "results": {
@@ -66,10 +67,23 @@ def record(run: Run, store: Path, models: Path, maps: Path, scores: Path, root: 
             "maps_and_scores": made,
             "packages": {name: _version(name) for name in PACKAGES},
             "python": platform.python_version(),
-            "used": used.collect(models, maps, scores, run.settings),
+            "used": used.collect(run, models, maps, scores),
         },
-        "cost": {entry.pop("stage"): entry for entry in ledger.entries(root)},
+        "settings": settings,
+        "cost": _cost(root, run.settings.profile, settings),
     }  # fmt: skip
+
+
+def _cost(root: Path, profile: str, settings: dict[str, Any]) -> dict[str, Any]:
+    """By stage its record, that of the running one included; without settings that are those of the run."""
+    entries = ledger.entries(root, profile)
+    now = ledger.running()
+    found = {entry["stage"]: entry for entry in (*entries, now) if entry["stage"] is not None}
+    shared = {"stage": None, "profile": profile, "settings": settings}
+    return {
+        stage: {key: value for key, value in entry.items() if key != "stage" and shared.get(key, ...) != value}
+        for stage, entry in sorted(found.items())
+    }
 
 
 def _commit(root: Path) -> dict[str, Any]:
@@ -111,12 +125,10 @@ def footer(run: Run, found: dict[str, Any]) -> str:
 def _hashes(run: Run, results: dict[str, Any]) -> str:
     seeds = run.settings.seeds
     lines = []
-    for name in rows.methods(run.settings):
-        on_main = rows.evaluated_model(name, run.settings) != name
-        probed = (
-            f"those of `{run.settings.main_variant}`" if on_main else _short(results["models"], name, seeds, "weights")
-        )
-        lines.append([f"`{name}`", probed, _short(results["maps_and_scores"], name, seeds, "scores")])
+    for row in run.rows.methods:
+        own = row.evaluated == row.method
+        evaluated = _short(results["models"], row.method, seeds, "weights") if own else f"those of `{row.evaluated}`"
+        lines.append([f"`{row.method}`", evaluated, _short(results["maps_and_scores"], row.method, seeds, "scores")])
     return grid(["scores", f"weights, seeds {seeds}", "scores.csv"], lines, left=3)
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ala.report import captions, markdown, tables
+from ala.report import captions, tables
+from ala.report.render import markdown
 from ala.report.run import Run
 from ala.utils.errors import UserError
 from ala.utils.files import write_text
@@ -39,10 +40,11 @@ def main_table(run: Run) -> str:
     table = tables.main(run)
     return "\n\n".join(
         [
-            markdown.results(table, "method", "main", run.comparable, brief=True),
+            markdown(table, run.rows, run.comparable, tables.BRIEF),
             captions.what_was_run(run),
-            *captions.below(run, table, "main"),
-            "Mean ± sample standard deviation over seeds; bold: best of the methods that explain a model; `box` is the"
-            " ground-truth box, an oracle.",
+            *captions.below(run, table.frame, run.rows.main),
+            captions.chosen_on_masks(run),
+            "Mean ± sample standard deviation over seeds; bold: best of the methods that explain a model; an oracle"
+            " knows the ground truth.",
         ]
     )

@@ -1,79 +1,165 @@
-"""Which rows the tables have, which scores stand behind each, and the command that makes them again."""
+"""Rows of the tables: which method each one shows, how it is called and drawn, and the command that makes it again.
+
+All of it follows from `methods` (and `extensions`) of params.yaml and from what the explainers say of themselves.
+"""
 
 from __future__ import annotations
 
-from ala.config.schema import EXTENSIONS, ROWS, Settings, variant_name
-from ala.pipeline.methods import named
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
 
-#: Maps made without a model; their scores share one folder per seed.
-TRIVIAL = ("full", "center", "noise", "box")
-#: Methods that explain a model; the best of them is set bold.
-EXPLAINERS = ("ala", "fcam", "rise", "abn")
-#: Rows of the main table, in order.
-MAIN = (*EXPLAINERS, *TRIVIAL)
-
-#: Rows of the ablation table, in order.
-ABLATION = tuple(ROWS)
+from ala.config.schema import EXTENSIONS, ROWS, Settings
+from ala.contracts.explainer import trait
+from ala.pipeline.methods import Method, cells, resolve
+from ala.report.style import Look, looks
 
 #: The last row of the main table: the frozen encoder by itself, named by its class texts. It has an accuracy, no map.
 ZERO_SHOT = "zero_shot"
-
-#: How methods and rows are called in tables and figures.
-LABELS = {
-    "ala": "ALA",
-    "fcam": "F-CAM",
-    "rise": "RISE",
-    "abn": "ABN",
-    "full": "full image",
-    "center": "centred Gaussian",
-    "noise": "uniform noise",
-    "box": "box (oracle)",
-    ZERO_SHOT: "frozen encoder, zero-shot",
-    "i": "(i)",
-    "ii": "(ii)",
-    "iii": "(iii)",
-    "iv": "(iv)",
-    "lora": "(iii) + LoRA",
-    "all-taps": "(iii), all taps",
-    "half-epochs": "(ii), half the epochs",
-}
+ZERO_SHOT_LABEL = "frozen encoder, zero-shot"
 
 
-def scored_as(row: str, settings: Settings) -> str:
-    """The method whose scores row `row` shows: `ala` is the main variant, an ablation row its own variant."""
-    if row == "ala":
-        return settings.main_variant
-    if row in settings.ablations:
-        return variant_name(**ROWS[row])
-    return row
+@dataclass(frozen=True)
+class Row:
+    """A name in `methods`.
+
+    Attributes:
+        name: in tables.
+        label: in figures and pages.
+        kind: `explainer` explains a model; `baseline` needs none (an explainer
+            may say `baseline = False` of maps that another program made); `ablation` is a variant of the main model.
+        method: whose scores it shows: `ala` and its row of the ablation are one method.
+        evaluated: the model whose predictions insertion and deletion follow.
+        explains_main: whether its maps explain the main model, by whatever model that is.
+        on_subset: whether it explains a part of the images only.
+        cell: the entry of `methods` that it belongs to; maps and scores lie in CELL/seed-SEED/METHOD.
+        extension: whether the entry is one of `extensions`.
+        settings: of the explainer.
+        look: colour and dashes.
+    """
+
+    name: str
+    label: str
+    kind: Literal["explainer", "baseline", "ablation"]
+    method: str
+    evaluated: str
+    explains_main: bool
+    on_subset: bool
+    cell: str
+    extension: bool
+    settings: Mapping[str, Any]
+    look: Look
+
+    def folder(self, seed: int) -> str:
+        """The folder below `scores/` and `maps/`."""
+        return f"{self.cell}/seed-{seed}/{self.method}"
+
+    def command(self, seeds: Iterable[int]) -> str:
+        """The command that makes its maps and scores again; DVC adds the stages that they need."""
+        stages = (f"extend@{seed}-{self.cell}" if self.extension else f"score@{self.cell}-{seed}" for seed in seeds)
+        return "dvc repro " + " ".join(stages)
 
 
-def evaluated_model(method: str, settings: Settings) -> str:
-    """The model on which insertion and deletion of `method` are measured: the one that its maps explain."""
-    return settings.main_variant if method in (*TRIVIAL, "rise") else method
+@dataclass(frozen=True)
+class Rows:
+    """All rows, in the order of `methods`; two of them may show the same method."""
+
+    all: tuple[Row, ...]
+
+    def __iter__(self) -> Iterator[Row]:
+        return iter(self.all)
+
+    def __contains__(self, name: object) -> bool:
+        return any(name in (row.name, row.method) for row in self.all)
+
+    def __getitem__(self, name: str) -> Row:
+        """The row of that name, or the first that shows the method of that name.
+
+        Raises:
+            KeyError: there is none.
+        """
+        for row in self.all:
+            if name in (row.name, row.method):
+                return row
+        raise KeyError(name)
+
+    @property
+    def explainers(self) -> list[Row]:
+        """Those that explain a model; the best of them is set bold."""
+        return [row for row in self.all if row.kind == "explainer"]
+
+    @property
+    def main(self) -> list[Row]:
+        """Those of the main table: explainers, then maps that need no model."""
+        return [*self.explainers, *(row for row in self.all if row.kind == "baseline")]
+
+    @property
+    def ablation(self) -> list[Row]:
+        """Those of the ablation table: the variants, then the extensions."""
+        found = [row for row in self.all if row.kind == "ablation"]
+        return sorted(found, key=lambda row: row.extension)
+
+    @property
+    def shown(self) -> list[Row]:
+        """Every row, those of the main table first."""
+        return [*self.main, *self.ablation]
+
+    @property
+    def methods(self) -> list[Row]:
+        """The first row of every method."""
+        found: dict[str, Row] = {}
+        for row in self.shown:
+            found.setdefault(row.method, row)
+        return list(found.values())
+
+    def label(self, name: str) -> str:
+        """The label of a row or method; `name` itself where there is none."""
+        if name == ZERO_SHOT:
+            return ZERO_SHOT_LABEL
+        return self[name].label if name in self else name
+
+    def commands(self, names: Iterable[str], seeds: list[int]) -> str:
+        """The commands that make the scores of these rows again, each once."""
+        return " && ".join(dict.fromkeys(self[name].command(seeds) for name in names if name in self))
 
 
-def shown(settings: Settings) -> list[str]:
-    """Every row of the main table and of the ablation that the settings ask for."""
-    return [*MAIN, *settings.ablations, *settings.extensions]
+def rows_of(settings: Settings) -> Rows:
+    """The rows that the settings ask for.
+
+    Raises:
+        UserError: a name in `methods` is no explainer.
+    """
+    named = [(name, cell) for cell in cells(settings) for name in cell.split("+")]
+    resolved = {name: resolve(name, settings) for name, _ in named}
+    kinds = {name: _kind(name, method, settings) for name, method in resolved.items()}
+    drawn = looks({name: (kinds[name], method.name) for name, method in resolved.items()})
+    first = {resolved[name].name: cell for name, cell in reversed(named)}
+    return Rows(tuple(
+        Row(
+            name, _label(name, method), kinds[name], method.name, method.evaluated,
+            trait(method.explainer, "explains") == "main" and method.model == settings.main_variant,
+            trait(method.explainer, "images") == "subset", first[method.name], name in settings.extensions,
+            method.settings, drawn[name],
+        )
+        for name, method in resolved.items()
+    ))  # fmt: skip
 
 
-def methods(settings: Settings) -> list[str]:
-    """Every method that the settings ask for, each once, in the order of the tables."""
-    return list(dict.fromkeys(scored_as(row, settings) for row in shown(settings)))
+def _kind(name: str, method: Method, settings: Settings) -> Literal["explainer", "baseline", "ablation"]:
+    if name in ROWS or name in settings.extensions:
+        return "ablation"
+    baseline = getattr(method.explainer, "baseline", trait(method.explainer, "explains") == "nothing")
+    return "baseline" if baseline else "explainer"
 
 
-def place(method: str, seed: int, settings: Settings) -> str:
-    """The folder below `maps/` and `scores/` that holds `method` at `seed`: its cell, the seed, its name."""
-    return f"{_cell(method, settings)}/seed-{seed}/{method}"
-
-
-def command(method: str, seeds: list[int], settings: Settings) -> str:
-    """The command that makes the scores of `method` again, for all `seeds`; DVC adds the stages that it needs."""
-    if method in EXTENSIONS:
-        return "dvc repro " + " ".join(f"extend@{seed}-{method}" for seed in seeds)
-    return "dvc repro " + " ".join(f"score@{_cell(method, settings)}-{seed}" for seed in seeds)
-
-
-def _cell(method: str, settings: Settings) -> str:
-    return named(settings).get(method, method)
+def _label(name: str, method: Method) -> str:
+    """What the explainer's class says; of a trained model that gives its own map, the model's name."""
+    if name in ROWS:
+        return f"({name})"
+    if name in EXTENSIONS:
+        return EXTENSIONS[name]
+    label = getattr(method.explainer, "label", None)
+    base, _, model = name.partition("-on-")
+    if label is not None:
+        return f"{label} on {model}" if model else str(label)
+    return base.upper() if method.name == method.model else name.rpartition(":")[2]

@@ -1,52 +1,29 @@
-"""A finished run in memory: its cells, one per method and seed, and what the other stages said about themselves."""
+"""A finished run in memory: the scores of all images, and what the stages said about themselves."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from ala.config.schema import Settings
-from ala.contracts.scores import LONG
-from ala.metrics.curves import Curves
-from ala.report import rows
+from ala.report.rows import Row, Rows
+from ala.report.summary import METRICS, Images, Pair, align, common
 
 #: The profile whose numbers may be judged by the slides': the same images and the same encoder.
 COMPARABLE = "paper"
 
 
-@dataclass(frozen=True)
-class Cell:
-    """One method at one seed.
-
-    Attributes:
-        scores: one row per image, in the columns of :data:`ala.contracts.scores.COLUMNS`, ascending ids.
-        curves: mean probability over images along `insertion` and `deletion`, each `(T + 1,)`; empty if none was kept.
-        summary: what the score stage wrote about it; empty where it wrote nothing.
-        long: every score under every protocol, in the columns of :data:`ala.contracts.scores.LONG`.
-        true_class: curves of the true class, None where they were not kept.
-    """
+class Key(NamedTuple):
+    """What a series of scores is of."""
 
     method: str
     seed: int
-    scores: pd.DataFrame
-    curves: dict[str, np.ndarray]
-    summary: dict[str, Any]
-    long: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=LONG))
-    true_class: Curves | None = None
-
-    @property
-    def mapped(self) -> pd.DataFrame:
-        """The images that have a map: RISE explains a subset only."""
-        return self.scores[self.scores["iou_mean_std"].notna()]
-
-    @property
-    def perturbed(self) -> pd.DataFrame:
-        """The images on which insertion and deletion were measured."""
-        return self.scores[self.scores["insertion"].notna()]
+    protocol: str
+    metric: str
 
 
 @dataclass(frozen=True)
@@ -55,24 +32,30 @@ class Run:
 
     Attributes:
         settings: those of the run.
-        cells: by (method, seed); a pair that was not run is absent.
+        rows: of the tables.
+        summaries: what the score stage said, by (method, seed); a pair that was not run is absent.
+        scores: value by image id, ascending; by what it is of.
+        whole: numbers of the whole set, by what they are of.
+        curves: mean probability over images along `insertion` and `deletion`, each `(T + 1,)`, by (method, seed).
         training: training curves by (model, seed), one row per epoch.
         kept: the epoch whose state was kept as the model, by (model, seed), where the model says it.
         data, splits, encoder: what those stages wrote about themselves; empty where they wrote nothing.
         notes: sentences about what is missing or odd.
-        areas: share of each image that is attended to, by (method, seed) (:mod:`ala.report.areas`).
         mark: what every page must say of this run (:func:`ala.contracts.origin.mark`); None for an ordinary one.
     """
 
     settings: Settings
-    cells: dict[tuple[str, int], Cell]
-    training: dict[tuple[str, int], pd.DataFrame]
-    kept: dict[tuple[str, int], int]
-    data: dict[str, Any]
-    splits: dict[str, Any]
-    encoder: dict[str, Any]
+    rows: Rows
+    summaries: dict[tuple[str, int], dict[str, Any]]
+    scores: dict[Key, pd.Series]
+    whole: dict[Key, float] = field(default_factory=dict)
+    curves: dict[tuple[str, int], dict[str, np.ndarray]] = field(default_factory=dict)
+    training: dict[tuple[str, int], pd.DataFrame] = field(default_factory=dict)
+    kept: dict[tuple[str, int], int] = field(default_factory=dict)
+    data: dict[str, Any] = field(default_factory=dict)
+    splits: dict[str, Any] = field(default_factory=dict)
+    encoder: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
-    areas: dict[tuple[str, int], pd.Series] = field(default_factory=dict)
     mark: str | None = None
 
     @property
@@ -80,23 +63,49 @@ class Run:
         """Whether the slides' values judge this run: only CUB-200-2011 with OpenAI's CLIP ViT-B/16 is the same."""
         return self.settings.profile == COMPARABLE and self.mark is None
 
-    def of(self, row: str) -> list[Cell]:
-        """The cells behind row `row` of a table (`ala`, `iii`, `fcam` ...), in the order of the seeds."""
-        method = rows.scored_as(row, self.settings)
-        return [self.cells[method, seed] for seed in self.settings.seeds if (method, seed) in self.cells]
+    @property
+    def main(self) -> Row | None:
+        """The row of the main model's own map; None where `methods` does not name it."""
+        return next((row for row in self.rows if row.method == self.settings.main_variant), None)
 
-    def common(self, shown: Iterable[str], column: str) -> dict[int, frozenset[int]]:
-        """Ids of the images on which all rows `shown` have a score in `column`, by seed.
+    def seeds(self, row: Row | str) -> list[int]:
+        """The seeds at which a row was run, in the order of the settings."""
+        method = self._row(row).method
+        return [seed for seed in self.settings.seeds if (method, seed) in self.summaries]
 
-        Means of two rows may be compared on these alone. A row without any such score at a seed takes no part in it.
-        """
-        scored: dict[int, list[frozenset[int]]] = {}
-        for row in shown:
-            for cell in self.of(row):
-                images = frozenset(cell.scores.loc[cell.scores[column].notna(), "image_id"].tolist())
-                if images:
-                    scored.setdefault(cell.seed, []).append(images)
-        return {seed: frozenset.intersection(*sets) for seed, sets in scored.items()}
+    def of(self, row: Row | str, metric: str) -> dict[int, pd.Series]:
+        """Scores of a row in a metric of :data:`ala.report.summary.METRICS`, for every seed at which it was run."""
+        wanted = METRICS[metric]
+        return self.under(row, wanted.protocol, wanted.metric)
+
+    def under(self, row: Row | str, protocol: str, metric: str) -> dict[int, pd.Series]:
+        """Scores of a row in a metric under a protocol, for every seed at which it was run."""
+        method, none = self._row(row).method, pd.Series(dtype=float)
+        return {seed: self.scores.get(Key(method, seed, protocol, metric), none) for seed in self.seeds(row)}
+
+    def common(self, shown: Iterable[Row], metric: str) -> Images:
+        """Ids of the images on which all rows `shown` have a score, by seed."""
+        return common(self.of(row, metric) for row in shown)
+
+    def labels(self, row: Row | str) -> pd.Series:
+        """The class of each image that a row was scored on, by image id."""
+        parts = [pd.Series(dtype=int), *(one.astype(int) for one in self.under(row, "prediction", "label").values())]
+        joined = pd.concat(parts)
+        return joined[~joined.index.duplicated()]
+
+    def pair(self, first: str, second: str, metric: str) -> Pair | None:
+        """Two rows on their common images and seeds; None where they have nothing in common, or do not exist."""
+        if first not in self.rows or second not in self.rows:
+            return None
+        return align(self.of(first, metric), self.of(second, metric), self.labels(first))
+
+    def files(self, row: Row | str, name: str = "scores.csv") -> str:
+        """The files NAME behind a row, one for each seed that was run, with spaces between."""
+        found = self._row(row)
+        return " ".join(f"scores/{found.folder(seed)}/{name}" for seed in self.seeds(found))
+
+    def _row(self, row: Row | str) -> Row:
+        return self.rows[row] if isinstance(row, str) else row
 
 
 def share(settings: Settings) -> np.ndarray:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -20,26 +23,64 @@ SHADE = "#e4e9f0"
 OUTLINE = "#00e5ff"  # of what a map predicts, drawn over images
 _NEAR = 64  # levels in each channel; smoothed edges of an outline are less pure
 
-#: Okabe and Ito's palette for what is learned or explained, greys for the maps made without a model.
-COLOURS = {
-    "ala": "#0072B2",
-    "fcam": "#D55E00",
-    "rise": "#009E73",
-    "abn": "#CC79A7",
-    "full": "#b0b0b0",
-    "center": "#8c8c8c",
-    "noise": "#b0b0b0",
-    "box": "#4d4d4d",
-    "i": "#E69F00",
-    "ii": "#56B4E9",
-    "iii": "#0072B2",
-    "iv": "#7a7a7a",
-    "lora": "#CC79A7",
-    "all-taps": "#009E73",
-    "half-epochs": "#D55E00",
-}
-#: Dashes of the maps made without a model, which share their greys.
-DASHES: dict[str, Any] = {"full": (1, 1), "center": (4, 2), "noise": (1, 3), "box": (6, 2, 1, 2)}
+#: Colours that colour-blind readers can tell apart, those of Okabe and Ito first: in figures, and on the page in its
+#: light and its dark theme.
+PALETTE = (
+    ("#0072B2", "#0072b2", "#5cb8ee"),
+    ("#D55E00", "#bf4d00", "#ff935a"),
+    ("#009E73", "#00795a", "#3fcda0"),
+    ("#CC79A7", "#a8438a", "#e79fcb"),
+    ("#E69F00", "#8f6500", "#e8b84f"),
+    ("#56B4E9", "#2f79a8", "#9bd4f5"),
+    ("#7A4FC0", "#7a4fc0", "#c3a6ff"),
+)
+#: Of maps made without a model, which share their greys and differ in their dashes.
+GREYS = (
+    ("#b0b0b0", "#6b6f76", "#a6acb6"), ("#8c8c8c", "#6b6f76", "#a6acb6"),
+    ("#b0b0b0", "#6b6f76", "#a6acb6"), ("#4d4d4d", "#6b6f76", "#a6acb6"),
+)  # fmt: skip
+DASHES: tuple[tuple[int, ...], ...] = ((1, 1), (4, 2), (1, 3), (6, 2, 1, 2), (3, 1), (2, 2, 6, 2))
+
+
+@dataclass(frozen=True)
+class Look:
+    """Colours of a row in figures and on the page's light and dark theme; `dash` is on, off, ... in line widths, or
+    empty for a whole line; `index` tells rows apart on the page."""
+
+    index: int
+    figure: str
+    light: str
+    dark: str
+    dash: tuple[int, ...] = ()
+
+    @property
+    def css(self) -> str:
+        """The rule of its class `s-INDEX`."""
+        dash = f" --dash: {' '.join(str(2 * part) for part in self.dash)};" if self.dash else ""
+        return f".s-{self.index} {{ --colour: light-dark({self.light}, {self.dark});{dash} }}"
+
+
+def looks(rows: Mapping[str, tuple[str, str]]) -> dict[str, Look]:
+    """Looks by name of a row, from the row's kind and method.
+
+    Explainers have the first colours in their order, rows of the ablation the next ones, except for one that shows the
+    method of a row before it: it has the same colour. Rows of the ablation are dashed; after all colours were given,
+    other dashes tell rows apart.
+    """
+    found: dict[str, Look] = {}
+    by_method: dict[str, Look] = {}
+    used: Counter[bool] = Counter()  # colours by whether they are greys
+    for name, (kind, method) in sorted(rows.items(), key=lambda row: row[1][0] == "ablation"):
+        if method not in by_method:
+            grey = kind == "baseline"
+            colours = GREYS if grey else PALETTE
+            turn, place = divmod(used[grey], len(colours))
+            pattern = used[grey] if grey else turn + (kind == "ablation")  # 0: a whole line, but for greys
+            dash = DASHES[pattern % len(DASHES)] if grey or pattern else ()
+            by_method[method] = Look(len(by_method), *colours[place], dash)
+            used[grey] += 1
+        found[name] = by_method[method]
+    return found
 
 
 def use() -> None:

@@ -1,8 +1,6 @@
-"""The tables of `reports/tables/`, in full precision: first the mean over images, then mean and spread over seeds.
+"""`main.csv`, `ablation.csv` and `per_seed.csv`: methods, rows of the ablation, and every seed by itself.
 
-The spread is the sample standard deviation over seeds (ddof = 1, METHODS 2.7); one seed has none, its cell is empty.
-
-Rows of one table may have been scored on different images: RISE explains a subset. Each score therefore stands twice:
+Rows of one table may have been scored on different images: some explain a subset. Each score therefore stands twice:
 `X_common_mean` over the images that all rows of the table share, which is what may be compared, and `X_mean` over all
 images of the row.
 """
@@ -14,28 +12,19 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 from ala.config.schema import ROWS, variant_name
-from ala.contracts import scores as contract
-from ala.report import rows, slides
-from ala.report.run import Cell, Run
+from ala.metrics.iou import RULES
+from ala.report import captions, slides
+from ala.report.rows import ZERO_SHOT, Row
+from ala.report.run import Key, Run
+from ala.report.summary import METRICS, TESTED, Images, means, summarise
+from ala.report.table import Table
+from ala.report.text import NOT_RUN
 
-NOT_RUN = "not run"
-
-#: Column of a table: column of the per-image scores that it averages.
-AVERAGED = {
-    "accuracy": "correct",
-    "miou": "iou_mean_std",
-    "miou_fixed": "iou_fixed",
-    "miou_otsu": "iou_otsu",
-    "miou_val": "iou_val",
-    "insertion": "insertion",
-    "deletion": "deletion",
-    "id": "id",
-}
-#: Images whose thresholded map is empty, counted per seed (METHODS 5.4: mean + std can select nothing).
-EMPTY = contract.FLAGS
-#: From the score stage's summary: the threshold found on validation, the share of tied pixels, maps that say
-#: nothing, forward passes.
-KEPT = ["tau_val", "tie_share", "collapsed_constant", "collapsed_one_pixel", "forwards"]
+AVERAGED = [name for name in METRICS if name != "area"]
+#: What the score stage says of a method and seed: the threshold found on validation, and maps that say nothing.
+KEPT = ("tau_val", "tie_share", "collapsed_constant", "collapsed_one_pixel", "forwards")
+#: Numbers of the whole set among them.
+WHOLE = {"tie_share": ("official", "tie_share"), "forwards": ("official", "forwards")}
 
 #: The contract for `main.csv` and `ablation.csv`; the first columns name the row.
 COLUMNS = [
@@ -53,121 +42,133 @@ COLUMNS = [
 #: Those that hold means and spreads of scores.
 MEASURED = [column for column in COLUMNS if column.endswith(("_mean", "_std"))]
 
-#: Ids of images, by metric (a name of :data:`AVERAGED`) and seed.
-Images = Mapping[str, Mapping[int, frozenset[int]]]
+_BEST = {f"{name}_mean": METRICS[name].sign > 0 for name in AVERAGED if name != "accuracy"}
+_RULES = ("miou_fixed_mean", "miou_otsu_mean", "miou_val_mean")
+_LEAD = (*TESTED, "accuracy")
+_BESIDE = tuple(column for name in TESTED for column in (name, f"paper_{name}"))
+#: Columns of the Markdown twins: ours beside the slides', the same in brief, and mean IoU by threshold rule.
+BRIEF = ("miou", "paper_miou", "miou_mean", *_BESIDE[2:])
+TEXT = ("n_seeds", "n_images", "n_common", "accuracy", *BRIEF)
+THRESHOLDS = ("miou", "miou_fixed", "miou_otsu", "miou_val")
 
 
-def cell_means(cell: Cell, common: Images | None = None) -> dict[str, float]:
-    """Means over the images of one cell, by the names of :data:`AVERAGED`; NaN where no image has the score.
-
-    With `common`, over those images alone; accuracy is over all test images either way.
-    """
-    means = {}
-    for name, source in AVERAGED.items():
-        values = cell.scores[source].astype(float)
-        if common is not None and name in common:
-            values = values[cell.scores["image_id"].isin(common[name].get(cell.seed, frozenset()))]
-        means[name] = float(values.dropna().mean())  # so that the same values give the same bytes, whatever is absent
-    return means
-
-
-def common_images(run: Run, shown: Sequence[str]) -> Images:
-    """The images that all rows `shown` share, by metric and seed; of accuracy none, it is over all test images."""
-    return {name: run.common(shown, source) for name, source in AVERAGED.items() if name != "accuracy"}
-
-
-def per_seed(run: Run) -> pd.DataFrame:
-    """One line per (method, seed) that was run: where it is shown, how many images, every mean, empty predictions."""
-    lines = []
-    for (method, seed), cell in run.cells.items():
-        shown = [row for row in rows.shown(run.settings) if rows.scored_as(row, run.settings) == method]
-        lines.append(
-            {
-                "method": method,
-                "rows": " ".join(shown),
-                "seed": seed,
-                "n_images": len(cell.mapped),
-                "n_perturbed": len(cell.perturbed),
-                **cell_means(cell),
-                **{name: int(cell.scores[name].sum()) for name in EMPTY},
-                **{name: cell.summary.get(name) for name in KEPT},
-                "command": rows.command(method, [seed], run.settings),
-            }
-        )
-    head = ["method", "rows", "seed", "n_images", "n_perturbed"]
-    return pd.DataFrame(lines, columns=[*head, *AVERAGED, *EMPTY, *KEPT, "command"])
-
-
-def summary(run: Run, row: str, paper: dict[str, slides.Printed], common: Images) -> dict[str, object]:
+def line(run: Run, row: Row, printed: Mapping[str, slides.Printed], shared: Mapping[str, Images]) -> dict[str, object]:
     """The cells of :data:`COLUMNS` for one row; `not run` where no seed of it was run.
 
     `n_images` and `n_perturbed` are the numbers of images behind the mean IoU and behind insertion, deletion and ID;
-    `n_common` and `n_perturbed_common` those of them that are in `common`. If seeds differ, the smallest.
+    `n_common` and `n_perturbed_common` those of them that all rows share. If seeds differ, the smallest.
     """
-    cells = run.of(row)
-    own = pd.DataFrame([cell_means(cell) for cell in cells], columns=list(AVERAGED))
-    shared = pd.DataFrame([cell_means(cell, common) for cell in cells], columns=list(AVERAGED))
-    values: dict[str, object] = {"n_seeds": len(cells)}
-    values["n_images"], values["n_common"] = _counts(cells, "iou_mean_std", common["miou"])
-    values["n_perturbed"], values["n_perturbed_common"] = _counts(cells, "insertion", common["insertion"])
+    own = {name: summarise(run.of(row, name)) for name in AVERAGED}
+    common = {name: summarise(run.of(row, name), shared.get(name)) for name in AVERAGED}
+    n_seeds = len(run.seeds(row))
+    values: dict[str, object] = {
+        "n_seeds": n_seeds, "n_images": own["miou"].n_images, "n_common": common["miou"].n_images,
+        "n_perturbed": own["insertion"].n_images, "n_perturbed_common": common["insertion"].n_images,
+    }  # fmt: skip
     for column in MEASURED:
         name, kind = column.rsplit("_", 1)
         base = name.removesuffix("_common")
-        means = (shared if name != base else own)[base]
-        # A seed without any score of this kind leaves the cell empty: a mean over fewer seeds would claim n_seeds.
-        number = means.mean(skipna=False) if kind == "mean" else means.std(ddof=1, skipna=False)
-        values[column] = float(number) if cells else NOT_RUN
-    for name in slides.METRICS:
-        values[f"paper_{name}"] = paper[name].mean if paper else None
-    values["command"] = rows.command(rows.scored_as(row, run.settings), run.settings.seeds, run.settings)
-    return values
+        values[column] = getattr((common if name != base else own)[base], kind)
+    if not n_seeds:
+        values = dict.fromkeys(values, NOT_RUN) | {"n_seeds": 0}
+    values |= {f"paper_{name}": printed[name].mean if printed else None for name in TESTED}
+    return values | {"command": row.command(run.settings.seeds)}
 
 
-def _counts(cells: Sequence[Cell], source: str, common: Mapping[int, frozenset[int]]) -> tuple[object, object]:
-    """The number of images that have the score `source`, and of those that are in `common`; smallest over seeds."""
-    ids = [(cell.seed, set(cell.scores.loc[cell.scores[source].notna(), "image_id"].tolist())) for cell in cells]
-    return (
-        min((len(mine) for _, mine in ids), default=NOT_RUN),
-        min((len(mine & common.get(seed, frozenset())) for seed, mine in ids), default=NOT_RUN),
-    )
+def common_images(run: Run, shown: Sequence[Row]) -> dict[str, Images]:
+    """The images that all rows `shown` share, by metric and seed; of accuracy none, it is over all test images."""
+    return {name: run.common(shown, name) for name in AVERAGED if name != "accuracy"}
 
 
-def main(run: Run) -> pd.DataFrame:
-    """`main.csv`: one line per method of :data:`ala.report.rows.MAIN`, beside the slides' values.
+def main(run: Run) -> Table:
+    """`main.csv`: one line per method beside the slides' values.
 
     A last line has the zero-shot accuracy of the frozen encoder on the test images, where it has class texts. It
     depends on no seed of the run and has no map, so its other cells are empty.
     """
-    paper, common = slides.printed("main"), common_images(run, rows.MAIN)
-    lines = [{"method": row, **summary(run, row, paper.get(row, {}), common)} for row in rows.MAIN]
+    printed, shared = slides.printed("main"), common_images(run, run.rows.main)
+    lines = [{"method": row.name, **line(run, row, printed.get(row.name, {}), shared)} for row in run.rows.main]
     if run.encoder.get("zero_shot_accuracy") is not None:  # null without class texts
         lines.append(
-            {"method": rows.ZERO_SHOT, **dict.fromkeys(COLUMNS), "n_images": run.encoder.get("n_images"),
+            {"method": ZERO_SHOT, **dict.fromkeys(COLUMNS), "n_images": run.encoder.get("n_images"),
              "accuracy_mean": run.encoder["zero_shot_accuracy"], "command": "dvc repro encoder"}
         )  # fmt: skip
-    return pd.DataFrame(lines, columns=["method", *COLUMNS], dtype=object)
+    frame = pd.DataFrame(lines, columns=["method", *COLUMNS], dtype=object)
+    said = (
+        "Every method on the model that it explains, mean over images, then mean ± sample standard deviation over"
+        " seeds. Bold: best of the methods that explain a model, on the images that all rows share."
+    )
+    return Table(
+        "main", frame, "Methods",
+        "\n\n".join([said, *captions.below(run, frame, run.rows.main), captions.chosen_on_masks(run)]),
+        TEXT, _LEAD, _BEST,
+        frozenset(row.name for row in run.rows.explainers), _RULES, _spreads(frame, "method", "main"),
+    )  # fmt: skip
 
 
-def ablation(run: Run) -> pd.DataFrame:
-    """`ablation.csv`: one line per row that the settings name, in the order of the slides, beside their values.
-
-    Below them the selected extensions, which the slides do not have.
-    """
-    paper = slides.printed("ablation")
-    names = [*(row for row in rows.ABLATION if row in run.settings.ablations), *run.settings.extensions]
-    common = common_images(run, names)
+def ablation(run: Run) -> Table:
+    """`ablation.csv`: one line per variant of the main model, beside the slides' values; then the extensions, which the
+    slides do not have."""
+    printed, shown = slides.printed("ablation"), run.rows.ablation
+    shared = common_images(run, shown)
     lines = [
         {
-            "row": row,
-            **{part: str(switched_on).lower() for part, switched_on in (ROWS.get(row) or _switches(run, row)).items()},
-            **summary(run, row, paper.get(row, {}), common),
+            "row": row.name,
+            **{part: str(switched_on).lower() for part, switched_on in switches(run, row).items()},
+            **line(run, row, printed.get(row.name, {}), shared),
         }
-        for row in names
+        for row in shown
     ]
-    return pd.DataFrame(lines, columns=["row", "aea", "sbn", *COLUMNS], dtype=object)
+    frame = pd.DataFrame(lines, columns=["row", "aea", "sbn", *COLUMNS], dtype=object)
+    said = (
+        "The main model with and without its two parts: AEA, the alternating epochs, and SBN, the side branch network."
+    )
+    return Table(
+        "ablation", frame, "Ablation",
+        "\n\n".join(filter(None, [said, *captions.below(run, frame, shown), captions.confounds(run)])),
+        ("aea", "sbn", *TEXT), _LEAD, _BEST, csv_only=_RULES, spreads=_spreads(frame, "row", "ablation"),
+    )  # fmt: skip
 
 
-def _switches(run: Run, extension: str) -> Mapping[str, bool]:
-    """The parts that an extension has: those of the variant that it is trained as."""
-    variant, _ = run.settings.trained_as(extension)
-    return next(row for row in ROWS.values() if variant_name(**row) == variant)
+def switches(run: Run, row: Row) -> Mapping[str, bool]:
+    """The parts that a variant has; an extension those of the variant that it is trained as."""
+    variant = run.settings.trained_as(row.name)[0] if row.extension else row.method
+    return next(parts for parts in ROWS.values() if variant_name(**parts) == variant)
+
+
+def _spreads(frame: pd.DataFrame, key: str, which: str) -> dict[str, list[object]]:
+    """The spreads that the slides print, which the CSV leaves out."""
+    printed = slides.printed(which)
+    return {f"paper_{name}": [printed[row][name].spread if row in printed else None for row in frame[key]]
+            for name in TESTED}  # fmt: skip
+
+
+def per_seed(run: Run) -> Table:
+    """`per_seed.csv`: one line per method and seed that was run: where it is shown, how many images, every mean over
+    the images of this seed, empty predictions (mean + std can select nothing), what was kept."""
+    lines = []
+    for row in run.rows.methods:
+        averages = {name: means(run.of(row, name)) for name in AVERAGED}
+        for seed in run.seeds(row):
+            summary = run.summaries[row.method, seed]
+            whole = {name: run.whole.get(Key(row.method, seed, *key)) for name, key in WHOLE.items()}
+            if whole["forwards"] is not None:
+                whole["forwards"] = int(whole["forwards"])
+            empty = {rule: run.under(row, f"majority-{rule}", "empty")[seed] for rule in RULES}
+            lines.append({
+                "method": row.method,
+                "rows": " ".join(one.name for one in run.rows.shown if one.method == row.method),
+                "seed": seed, "n_images": len(run.of(row, "miou")[seed]),
+                "n_perturbed": len(run.of(row, "insertion")[seed]),
+                **{name: values[seed] for name, values in averages.items()},
+                **{f"empty_{rule}": int(values.sum()) for rule, values in empty.items()},
+                **{name: whole[name] if name in whole else summary.get(name) for name in KEPT},
+                "command": row.command([seed]),
+            })  # fmt: skip
+    head = ["method", "rows", "seed", "n_images", "n_perturbed", *AVERAGED, *(f"empty_{rule}" for rule in RULES), *KEPT]
+    return Table(
+        "per_seed", pd.DataFrame(lines, columns=[*head, "command"]), "Every seed",
+        "The means of every method and seed, before they are averaged over seeds: IoU over all images that have a map,"
+        " insertion, deletion and ID over the images perturbed. Rows with other numbers of images are not comparable.",
+        lead=("seed", *_LEAD),
+    )  # fmt: skip

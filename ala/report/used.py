@@ -3,59 +3,54 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from ala.config.schema import Settings
-from ala.report import rows
+from ala.report.run import Run
 
 NOT_RECORDED = "not recorded"
 KINDS = ("trained", "explained", "evaluated")
-#: Folders of scores that hold several methods, or other measurements of one.
+#: Stages whose scores are of several methods, or of other measurements of one.
 STAGES = ("layers", "edge")
 
-#: Texts by folder (a method, or a stage that scores several), part of it (a method, or empty) and seed.
-Found = dict[tuple[str, str, int], str]
+#: Texts by what was computed and seed.
+Found = dict[tuple[str, int], str]
 
 
-def collect(models: Path, maps: Path, scores: Path, settings: Settings) -> dict[str, dict[str, str]]:
+def collect(run: Run, models: Path, maps: Path, scores: Path) -> dict[str, dict[str, str]]:
     """By :data:`KINDS`, then by method: one line of text, by seed where seeds differ.
 
     Maps that no network made are absent.
-
-    Args:
-        models, maps, scores: the folders of the run.
-        settings: of the run; they name methods and seeds.
     """
     found: dict[str, Found] = {kind: {} for kind in KINDS}
-    for folder in (*rows.methods(settings), *STAGES):
-        for seed in settings.seeds:
-            model, place = models / folder / f"seed-{seed}", Path(folder) / f"seed-{seed}"
-            if folder not in STAGES:
-                place = Path(rows.place(folder, seed, settings))
+    for seed in run.settings.seeds:
+        for row in run.rows.methods:
+            model = models / row.method / f"seed-{seed}"
             if model.exists():
                 for part, one in _parts(_read(model / "model.json").get("used")):
-                    found["trained"][folder, part, seed] = text(one)
-            if (maps / place).exists():
-                made_with = _read(maps / place / "used.json").get("used", NOT_RECORDED)
+                    found["trained"]["/".join(filter(None, [row.method, part])), seed] = text(one)
+            if (maps / row.folder(seed)).exists():
+                made_with = _read(maps / row.folder(seed) / "used.json").get("used", NOT_RECORDED)
                 if made_with is not None:
-                    found["explained"][folder, "", seed] = text(made_with)
-            if (scores / place).exists():
-                _add_scores(found, folder, seed, _read(scores / place / "summary.json"))
+                    found["explained"][row.method, seed] = text(made_with)
+            if (row.method, seed) in run.summaries:
+                _add(found, row.method, seed, run.summaries[row.method, seed])
+        for stage in STAGES:
+            summary = _read(scores / stage / f"seed-{seed}" / "summary.json")
+            for part, one in [("", summary)] if "used" in summary else summary.items():
+                _add(found, "/".join(filter(None, [stage, part])), seed, one)
     if (models / "encoder").exists():
-        _add_scores(found, "encoder", 0, _read(models / "encoder" / "metrics.json"))
-    return {kind: _joined(parts) for kind, parts in found.items()}
+        _add(found, "encoder", 0, _read(models / "encoder" / "metrics.json"))
+    return {kind: _joined(texts) for kind, texts in found.items()}
 
 
-def _add_scores(found: dict[str, Found], folder: str, seed: int, summary: Mapping[str, Any]) -> None:
-    """Add what a summary says of its model, or of the model of each method."""
-    flat = folder != "layers"
-    for method, one in [(folder, summary)] if flat else summary.items():
-        part, entry = "" if method == folder else method, one if isinstance(one, Mapping) else {}
-        found["evaluated"][folder, part, seed] = text(entry.get("used"))
-        if "used_in_training" in entry:
-            found["trained"][folder, part, seed] = text(entry["used_in_training"])
+def _add(found: dict[str, Found], name: str, seed: int, summary: object) -> None:
+    """Add what a summary says of the model that it is about."""
+    entry = summary if isinstance(summary, Mapping) else {}
+    found["evaluated"][name, seed] = text(entry.get("used"))
+    if "used_in_training" in entry:
+        found["trained"][name, seed] = text(entry["used_in_training"])
 
 
 def text(used: object) -> str:
@@ -82,22 +77,20 @@ def lines(used: Mapping[str, Mapping[str, str]]) -> list[str]:
 
 
 def _joined(found: Found) -> dict[str, str]:
-    """As few names as tell all: the folder where all of it agrees, else folder/part, else folder/part/seed-N."""
+    """By name where all seeds agree, else by name and seed."""
     joined: dict[str, str] = {}
-    for folder, part, seed in found:
-        of_folder = {one for (name, _, _), one in found.items() if name == folder}
-        of_part = {one for (name, other, _), one in found.items() if (name, other) == (folder, part)}
-        name = "/".join(filter(None, [folder, part]))
-        key = folder if len(of_folder) == 1 else name if len(of_part) == 1 else f"{name}/seed-{seed}"
-        joined[key] = found[folder, part, seed]
+    for name, seed in found:
+        of_name = {one for (other, _), one in found.items() if other == name}
+        joined[name if len(of_name) == 1 else f"{name}/seed-{seed}"] = found[name, seed]
     return joined
 
 
-def _parts(used: object) -> list[tuple[str, object]]:
-    """F-CAM has two trainings, the others one."""
+def _parts(used: object) -> Iterator[tuple[str, object]]:
+    """A model may have several trainings, each with a name."""
     if isinstance(used, Mapping) and used and all(isinstance(one, Mapping) for one in used.values()):
-        return list(used.items())
-    return [("", used)]
+        yield from used.items()
+    else:
+        yield "", used
 
 
 def _read(path: Path) -> Mapping[str, Any]:

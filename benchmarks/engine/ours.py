@@ -9,7 +9,8 @@ import torch
 
 from ala.config.schema import Rise
 from ala.explainers.rise import RiseMasks, rise_maps
-from ala.metrics.insertion_deletion import blur_kernel, blurred, insertion_deletion, order, shown_pixels
+from ala.metrics.insertion_deletion import blur_kernel, blurred, insertion_deletion
+from ala.metrics.order import order, shown_pixels
 from benchmarks.engine.jobs import GRID, SIDE, Job
 
 

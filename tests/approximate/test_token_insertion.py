@@ -8,22 +8,23 @@ import numpy as np
 import pytest
 import torch
 
-from ala.approximate.token_insertion import ZeroShot, patch_ranks, token_curves
+from ala.approximate.token_insertion import ZeroShot, _entering, patch_ranks, token_curves
 from ala.contracts.preprocessing import Preprocessing
-from ala.encoders.clip_vit import ClipVit, build_visual
+from ala.encoders import Encoder
+from ala.encoders.networks import make_encoder
 from ala.utils.errors import UserError
 from tests.explainers.conftest import ToyPhotos
 
 CPU = torch.device("cpu")
 
 
-def encoder(pool: str = "tok", texts: bool = True) -> ClipVit:
+def encoder(pool: str = "tok", texts: bool = True) -> Encoder:
     torch.manual_seed(0)
     vision: dict[str, Any] = {"image_size": 16, "layers": 2, "width": 32, "head_width": 16, "patch_size": 4,
                               "pool_type": pool}  # fmt: skip
     config = {"embed_dim": 8, "vision_cfg": vision}
     features = torch.randn(5, 8) if texts else None
-    return ClipVit(build_visual(config), config, Preprocessing.named(16, "clip"), features)
+    return make_encoder({"name": "open_clip:small", "config": config}, Preprocessing.named(16, "clip"), 0, features)
 
 
 @pytest.mark.parametrize("curve", ["insertion", "deletion"])
@@ -37,13 +38,13 @@ def test_curves_equal_one_forward_pass_per_point(curve: Literal["insertion", "de
     ranks = patch_ranks(maps, 16, 4, photos.image_ids[rows], 0)
     for row, ranked, target, values in zip(rows, ranks, targets, found, strict=True):
         image = model.preprocessing.normalise(photos.pixels(np.array([row])))
-        tokens = model.encoder.embed(image)
+        tokens = _entering(model.encoder, image)
         for count, value in zip([0, 3, 6, 9, 12, 15, 16], values, strict=True):
             kept = ranked[:count] if curve == "insertion" else ranked[count:]
             x = tokens[:, [0, *(kept + 1)]]
             for block in model.encoder.blocks:
                 x = block(x)
-            embedding = model.encoder.visual.ln_post(x)[0, 0] @ model.encoder.visual.proj
+            embedding = model.encoder.head(model.encoder.network.norm(x)[0, 0])
             cosines = torch.nn.functional.cosine_similarity(embedding[None], model.texts)
             assert value == pytest.approx(float((100 * cosines).softmax(0)[target]), abs=1e-5)
 

@@ -37,7 +37,7 @@ COMMANDS = [
 #: The miniature, smaller still, on a folder of 15 photos and an encoder with random weights.
 CHANGES: dict[str, Any] = {
     "data": {"source": "folder", "birdlets": None, "train_per_class": 2, "input_size": SIDE},
-    "encoder": {"kind": "timm", "name": "test_resnet", "pretrain": None},
+    "encoder": {"name": "timm:test_resnet", "weights": "pretrained", "pretrain": None},
     "ala.sbn": {"width": 8, "heads": 2, "depth": 2, "patch": 8, "fusion_map": [[1, 0], [2, 1]]},
     "ala.perception": {"feature_layer": 2, "channels": [8], "hidden": [8]},
     "abn.perception": {"feature_layer": 2, "channels": [8], "hidden": [8]},

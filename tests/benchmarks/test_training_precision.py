@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from ala.config import load
 from ala.contracts.preprocessing import Preprocessing
 from ala.encoders import save_encoder
-from ala.encoders.clip_vit import ClipVit, build_visual
+from ala.encoders.networks import make_encoder
 from benchmarks.training_precision import METRICS, main, with_means
 
 SIDE, COUNTS = 16, {"train": 24, "val": 9, "test": 9}
@@ -76,7 +76,10 @@ def write_project(folder: Path) -> None:
         "embed_dim": 8,
         "vision_cfg": {"image_size": 16, "patch_size": 4, "width": 16, "layers": 2, "head_width": 8},
     }
-    save_encoder(ClipVit(build_visual(config), config, Preprocessing.named(SIDE, "half")), folder / "models/encoder")
+    save_encoder(
+        make_encoder({"name": "open_clip:small", "config": config}, Preprocessing.named(SIDE, "half"), 0),
+        folder / "models/encoder",
+    )
     (folder / "page.md").write_text("<!-- generated: training precision -->\n<!-- end generated -->\n")
 
 

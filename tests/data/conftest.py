@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+
+from ala.data.index import Index, checked
+from ala.data.layouts.cub import read_cub
 
 CLASSES = ("001.Wren", "002.Blue_Jay", "003.Gull")
 TRAIN, TEST = 3, 2  # photos per class
@@ -45,6 +48,11 @@ def write_cub(root: Path) -> Path:
     ):  # fmt: skip
         (root / file).write_text("\n".join(lines) + "\n")
     return root
+
+
+def cub_index(root: Path, exclude: Iterable[int] = ()) -> Index:
+    """The lists of a data set, read and checked."""
+    return checked(read_cub(root, exclude), set(exclude))
 
 
 @pytest.fixture

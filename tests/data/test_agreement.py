@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from ala.data.agreement import disagreement, inverted, iou
-from ala.data.cub import read_cub
+from ala.data.layouts.cub import read_cub
 
 LIST = Path("bounding_boxes.txt")
 N = 200
@@ -138,14 +138,14 @@ def test_genuine_masks_and_boxes_pass_until_they_are_spoilt(name: str) -> None:
         pytest.skip(f"the data set is not at {folder}")
     index = read_cub(folder)
     masked, sizes, borders = [], [], []
-    for path in index.frame["mask_path"]:
-        with Image.open(index.mask_file(path)) as mask:
+    for one in index.entries:
+        with Image.open(index.masks / str(one.mask)) as mask:
             found = np.asarray(mask) > 127  # (h, w)
         rows, columns = np.nonzero(found)
         masked.append((columns.min(), rows.min(), columns.max() + 1, rows.max() + 1))
         sizes.append(found.shape[::-1])
         borders.append(np.concatenate([found[0], found[-1], found[1:-1, 0], found[1:-1, -1]]).mean())
-    listed = index.frame[["x", "y", "width", "height"]].to_numpy()
+    listed = np.array([one.boxes[0] for one in index.entries])
     rest = np.array(masked, dtype=float), np.array(sizes, dtype=float), np.array(borders), LIST
     assert disagreement(listed, *rest) is None
     for convention, change in WRONG.items():

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from ala.config.schema import Birdlets
-from ala.data.birdlets import Attributes, caption, contact_sheet, dataset, draw_dataset, draw_pair, draw_pairs, species
+from ala.data.birdlets import Attributes, caption, dataset, draw_dataset, draw_pair, draw_pairs, species
 from ala.data.birdlets.anatomy import pose, rotation
 from ala.data.birdlets.annotators import votes
 from ala.data.birdlets.scene import draw_scene
@@ -319,22 +319,6 @@ class TestDataset:
         with pytest.raises(KeyboardInterrupt):
             draw_dataset(tmp_path / "dataset", TINY)
         assert list(tmp_path.iterdir()) == []
-
-
-class TestContactSheet:
-    def test_it_shows_photos_with_their_outlines(self, drawn: Path, tmp_path: Path) -> None:
-        contact_sheet(drawn, tmp_path / "sheet.png", columns=2, per_class=2)
-        with Image.open(tmp_path / "sheet.png") as sheet:
-            pixels = np.asarray(sheet.convert("RGB")).astype(int)
-        assert pixels.shape[0] > 2 * 112
-        assert pixels.shape[1] > 4 * 144
-        outlined = (pixels == (255, 64, 160)).all(axis=2)
-        assert outlined.sum() > 300
-
-    def test_missing_files_are_named(self, drawn: Path, tmp_path: Path) -> None:
-        with pytest.raises(UserError, match=r"image_class_labels\.txt"):
-            contact_sheet(tmp_path, tmp_path / "sheet.png")
-        assert not (tmp_path / "sheet.png").exists()
 
 
 @pytest.mark.slow

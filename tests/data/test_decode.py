@@ -17,6 +17,7 @@ LEVELS = np.arange(256, dtype=np.uint8).reshape(16, 16)
 def _reading(**settings: object) -> Reading:
     block = {
         "source": "folder",
+        "layout": "cub",
         "split_seed": 0,
         "train_per_class": 1,
         "at_most": None,

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tarfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,15 +19,18 @@ from PIL import Image
 from ala.config.schema import Archive, AtMost, Data, Expected
 from ala.data import archives
 from ala.data import prepare as module
-from ala.data.cub import LISTS, CubIndex, read_cub
 from ala.data.decode import Reading
+from ala.data.index import Index, read_index
+from ala.data.layouts.cub import LISTS
 from ala.data.prepare import prepare
 from ala.data.verify import Facts, verify
 from ala.utils import disk
 from ala.utils.errors import UserError
 from ala.utils.files import scratch_folder
+from tests.data.conftest import cub_index
 
 COMMON: dict[str, Any] = {
+    "layout": "cub",
     "split_seed": 0,
     "train_per_class": 2,
     "at_most": None,
@@ -43,8 +47,16 @@ READING = Reading(threshold=127, object_levels=None, background_levels=(), orien
 FOLDER = Data(source="folder", **COMMON)
 
 
-def checked(index: CubIndex) -> Facts:
+def checked(index: Index) -> Facts:
     return verify(index, READING, 24, evaluated=range(100))
+
+
+def files_of(root: Path) -> dict[str, bytes]:
+    """What a data set of CUB's becomes, without its index."""
+    return {
+        name.replace("segmentations/", "masks/"): content for name, content in tree(root).items()
+        if name not in (*LISTS, "images/001.Wren/bird_0001_rgb.jpg")
+    }  # fmt: skip
 
 
 def tree(path: Path) -> dict[str, bytes]:
@@ -56,9 +68,11 @@ def test_copies_what_the_lists_name(cub: Path, tmp_path: Path) -> None:
     (cub / "README.md").write_text("not part of the layout")
     out = tmp_path / "data" / "dataset"
     facts = prepare(FOLDER, out, cub)
-    assert facts == checked(read_cub(cub)) == checked(read_cub(out))
-    left_out = {"README.md", "images/001.Wren/bird_0001_rgb.jpg"}
-    assert tree(out) == {name: content for name, content in tree(cub).items() if name not in left_out}
+    assert facts == checked(cub_index(cub)) == checked(read_index(out))
+    assert (read_index(out).entries, read_index(out).names) == (cub_index(cub).entries, cub_index(cub).names)
+    brought = tree(out)
+    assert brought.keys() - files_of(cub).keys() == {"index.csv", "classes.csv"}
+    assert files_of(cub).items() - brought.items() == {("README.md", b"not part of the layout")}
     assert [file.name for file in out.parent.iterdir()] == ["dataset"]
 
 
@@ -69,9 +83,8 @@ def test_brings_the_archives_layout_to_one_folder(cub: Path, tmp_path: Path, poi
     shutil.copytree(cub, top / "CUB_200_2011")
     (top / "CUB_200_2011" / "segmentations").rename(top / "segmentations")
     prepare(FOLDER, tmp_path / "out", top if point_at == "top" else top / "CUB_200_2011")
-    expected = tree(cub)
-    del expected["images/001.Wren/bird_0001_rgb.jpg"]
-    assert tree(tmp_path / "out") == expected
+    prepare(FOLDER, tmp_path / "plain", cub)
+    assert tree(tmp_path / "out") == tree(tmp_path / "plain")
 
 
 def _cut(file: Path) -> None:
@@ -84,8 +97,8 @@ def _swap(first: str, second: str) -> Callable[[Path], object]:
 
 DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
     "half-copied": (lambda root: shutil.rmtree(root / "images/003.Gull"), r"bird_0011\.jpg is missing.*5 such files"),
-    "no photos": (lambda root: shutil.rmtree(root / "images"), "images does not exist"),
-    "no masks": (lambda root: shutil.rmtree(root / "segmentations"), "segmentations does not exist"),
+    "no photos": (lambda root: shutil.rmtree(root / "images"), r"bird_0001\.jpg is missing.*15 such files"),
+    "no masks": (lambda root: shutil.rmtree(root / "segmentations"), r"bird_0001\.png is missing.*15 such files"),
     "no labels": (lambda root: (root / LISTS[2]).unlink(), "image_class_labels.txt does not exist"),
     "id without photo": (lambda root: (root / "images/001.Wren/bird_0002.jpg").unlink(), r"bird_0002\.jpg is missing"),
     "mask of another size": (
@@ -116,14 +129,13 @@ def test_bad_folders_leave_nothing(cub: Path, tmp_path: Path, case: str, before:
 
 
 def test_a_missing_data_set_names_the_setting(tmp_path: Path) -> None:
+    by_path = r"; name it by its absolute path, -S 'inputs\.data=\"/.../DIR\"'"
     for given, message in (
-        (None, "inputs.data is inputs/none, but data.source folder reads a data set"),
-        (tmp_path / "nowhere", "nowhere is no folder"),
+        (None, "inputs.data is inputs/none, but data.source folder reads a data set" + by_path),
+        (tmp_path / "nowhere", "nowhere is no folder" + by_path),
         (tmp_path, r"holds no images\.txt, so it is no data set in CUB-200-2011 layout"),
     ):
-        with pytest.raises(
-            UserError, match=message + r"; name it by its absolute path, -S 'inputs\.data=\"/.../DIR\"'"
-        ):
+        with pytest.raises(UserError, match=message):
             prepare(FOLDER, tmp_path / "out", given)
     assert not (tmp_path / "out").exists()
 
@@ -202,7 +214,7 @@ def test_a_failed_unpack_leaves_nothing(packed: Data, tmp_path: Path, monkeypatc
 def test_archives_in_another_folder(packed: Data, cub: Path, tmp_path: Path) -> None:
     (tmp_path / "downloads").rename(tmp_path / "mine")
     prepare(packed, tmp_path / "data" / "dataset", tmp_path / "mine", tmp_path / "downloads")
-    assert (tmp_path / "data" / "dataset" / "images.txt").read_bytes() == (cub / "images.txt").read_bytes()
+    assert read_index(tmp_path / "data" / "dataset").entries == cub_index(cub).entries
     assert not (tmp_path / "downloads").exists()
 
 
@@ -210,7 +222,7 @@ def test_a_folder_of_one_archive_tells_of_the_other(packed: Data, tmp_path: Path
     (tmp_path / "downloads" / "masks.tgz").unlink()
     with pytest.raises(
         UserError,
-        match=r"downloads holds no data set \(images\.txt\) and lacks masks\.tgz .*; put them there, or set inputs",
+        match=r"downloads holds no data set and lacks masks\.tgz .*; put them there, or set inputs",
     ):
         prepare(packed, tmp_path / "out", tmp_path / "downloads", tmp_path / "elsewhere")
 
@@ -224,14 +236,14 @@ def test_a_folder_of_neither_is_no_reason_to_download(packed: Data, tmp_path: Pa
 def test_an_unpacked_tree_in_place_of_a_download(packed: Data, cub: Path, tmp_path: Path) -> None:
     shutil.rmtree(tmp_path / "downloads")
     facts = prepare(packed, tmp_path / "out", cub, tmp_path / "downloads")
-    assert facts == checked(read_cub(cub))
+    assert facts == checked(cub_index(cub))
 
 
 @pytest.mark.parametrize(
     ("expected", "message"),
     [
-        (Expected(photos=15, classes=4), "lists 15 photos of 3 classes, expected 15 of 4; use the whole data set"),
-        (Expected(photos=16, classes=3), "lists 15 photos of 3 classes, expected 16 of 3; use the whole data set"),
+        (Expected(photos=15, classes=4), "holds 15 photos of 3 classes, expected 15 of 4; use the whole data set"),
+        (Expected(photos=16, classes=3), "holds 15 photos of 3 classes, expected 16 of 3; use the whole data set"),
     ],
 )
 def test_another_data_set_than_expected(
@@ -239,7 +251,7 @@ def test_another_data_set_than_expected(
 ) -> None:
     """Sound by itself, yet with classes missing: told from the lists, before a photo is opened."""
     data = packed.model_copy(update={"expected": expected})
-    for given, named in ((cub, str(cub)), (None, "masks.tgz: CUB_200_2011 ")):
+    for given, named in ((cub, str(cub)), (None, "masks.tgz: it ")):
         with pytest.raises(UserError, match=message) as caught:
             prepare(data, tmp_path / "data" / "dataset", given, tmp_path / "downloads")
         assert named in str(caught.value)
@@ -251,7 +263,7 @@ def test_archives_of_another_data_set(packed: Data, tmp_path: Path) -> None:
     other = tmp_path / "flowers.txt"
     other.write_text("rose")
     downloads = [_archived(tmp_path / "downloads" / f"{name}.tgz", (other, "flowers.txt")) for name in "ab"]
-    with pytest.raises(UserError, match=r"a\.tgz and .*b\.tgz: .*images\.txt does not exist"):
+    with pytest.raises(UserError, match=r"a\.tgz and .*b\.tgz: .*inputs\.data it holds no images\.txt"):
         prepare(packed.model_copy(update={"downloads": downloads}), tmp_path / "out", downloads=tmp_path / "downloads")
     assert not (tmp_path / "out").exists()
 
@@ -292,7 +304,7 @@ def test_a_killed_unpack_is_done_again(packed: Data, cub: Path, tmp_path: Path) 
         assert not left.exists()
         prepare(packed, out, downloads=downloads)
         assert sorted(file.name for file in out.parent.iterdir()) == sorted([foreign.name, "dataset"])
-    assert tree(out) == {name: data for name, data in tree(cub).items() if not name.endswith("_rgb.jpg")}
+    assert read_index(out).entries == cub_index(cub).entries
 
 
 def test_no_room_to_unpack(packed: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -302,8 +314,7 @@ def test_no_room_to_unpack(packed: Data, tmp_path: Path, monkeypatch: pytest.Mon
     assert list((tmp_path / "data").iterdir()) == []
 
 
-def test_images_are_left_out_of_lists_and_folders(cub: Path, tmp_path: Path, packed: Data) -> None:
-    (cub / "reflections.txt").write_text("\n".join(f"{key} 0" for key in range(1, 16)))
+def test_images_are_left_out_of_index_and_folders(cub: Path, tmp_path: Path, packed: Data) -> None:
     whole = packed.model_copy(update={"expected": Expected(photos=15, classes=3)})
     for key, (source, given) in enumerate(((FOLDER, cub), (whole, None))):
         out = tmp_path / f"out-{key}"
@@ -311,28 +322,46 @@ def test_images_are_left_out_of_lists_and_folders(cub: Path, tmp_path: Path, pac
         facts = prepare(settings, out, given, tmp_path / "downloads")
         assert (facts.photos, facts.excluded) == (14, (2,))
         assert (facts.metrics()["excluded"], facts.metrics()["excluded_ids"]) == (1, [2])
-        assert read_cub(out).frame.equals(read_cub(cub, [2]).frame)
+        assert read_index(out).entries == cub_index(cub, [2]).entries
         assert not list(out.rglob("bird_0002.*"))
-        for name in (*LISTS, "reflections.txt")[: 5 if key else 6]:
-            lines = (cub / name).read_text().splitlines()
-            kept = [line for line in lines if name == "classes.txt" or not line.startswith("2 ")]
-            assert (out / name).read_text().splitlines() == kept
 
 
 def test_birdlets_are_left_out(tmp_path: Path) -> None:
     birdlets = {"species": 2, "train_per_species": 3, "test_per_species": 2, "clutter": 0.4, "seed": 0}
     data = Data.model_validate({"source": "birdlets", "birdlets": birdlets, **COMMON})
     prepare(data, tmp_path / "all")
-    gone = {row.image_id: row for row in read_cub(tmp_path / "all").frame.itertuples()}
-    key = next(key for key, row in gone.items() if not row.is_train)
-    facts = prepare(data.model_copy(update={"exclude": [key]}), tmp_path / "some")
-    assert (facts.photos, facts.excluded) == (9, (key,))
-    assert read_cub(tmp_path / "some").frame.equals(read_cub(tmp_path / "all", [key]).frame)
+    gone = next(one for one in read_index(tmp_path / "all").entries if one.split == "test")
+    facts = prepare(data.model_copy(update={"exclude": [gone.image_id]}), tmp_path / "some")
+    assert (facts.photos, facts.excluded) == (9, (gone.image_id,))
     whole, some = tree(tmp_path / "all"), tree(tmp_path / "some")
-    lost = {f"images/{gone[key].path}", f"segmentations/{gone[key].mask_path}"}
-    assert whole.keys() - some.keys() == lost
-    changed = {name for name in some if some[name] != whole[name]}
-    assert changed == {*LISTS, "reflections.txt"} - {"classes.txt"}
+    assert whole.keys() - some.keys() == {f"images/{gone.path}", f"masks/{gone.mask}"}
+    assert {name for name in some if some[name] != whole[name]} == {"index.csv"}
+
+
+class Truths:
+    """A layout with what no metric can use yet."""
+
+    ignored: str | None = None
+    boxes = 1
+
+    def read(self, root: Path, settings: Data) -> Index:
+        index = cub_index(root)
+        entries = [replace(one, ignored=self.ignored, boxes=one.boxes * self.boxes) for one in index.entries]
+        return replace(index, entries=entries)
+
+
+@pytest.mark.parametrize(
+    ("parts", "message"),
+    [({"ignored": "a.png"}, "image 1 ignored pixels, which no"), ({"boxes": 3}, "image 1 3 boxes, which no metric")],
+)
+def test_what_no_metric_can_use_is_refused(
+    cub: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, parts: dict[str, Any], message: str
+) -> None:
+    for name, value in parts.items():
+        monkeypatch.setattr(Truths, name, value)
+    monkeypatch.setattr("ala.data.layouts.find", lambda *_: Truths)
+    with pytest.raises(UserError, match=message):
+        prepare(FOLDER, tmp_path / "out", cub)
 
 
 def test_what_only_evaluation_needs_is_told_by_the_first_stage(cub: Path, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -12,8 +13,9 @@ from PIL import Image
 
 from ala.config import load
 from ala.data import parallel, store_build
-from ala.data.cub import CubIndex, read_cub
 from ala.data.decode import Reading
+from ala.data.index import Index
+from ala.data.layouts.cub import read_cub
 from ala.data.split import split
 from ala.data.store import Store, subset_rows
 from ala.data.store_build import build_store, fill_store, required
@@ -26,19 +28,19 @@ READING = Reading(threshold=127, object_levels=None, background_levels=(), orien
 
 
 @pytest.fixture
-def index(cub: Path) -> CubIndex:
+def index(cub: Path) -> Index:
     return read_cub(cub)
 
 
 @pytest.fixture
-def folder(index: CubIndex, tmp_path: Path) -> Path:
+def folder(index: Index, tmp_path: Path) -> Path:
     build_store(tmp_path / "store" / str(SIZE), index, split(index, 0, 2), SIZE, READING)
     return tmp_path / "store" / str(SIZE)
 
 
 @pytest.mark.parametrize("workers", [1, 7])
 def test_the_number_of_workers_changes_no_byte(
-    index: CubIndex, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: int
+    index: Index, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: int
 ) -> None:
     monkeypatch.setattr(parallel, "workers", lambda: workers)
     other = tmp_path / "other" / str(SIZE)
@@ -48,16 +50,17 @@ def test_the_number_of_workers_changes_no_byte(
     assert [name for name in files if (folder / name).read_bytes() != (other / name).read_bytes()] == []
 
 
-def test_equals_photos_opened_one_by_one(index: CubIndex, folder: Path) -> None:
+def test_equals_photos_opened_one_by_one(index: Index, folder: Path) -> None:
     total = 0
     for name, frame in split(index, 0, 2).items():
         store = Store.open(folder, name)
+        entries = {one.image_id: one for one in index.entries}
         assert store.image_ids.tolist() == frame["image_id"].tolist()
         assert store.labels.tolist() == frame["label"].tolist()
         for row, photo in enumerate(frame.itertuples()):
-            image = Image.open(index.image_file(str(photo.path))).convert("RGB")  # photo 1 is greyscale
+            image = Image.open(index.images / str(photo.path)).convert("RGB")  # photo 1 is greyscale
             small = np.asarray(image.resize((SIZE, SIZE), Image.Resampling.BILINEAR))
-            mask = Image.open(index.mask_file(str(photo.mask_path)))
+            mask = Image.open(index.masks / str(entries[photo.image_id].mask))
             assert np.array_equal(store.images[row], small)
             assert np.array_equal(store.masks[row], np.asarray(mask.resize((SIZE, SIZE), Image.Resampling.NEAREST)))
             scale = SIZE / image.width, SIZE / image.height
@@ -109,6 +112,18 @@ def test_foreground_is_majority_and_any_vote(folder: Path) -> None:
     assert anyone.sum() > majority.sum() > 0
 
 
+def test_the_object_of_an_image_without_a_mask_is_unknown(index: Index, tmp_path: Path) -> None:
+    entries = [replace(one, mask=None, boxes=()) if one.image_id == 9 else one for one in index.entries]
+    build_store(tmp_path / "24", replace(index, entries=entries), split(index, 0, 2), 24, READING)
+    store = Store.open(tmp_path / "24", "test")  # ids 4, 5, 9, 10, 14, 15
+    assert store.unmasked == {9}
+    assert store.foreground([0, 1, 3]).any(axis=(1, 2)).all()
+    assert np.isnan(store.boxes).all(axis=1).tolist() == [False, False, True, False, False, False]
+    for rows in ([2], slice(None)):
+        with pytest.raises(UserError, match="image 9 of the test split has no mask"):
+            store.foreground(rows)
+
+
 def test_rows_of(folder: Path) -> None:
     store = Store.open(folder, "test")  # ids 4, 5, 9, 10, 14, 15
     assert store.rows_of([15, 4, 9]).tolist() == [5, 0, 2]
@@ -129,7 +144,7 @@ def test_subset_is_balanced_nested_and_seeded(folder: Path) -> None:
         subset_rows(store, 3, 0)
 
 
-def test_only_the_splits_given(index: CubIndex, tmp_path: Path) -> None:
+def test_only_the_splits_given(index: Index, tmp_path: Path) -> None:
     build_store(tmp_path / "9", index, {"val": split(index, 0, 2)["val"]}, 9, READING)
     assert len(Store.open(tmp_path / "9", "val")) == 3
     with pytest.raises(UserError, match="holds the splits val, not train"):
@@ -150,29 +165,29 @@ def test_required_sizes() -> None:
     }  # fmt: skip
 
 
-def test_a_photo_that_no_longer_decodes_leaves_nothing(index: CubIndex, tmp_path: Path) -> None:
-    file = index.image_file("003.Gull/bird_0015.jpg")
+def test_a_photo_that_no_longer_decodes_leaves_nothing(index: Index, tmp_path: Path) -> None:
+    file = index.images / "003.Gull/bird_0015.jpg"
     file.write_bytes(file.read_bytes()[:300])
     with pytest.raises(UserError, match=r"bird_0015\.jpg does not decode"):
         build_store(tmp_path / "store" / "24", index, split(index, 0, 2), 24, READING)
     assert list((tmp_path / "store").iterdir()) == []
 
 
-def test_a_failed_rebuild_keeps_the_old_store(index: CubIndex, folder: Path) -> None:
-    index.image_file("003.Gull/bird_0015.jpg").unlink()
+def test_a_failed_rebuild_keeps_the_old_store(index: Index, folder: Path) -> None:
+    (index.images / "003.Gull/bird_0015.jpg").unlink()
     with pytest.raises(UserError, match=r"bird_0015\.jpg"):
         build_store(folder, index, split(index, 0, 2), SIZE, READING)
     assert len(Store.open(folder, "test")) == 6
 
 
-def test_a_small_disk(index: CubIndex, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_small_disk(index: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(disk.shutil, "disk_usage", lambda _: SimpleNamespace(free=1000))
     with pytest.raises(UserError, match=r"1,000 bytes free, a store of 15 photos at 24 x 24 needs 34,905"):
         build_store(tmp_path / "24", index, split(index, 0, 2), SIZE, READING)
     assert not (tmp_path / "24").exists()
 
 
-def test_a_disk_that_fills_up(index: CubIndex, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_disk_that_fills_up(index: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: int) -> None:
         raise OSError(28, "No space left on device")
 
@@ -217,7 +232,7 @@ def test_damaged_stores_are_not_trusted(folder: Path, file: str, damage: Callabl
 
 
 def test_a_store_that_was_cut_off_goes_on_after_the_last_noted_photo(
-    index: CubIndex, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    index: Index, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ALA_KEEP_SECONDS", "0")
     monkeypatch.setattr(parallel, "workers", lambda: 1)
@@ -240,7 +255,7 @@ def test_a_store_that_was_cut_off_goes_on_after_the_last_noted_photo(
     assert {path.name: path.read_bytes() for path in (again.folder / str(SIZE)).iterdir()} == whole
 
 
-def test_a_note_without_its_arrays_is_not_believed(index: CubIndex, folder: Path, tmp_path: Path) -> None:
+def test_a_note_without_its_arrays_is_not_believed(index: Index, folder: Path, tmp_path: Path) -> None:
     work = Resumable.open("store", {}, root=tmp_path / "state")
     fill_store(work.folder / str(SIZE), index, split(index, 0, 2), SIZE, READING, work)
     (work.folder / str(SIZE) / "test-masks.npy").unlink()
@@ -251,7 +266,7 @@ def test_a_note_without_its_arrays_is_not_believed(index: CubIndex, folder: Path
 
 
 def test_two_runs_at_once_fill_the_same_arrays(
-    index: CubIndex, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    index: Index, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The second one begins when the first is half through, and both end; nothing that was filled is emptied."""
     monkeypatch.setenv("ALA_KEEP_SECONDS", "0")

@@ -5,13 +5,15 @@ import zlib
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from ala.data.cub import read_cub
 from ala.data.decode import Reading
+from ala.data.index import Index
+from ala.data.layouts.cub import read_cub
 from ala.data.verify import Facts, verify
 from ala.utils.errors import UserError
 
@@ -30,6 +32,8 @@ def test_facts_of_a_sound_folder(cub: Path) -> None:
     # every mask: 8 x 16 pixels of 255 inside 12 x 20 of 102
     areas = [(44 + key) * (36 + (key - 1) % 5) for key in range(1, 16)]
     assert facts.mask_levels == {0: sum(areas) - 15 * 240, 102: 15 * (240 - 128), 255: 15 * 128}
+    assert facts.box_area is not None
+    assert facts.own_boxes == {}
     assert facts.box_area[0] == pytest.approx(np.mean([128 / area for area in areas]))
     assert facts.box_area[1] == pytest.approx(np.median([128 / area for area in areas]))
     assert facts.metrics()["mask_levels"]["255"] == 15 * 128
@@ -123,8 +127,41 @@ def test_missing_files_are_told_before_any_is_decoded(cub: Path) -> None:
 @pytest.mark.parametrize("folder", ["images", "segmentations"])
 def test_missing_folder(cub: Path, folder: str) -> None:
     (cub / folder).rename(cub / "elsewhere")
-    with pytest.raises(UserError, match=f"cub/{folder} does not exist, 15"):
+    with pytest.raises(UserError, match=rf"cub/{folder}/001.Wren/bird_0001\.\w+ is missing; .* \(15 such files\)"):
         checked(cub)
+
+
+def without(index: Index, **parts: Any) -> Index:
+    """The index with `mask` or `boxes` of all images replaced."""
+    return replace(index, entries=[replace(one, **parts) for one in index.entries])
+
+
+def test_boxes_are_taken_from_masks_where_none_are_listed(cub: Path) -> None:
+    listed = checked(cub)
+    facts = verify(without(read_cub(cub), boxes=()), READING, 24, evaluated=range(100))
+    assert facts.own_boxes == dict.fromkeys(range(1, 16), (12, 10, 16, 8))
+    assert facts.box_area == listed.box_area
+    assert facts.metrics()["boxes_from_masks"] == 15
+
+
+def test_masks_that_are_inverted_as_a_whole_are_seen_without_boxes(cub: Path) -> None:
+    for file in (cub / "segmentations").rglob("*.png"):
+        with Image.open(file) as mask:
+            levels = 255 - np.asarray(mask)
+        Image.fromarray(levels).save(file)
+    with pytest.raises(UserError, match=r"hold most of the image's border .* set data\.object_levels"):
+        verify(without(read_cub(cub), boxes=()), READING, 24, evaluated=range(100))
+
+
+def test_only_evaluated_images_need_masks(cub: Path) -> None:
+    index = without(read_cub(cub), mask=None, boxes=())
+    facts = verify(index, READING, 24, evaluated=())
+    assert (facts.photos, facts.mask_levels, facts.box_area, facts.own_boxes) == (15, {}, None, {})
+    with pytest.raises(
+        UserError,
+        match=r"bird_0006\.jpg of validation or test has no mask to score maps by; add it, or leave out: data",
+    ):
+        verify(index, READING, 24, evaluated=[6])
 
 
 def test_threshold_decides_what_is_empty(cub: Path) -> None:

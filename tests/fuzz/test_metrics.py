@@ -16,7 +16,8 @@ from ala.contracts.maps import resize
 from ala.contracts.preprocessing import Preprocessing
 from ala.metrics import errors, iou, lab, localisation
 from ala.metrics.curves import Curves, area
-from ala.metrics.insertion_deletion import blur_kernel, insertion_deletion, order, shown_pixels, tie_share
+from ala.metrics.insertion_deletion import blur_kernel, insertion_deletion
+from ala.metrics.order import order, shown_pixels, tie_share
 from ala.perturbation import predict
 from tests.fuzz.told import fewer
 

@@ -16,15 +16,8 @@ from scipy.signal import fftconvolve
 
 from ala.contracts.preprocessing import Preprocessing
 from ala.metrics.curves import Curves, area
-from ala.metrics.insertion_deletion import (
-    blur_kernel,
-    blurred,
-    falling_order,
-    insertion_deletion,
-    order,
-    shown_pixels,
-    tie_share,
-)
+from ala.metrics.insertion_deletion import blur_kernel, blurred, insertion_deletion
+from ala.metrics.order import falling_order, order, shown_pixels, tie_share
 from ala.perturbation import predict
 from ala.utils.errors import UserError
 from ala.utils.threads import lane

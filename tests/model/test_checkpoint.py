@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from ala.config.schema import Abn, Ala, Lora
-from ala.encoders import FrozenEncoder, save_encoder
+from ala.encoders import Encoder, save_encoder
 from ala.model.adapter import Adapter
 from ala.model.blueprint import plan
 from ala.model.checkpoint import load_model, read_about, restore, save_model, sha256_of
@@ -37,7 +37,7 @@ def trained(ala: Ala, abn: Abn, encoder: Any, variant: str = "aea-true-sbn-true"
 
 
 @pytest.mark.parametrize("variant", ["aea-true-sbn-true", "aea-false-sbn-false", "abn"])
-def test_comes_back_as_it_was(tmp_path: Path, ala: Ala, abn: Abn, clip_vit: FrozenEncoder, variant: str) -> None:
+def test_comes_back_as_it_was(tmp_path: Path, ala: Ala, abn: Abn, clip_vit: Encoder, variant: str) -> None:
     save_encoder(clip_vit, tmp_path / "encoder")
     model = trained(ala, abn, clip_vit, variant)
     save_model(tmp_path / "m", model, {"seed": 3, "encoder_sha256": sha256_of(tmp_path / "encoder")})
@@ -49,7 +49,7 @@ def test_comes_back_as_it_was(tmp_path: Path, ala: Ala, abn: Abn, clip_vit: Froz
     assert not any(parameter.requires_grad for parameter in again.encoder.parameters())
 
 
-def test_low_rank_update_is_kept(tmp_path: Path, ala: Ala, abn: Abn, clip_vit: FrozenEncoder) -> None:
+def test_low_rank_update_is_kept(tmp_path: Path, ala: Ala, abn: Abn, clip_vit: Encoder) -> None:
     settings = ala.model_copy(update={"lora": Lora(block=1, rank=2, alpha=4.0)})
     save_encoder(clip_vit, tmp_path / "encoder")
     model = trained(settings, abn, clip_vit)
@@ -128,7 +128,7 @@ def test_unreadable_description(saved: Path, encoder: Any, text: str, message: s
         restore(saved, encoder)
 
 
-def test_another_encoder(tmp_path: Path, saved: Path, clip_vit: FrozenEncoder) -> None:
+def test_another_encoder(tmp_path: Path, saved: Path, clip_vit: Encoder) -> None:
     save_encoder(clip_vit, tmp_path / "encoder")
     with pytest.raises(UserError, match="was trained on the encoder 000000000000, but"):
         load_model(saved, tmp_path / "encoder")

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from ala.config.schema import Engine
 from ala.contracts.compute import used
 from ala.contracts.preprocessing import Preprocessing
-from ala.encoders.clip_vit import ClipVit, build_visual
+from ala.encoders.networks import make_encoder
 from ala.perturbation import Running, running
 from ala.utils.errors import UserError
 from tests.perturbation.test_perturb import CPU
@@ -106,7 +106,7 @@ def test_a_compiled_encoder_answers_the_same() -> None:
         "vision_cfg": {"image_size": 16, "patch_size": 4, "width": 16, "layers": 2, "head_width": 8},
     }
     torch.manual_seed(0)
-    encoder = ClipVit(build_visual(config), config, Preprocessing.named(16, "half"))
+    encoder = make_encoder({"name": "open_clip:small", "config": config}, Preprocessing.named(16, "half"), 0)
 
     class Net(nn.Module):
         preprocessing = encoder.preprocessing

@@ -1,4 +1,4 @@
-"""The made-up run's tables, curves and figures, and the page drawn from them."""
+"""The report of the made-up run."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from typing import Any
 
 from ala.config import Settings
 from ala.data.store import Store
+from ala.report.build import Content, Folders
+from ala.report.build import make as make_report
 from ala.report.gather import gather
 from ala.report.html import render
-from ala.report.page import Folders, build
 from ala.report.run import Run
 from tests.report.fake_run import SIZE
 
 PROVENANCE = {
-    "commit": "abc", "dirty": False, "packages": {"torch": "2.9", "numpy": "2.1"}, "stages": [{"name": "train"}],
+    "commit": "abc", "dirty": False, "packages": {"torch": "2.9", "numpy": "2.1"}, "cost": {"train": {"seconds": 2.5}},
 }  # fmt: skip
-ERRORS = "image_id,kind,iou\n{0},over-attended,0.10\n{1},insufficiently attended,0.20\n"
 
 
 @dataclass(frozen=True)
@@ -26,11 +26,11 @@ class Built:
     folder: Path
     out: Path
     store: Store
+    content: Content
 
     def render(self, **changes: Any) -> str:
-        given = {"run": self.run, "store": self.store, "provenance": PROVENANCE, "captions": None} | changes
-        folders = {"out_folder": self.out, "maps": self.folder / "maps", "scores": self.folder / "scores"}
-        return render(**given, **folders)
+        given = {"run": self.run, "content": self.content, "store": self.store, "provenance": PROVENANCE} | changes
+        return render(**given, out=self.out, maps=self.folder / "maps", scores=self.folder / "scores")
 
     def named(self, name: str) -> Store:
         """The store with its first class called `name`."""
@@ -38,9 +38,7 @@ class Built:
 
 
 def make(folder: Path, settings: Settings, out: Path) -> Built:
-    """Build the report of the run in `folder` into `out`, with a list of errors beside its tables."""
-    run = gather(settings, folder / "scores", folder / "models", folder / "data")
-    build(run, Folders(folder / "data", folder / "models", folder / "maps", folder / "scores"), out)
-    store = Store.open(folder / f"data/store/{SIZE}", "test")
-    (out / "tables/error_top.csv").write_text(ERRORS.format(*store.image_ids[:2].tolist()))
-    return Built(run, folder, out, store)
+    """Build the report of the run in `folder` into `out`."""
+    run = gather(settings, folder / "scores", folder / "models", folder / "data", folder / "maps")
+    content = make_report(run, Folders(folder / "data", folder / "models", folder / "maps", folder / "scores"), out)
+    return Built(run, folder, out, Store.open(folder / f"data/store/{SIZE}", "test"), content)

@@ -1,9 +1,10 @@
-"""A made-up run on disk: a small data set, its store, and maps, scores and curves of every method and seed."""
+"""A made-up run on disk: a small data set, its image cache, and maps, scores and curves of every method and seed."""
 
 from __future__ import annotations
 
-import shutil
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,31 +14,31 @@ from PIL import Image, ImageDraw
 from ala.config import Settings, load
 from ala.contracts import scores as contract
 from ala.contracts.maps import Maps, resize
-from ala.data.cub import read_cub
 from ala.data.decode import Reading
+from ala.data.index import checked
+from ala.data.layouts.cub import read_cub
 from ala.data.split import split, write_splits
 from ala.data.store import Store
 from ala.data.store_build import build_store
 from ala.metrics import fix_tables, iou
 from ala.metrics.curves import Curves, area
 from ala.metrics.errors import FLAGS, shares
+from ala.metrics.insertion_deletion import CLASSES as TARGETS
 from ala.metrics.lab import LEVELS, SUBSTRATES
-from ala.report import rows
+from ala.report.rows import Row, rows_of
 from ala.utils.files import write_json
 
 ROOT = Path(__file__).resolve().parents[2]
 SIZE, CLASSES, PER_CLASS, TEST = 40, 3, 3, 4  # per class: 3 official-train photos, 4 test photos
 USED = {"precision": "fp32", "device": "cpu", "gpu": None, "threads": 2, "batch": 64}  # by all stages
-LAB = [f"lab-{substrate}-{name}-{one}" for substrate in SUBSTRATES for name in LEVELS for one in ("predicted", "true")]
+#: A method of the user's own (tests/report/mine.py), and how good the maps of each row are.
+MINE = "tests.report.mine:Mine"
 QUALITY = {
-    "aea-true-sbn-true": 0.9,
-    "aea-true-sbn-false": 0.6,
-    "aea-false-sbn-true": 0.7,
-    "aea-false-sbn-false": 0.5,
-    "fcam": 0.7,
-    "rise": 0.4,
-    "abn": 0.5,
-}
+    "ala": 0.9, "i": 0.6, "ii": 0.7, "iv": 0.5, "fcam": 0.7, "rise": 0.4, "abn": 0.5, MINE: 0.45,
+    "full": 0.1, "center": 0.3, "noise": 0.0, "box": 0.8,
+}  # fmt: skip
+PERTURBED = ("insertion", "deletion", "id")
+LAB = [f"lab-{substrate}-{levels}-{target}" for substrate in SUBSTRATES for levels in LEVELS for target in TARGETS]
 
 
 def write_params(folder: Path, **changes: object) -> Settings:
@@ -48,6 +49,7 @@ def write_params(folder: Path, **changes: object) -> Settings:
     mini["metrics"] |= {"images_per_class": 2, "step": 300}  # the last of six steps is a short one
     mini["errors"] |= {"at_least": 5}
     mini["fcam"]["input_size"] = SIZE
+    params["methods"] = ["ala+i+ii+iii+iv", "fcam", "rise", "abn", MINE, "full+center+noise+box"]
     params |= changes
     (folder / "params.yaml").write_text(yaml.safe_dump(params))
     return load(folder / "params.yaml")
@@ -56,7 +58,7 @@ def write_params(folder: Path, **changes: object) -> Settings:
 def write_run(folder: Path, settings: Settings) -> None:
     """Everything that `stages.report` reads, below `folder`: data/, models/, maps/, scores/."""
     draw_data(folder / "data/dataset")
-    index = read_cub(folder / "data/dataset")
+    index = checked(read_cub(folder / "data/dataset"))
     splits = split(index, 0, 2)
     write_splits(folder / "data/splits", splits)
     build_store(folder / f"data/store/{SIZE}", index, splits, SIZE, Reading.of(settings.active.data))
@@ -65,58 +67,32 @@ def write_run(folder: Path, settings: Settings) -> None:
     write_json(folder / "models/encoder/metrics.json", {"zero_shot_accuracy": 0.95, "n_images": 12, "used": USED})
     write_json(folder / "models/encoder/encoder.json", {"sha256": "e" * 64})
     store = Store.open(folder / f"data/store/{SIZE}", "test")
-    for method, quality in QUALITY.items():
-        for seed in settings.seeds:
-            rng = np.random.default_rng([seed, *method.encode()])
-            write_scores(folder, make_maps(store, method, quality, rng, settings), store, rng, seed, settings)
-            if method not in ("rise", "fcam"):
-                write_training(folder / f"models/{method}/seed-{seed}", method, quality, rng)
+    rows = rows_of(settings)
     for seed in settings.seeds:
-        rng = np.random.default_rng([seed, 99])
-        for name, quality in zip(rows.TRIVIAL, (0.1, 0.3, 0.0, 0.8), strict=True):
-            write_scores(folder, make_maps(store, name, quality, rng, settings), store, rng, seed, settings)
-        write_edge(folder, store, seed, settings)
-    for seed in settings.seeds:
-        write_layers(folder, store, seed, settings)
-        write_protocols(folder, store, seed, settings)
+        for row in rows.methods:
+            rng = np.random.default_rng([seed, *row.name.encode()])
+            maps = make_maps(store, row, QUALITY[row.name], rng)
+            write_scores(folder, row, maps, store, rng, seed, settings)
+            trained = row.evaluated == row.method
+            if trained and row.name != "fcam":
+                write_training(folder / f"models/{row.method}/seed-{seed}", row.method, QUALITY[row.name], rng)
+        write_edge(folder, rows["ala"], store, seed, settings)
+        write_layers(folder, rows["abn"], store, seed, settings)
 
 
-def write_protocols(folder: Path, store: Store, seed: int, settings: Settings) -> None:
-    """Scores under the other protocols: half of the photos; methods are as good as their quality everywhere."""
-    rng = np.random.default_rng([seed, 11])
-    ids = store.image_ids[::2]
-    quality = {**QUALITY, **dict(zip(rows.TRIVIAL, (0.1, 0.3, 0.05, 0.8), strict=True))}
-    for method, level in quality.items():
-        noisy = level + 0.02 * rng.random(len(ids))
-        columns = {"insertion": noisy, "deletion": 0.5 - noisy / 2, "id": 1.5 * noisy - 0.5}
-        found = {f"{protocol}/{name}": values for protocol in LAB for name, values in columns.items()}
-        found |= {f"anyone-{rule}/iou": noisy for rule in iou.RULES}
-        found |= {"localisation/pointing": noisy, "localisation/energy": noisy}
-        model = settings.main_variant if method in (*rows.TRIVIAL, "rise") else method
-        if model != settings.main_variant:
-            found |= {f"common-predicted/{name}": values / 2 for name, values in columns.items()}
-        whole = {f"localisation/{name}": level for name in ("maxboxacc", "maxboxaccv2", "pxap")}
-        path = folder / "scores" / rows.place(method, seed, settings) / "scores.csv"
-        long = [contract.long_rows(method, model, seed, *one) for one in ((ids, found), (None, whole))]
-        contract.save(pd.concat([contract.load(path), *long], ignore_index=True), path)
-
-
-def write_layers(folder: Path, store: Store, seed: int, settings: Settings) -> None:
-    """What the stage `layers` writes: ABN gets worse with depth, all taps weigh the same."""
-    layers = settings.active.layers.abn
+def write_layers(folder: Path, abn: Row, store: Store, seed: int, settings: Settings) -> None:
+    """What the stage `layers` writes: ABN gets worse with depth, all features weigh the same."""
+    layers, parts = settings.active.layers.abn, []
     for depth, layer in enumerate(layers):
         rng = np.random.default_rng([seed, 7, layer])
-        maps = make_maps(store, f"abn-layer-{layer}", 0.8 - 0.2 * depth, rng, settings)
-        write_scores(folder, maps, store, rng, seed, settings)
-    parts = [folder / "scores" / rows.place(f"abn-layer-{layer}", seed, settings) for layer in layers]
+        row = replace(abn, method=f"abn-layer-{layer}", evaluated=f"abn-layer-{layer}")
+        maps = make_maps(store, row, 0.8 - 0.2 * depth, rng)
+        parts.append(long_scores(row, maps, store, rng, seed, settings)[0])
     out = folder / "scores" / "layers" / f"seed-{seed}"
     out.mkdir(parents=True)
-    contract.save(pd.concat([contract.load(part / "scores.csv") for part in parts]), out / "scores.csv")
+    contract.save(pd.concat(parts), out / "scores.csv")
     taps = {"tap": layers, "block": layers, "n_images": len(store), "share": 1 / len(layers), "miou_without": 0.3}
     pd.DataFrame({"seed": seed, **taps, "accuracy_without": 0.7}).to_csv(out / "taps.csv", index=False)
-    for part in parts:
-        shutil.rmtree(part.parents[1])
-        shutil.rmtree(folder / "maps" / part.parts[-3])
 
 
 def draw_data(root: Path) -> None:
@@ -149,78 +125,83 @@ def draw_data(root: Path) -> None:
     (root / "classes.txt").write_text(classes + "\n")
 
 
-def make_maps(store: Store, method: str, quality: float, rng: np.random.Generator, settings: Settings) -> Maps:
-    """The mask and noise, mixed by `quality`, at a quarter of the side."""
-    chosen = np.arange(len(store)) if method != "rise" else np.arange(0, len(store), 2)
+def make_maps(store: Store, row: Row, quality: float, rng: np.random.Generator) -> Maps:
+    """The mask and noise, mixed by `quality`, at a quarter of the side; RISE explains every second image."""
+    chosen = np.arange(0, len(store), 2 if row.on_subset else 1)
     truth = store.foreground(chosen).astype(np.float32)  # (n, S, S)
     coarse = truth.reshape(len(chosen), SIZE // 4, 4, SIZE // 4, 4).mean(axis=(2, 4))
     noise = rng.random(coarse.shape).astype(np.float32)
-    model = settings.main_variant if method == "rise" else method
     return Maps(
-        store.image_ids[chosen], quality * coarse + (1 - quality) * noise, method, model, np.full(len(chosen), -1),
-        calibrated=method == "fcam",
+        store.image_ids[chosen], quality * coarse + (1 - quality) * noise, row.method, row.evaluated,
+        np.full(len(chosen), -1), calibrated=row.name == "fcam",
     )  # fmt: skip
 
 
-def long_of(table: pd.DataFrame, model: str) -> pd.DataFrame:
-    """The long rows behind a table in the columns of :data:`ala.contracts.scores.COLUMNS`."""
-    numbers = {
-        f"{protocol}/{metric}": table[column].astype(float).to_numpy()
-        for column, (protocol, metric) in contract.WIDE.items()
-    }
-    method, seed = table["method"].iloc[0], int(table["seed"].iloc[0])
-    return contract.long_rows(method, model, seed, table["image_id"].to_numpy(), numbers)
+def long_scores(
+    row: Row, maps: Maps, store: Store, rng: np.random.Generator, seed: int, settings: Settings
+) -> tuple[pd.DataFrame, Curves]:
+    """Real IoU of the maps, made-up curves of every second image, protocols that find the same."""
+    where = store.rows_of(maps.image_ids)
+    scaled, truth = resize(maps.importance, SIZE), store.foreground(where)
+    subset = np.arange(0, len(store), 2)
+    climb = np.linspace(0, 1, 7) ** rng.uniform(0.3, 1.2, (len(subset), 1))  # (m, T + 1)
+    curves = Curves(
+        np.full(len(subset), row.method), store.image_ids[subset], store.labels[subset], climb.astype(np.float32),
+        climb[:, ::-1].astype(np.float32) * 0.5, np.zeros(len(subset)), 100,
+    )  # fmt: skip
+    few, quality = store.image_ids[subset], QUALITY.get(row.name, 0.5)
+    inserted, deleted = area(curves.insertion), area(curves.deletion)
+    noisy = quality + 0.02 * rng.random(len(few))
+    made: dict[str, np.ndarray] = {"localisation/pointing": noisy, "localisation/energy": noisy}
+    for rule in iou.RULES:
+        made[f"anyone-{rule}/iou"] = noisy
+    for name, high, low in [(f"official-{target}", inserted, deleted) for target in TARGETS] + [
+        (name, noisy, 0.5 - noisy / 2) for name in LAB
+    ]:
+        made |= {f"{name}/insertion": high, f"{name}/deletion": low, f"{name}/id": high - low}
+
+    def rows(ids: np.ndarray | None, numbers: dict[str, Any], model: str = row.evaluated) -> pd.DataFrame:
+        return contract.long_rows(row.method, model, seed, ids, numbers)
+
+    label = {"label": store.labels, "target": store.labels, "correct": rng.random(len(store)) < 0.9}
+    parts = [rows(store.image_ids, {f"prediction/{name}": values for name, values in label.items()})]
+    for rule in iou.RULES:
+        predicted = iou.predict(scaled, rule, 0.4)
+        found = {"iou": iou.iou(predicted, truth), "empty": ~predicted.any(axis=(1, 2))}
+        parts.append(rows(maps.image_ids, {f"majority-{rule}/{name}": values for name, values in found.items()}))
+    parts.append(rows(few, made))
+    whole = {f"localisation/{name}": quality for name in ("maxboxacc", "maxboxaccv2", "pxap")}
+    parts.append(rows(None, {**whole, "official/forwards": 100, "official/tie_share": 0.0}))
+    if row.evaluated != settings.main_variant:
+        half = {f"common-predicted/{name}": made[f"lab-zero-none-true/{name}"] / 2 for name in PERTURBED}
+        parts.append(rows(few, half, settings.main_variant))
+    return pd.concat(parts, ignore_index=True), curves
 
 
 def write_scores(
-    folder: Path, maps: Maps, store: Store, rng: np.random.Generator, seed: int, settings: Settings
+    folder: Path, row: Row, maps: Maps, store: Store, rng: np.random.Generator, seed: int, settings: Settings
 ) -> None:
-    """Real IoU of the maps, made-up curves: what the stage `score` writes."""
-    where = store.rows_of(maps.image_ids)
-    scaled, truth = resize(maps.importance, SIZE), store.foreground(where)
-    columns: dict[str, object] = {
-        "method": maps.method, "seed": seed, "image_id": store.image_ids, "label": store.labels,
-        "target": store.labels, "correct": rng.random(len(store)) < 0.9,
-    }  # fmt: skip
-    for rule in iou.RULES:
-        values, empty = np.full(len(store), np.nan), pd.array([pd.NA] * len(store), dtype="boolean")
-        predicted = iou.predict(scaled, rule, 0.4)
-        values[where], empty[where] = iou.iou(predicted, truth), ~predicted.any(axis=(1, 2))
-        columns[f"iou_{rule}"], columns[f"empty_{rule}"] = values, empty
-    subset = np.arange(0, len(store), 2)
-    climb = np.linspace(0, 1, 7) ** rng.uniform(0.3, 1.2, (len(subset), 1))  # (m, T + 1)
-    made = Curves(
-        np.full(len(subset), maps.method), store.image_ids[subset], store.labels[subset], climb.astype(np.float32),
-        climb[:, ::-1].astype(np.float32) * 0.5, np.zeros(len(subset)), 100,
-    )  # fmt: skip
-    for name in ("insertion", "deletion"):
-        columns[name] = np.full(len(store), np.nan)
-        columns[name][subset] = area(getattr(made, name))  # type: ignore[index]
-    columns["id"] = columns["insertion"] - columns["deletion"]  # type: ignore[operator]
-    place = rows.place(maps.method, seed, settings)
-    model = settings.main_variant if maps.method in rows.TRIVIAL else maps.model
-    maps.save(folder / "maps" / place / "test.npz")
-    trivial = maps.method in rows.TRIVIAL
-    write_json(folder / "maps" / place / "used.json", {"used": None if trivial else USED})
-    out = folder / "scores" / place
-    contract.save(long_of(pd.DataFrame(columns)[contract.COLUMNS], model), out / "scores.csv")
-    made.save(out / "curves.npz")
-    made.save(out / "true_class.npz")  # as if every prediction were right
-    write_json(out / "summary.json", {"model": maps.model, "evaluated": model, "tau_val": 0.4, "used": USED})
+    """What a cell of methods writes."""
+    scores, curves = long_scores(row, maps, store, rng, seed, settings)
+    out = folder / "scores" / row.folder(seed)
+    contract.save(scores, out / "scores.csv")
+    curves.save(out / "curves.npz")
+    summary = {"method": row.method, "model": maps.model, "tau_val": 0.4, "used": USED}
+    write_json(out / "summary.json", summary | {"collapsed_constant": 0, "collapsed_one_pixel": 0})
+    maps.save(folder / "maps" / row.folder(seed) / "test.npz")
+    write_json(folder / "maps" / row.folder(seed) / "used.json", {"used": USED})
 
 
-def write_edge(folder: Path, store: Store, seed: int, settings: Settings) -> None:
+def write_edge(folder: Path, main: Row, store: Store, seed: int, settings: Settings) -> None:
     """What the stage `edge` writes: real shares of the main model's maps, made-up gains and flags."""
-    main = settings.main_variant
-    place = rows.place(main, seed, settings)
-    scores = contract.wide(contract.load(folder / "scores" / place / "scores.csv"))
-    original = scores.rename(columns={"iou_mean_std": "iou", "empty_mean_std": "empty"})
+    scores = contract.load(folder / "scores" / main.folder(seed) / "scores.csv")
+    original = contract.wide(scores).rename(columns={"iou_mean_std": "iou", "empty_mean_std": "empty"})
     gains = dict(zip(fix_tables.FIXES, (0, -0.05, 0.02, 0.04), strict=True))
     fixes = [
         original.assign(fix=fix, iou=original["iou"] + gain, insertion=original["insertion"] + gain / 2)
         for fix, gain in gains.items()
     ]
-    scaled = resize(Maps.load(folder / "maps" / place / "test.npz").importance, SIZE)
+    scaled = resize(Maps.load(folder / "maps" / main.folder(seed) / "test.npz").importance, SIZE)
     kinds = []
     for rule in fix_tables.RULES:
         found = shares(iou.predict(scaled, rule, 0.4), store.foreground(slice(None)))
@@ -234,7 +215,8 @@ def write_edge(folder: Path, store: Store, seed: int, settings: Settings) -> Non
     by_kappa = [{"kappa": kappa, "miou": 0.7 - abs(kappa - 0.75) - seed / 10} for kappa in kappas]
     val = {"original": 0.65, "kappa": by_kappa, "guided": [{"radius": 2, "eps": 0.001, "miou": 0.66}]}
     write_json(
-        out / "summary.json", {"model": main, "kappa": 0.75, "radius": 2, "eps": 0.001, "val_miou": val, "used": USED}
+        out / "summary.json",
+        {"model": main.method, "kappa": 0.75, "radius": 2, "eps": 0.001, "val_miou": val, "used": USED},
     )
 
 

@@ -10,13 +10,14 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from ala.report import claims, rows
-from ala.report.run import Cell, Run
+from ala.report import claims
+from ala.report.rows import rows_of
+from ala.report.run import Key, Run
 from ala.report.statistics import LEVEL, Variance, half_width, holm
+from ala.report.summary import METRICS
 from ala.utils.seeds import numpy_generator
 from benchmarks import calibration
 from benchmarks.calibration import SIZES, family, null, sides, simulate
-from tests.report.conftest import make_cell
 from tests.report.fake_run import ROOT
 
 MINI = SIZES["mini"]
@@ -116,20 +117,20 @@ def test_the_simulation_tests_what_the_report_tests(parts, settings):
     """One simulated run, written as cells: the table of claims has the same p values."""
     scores = simulate(parts, MINI, 3, 1, numpy_generator(0, "test", "report"), printed=True)
     labels, chosen = calibration.images_of(MINI)
-    run = Run(settings, {}, {}, {}, {}, {}, {})
-    for row in calibration.ROWS:
-        method = rows.scored_as(row, settings)
+    run = Run(settings, rows_of(settings), {}, {})
+    ids = np.arange(1, len(labels) + 1)
+    for name in calibration.ROWS:
+        method = run.rows[name].method
         for seed in range(3):
-            frame = make_cell(method, seed, [0.5] * len(labels)).scores
-            for metric, column in (("miou", "iou_mean_std"), ("insertion",) * 2, ("deletion",) * 2, ("id",) * 2):
-                values = scores[row, metric][0, seed]
-                frame[column] = np.nan
-                frame.loc[chosen if len(values) < len(labels) else np.arange(len(labels)), column] = values
-            run.cells[method, seed] = Cell(method, seed, frame.assign(label=labels), {}, {})
-            if row in ("ii", "iii"):
-                run.areas[method, seed] = pd.Series(scores[row, "area"][0, seed], index=np.arange(1, len(labels) + 1))
+            run.summaries[method, seed] = {}
+            run.scores[Key(method, seed, "prediction", "label")] = pd.Series(labels, index=ids)
+            for metric in ("miou", "insertion", "deletion", "id", "area"):
+                if (name, metric) in scores:
+                    values = scores[name, metric][0, seed]
+                    index = ids[chosen] if len(values) < len(labels) else ids
+                    run.scores[Key(method, seed, *METRICS[metric][:2])] = pd.Series(values, index=index)
     p, direction = calibration.tested(scores, MINI)
-    table = claims.table(run)
+    table = claims.table(run).frame
     table = table[table["verdict"] != claims.ARITHMETIC]
     assert table["p"].to_numpy(float) == pytest.approx(p[0])
     corrected = holm(p[0])

@@ -9,7 +9,9 @@ import pandas as pd
 import pytest
 
 from ala.report import claims
-from ala.report.claims import Claim, Outcome, compare, every, judge
+from ala.report.claims import Outcome, compare, every, judge
+from ala.report.run import Key
+from ala.report.slides import Claim
 from ala.report.statistics import difference
 
 MAIN = "aea-true-sbn-true"
@@ -75,7 +77,7 @@ def test_only_common_photos_and_seeds_are_compared(run_of, cell_of):
 
 def test_one_common_seed_settles_nothing(run_of, cell_of):
     run = run_of(cell_of("fcam", 0, [0.8] * 9), *(cell_of("rise", seed, [0.2] * 9) for seed in (0, 1, 2)))
-    line = claims.table(run).set_index("claim").loc["F-CAM better than RISE in mean IoU"]
+    line = claims.table(run).frame.set_index("claim").loc["F-CAM better than RISE in mean IoU"]
     assert (line["verdict"], line["reason"]) == ("cannot be told", "1 common seed, 2 are needed for a spread")
     assert line["difference"] == pytest.approx(0.6)
     assert line[["ci_low", "p", "p_holm"]].isna().all()
@@ -96,7 +98,7 @@ def test_images_of_one_class_are_not_taken_as_independent(run_of, cell_of):
 
 def test_table_asks_every_claim_and_shows_what_was_not_run(run_of, cell_of):
     run = run_of(*(cell_of(MAIN, seed, [0.8, 0.9]) for seed in (0, 1, 2)))
-    table = claims.table(run).set_index("claim")
+    table = claims.table(run).frame.set_index("claim")
     assert list(table.index) == [
         *(f"{first} better than {second} in {metric}" for metric in ("mean IoU", "Insertion", "Deletion", "ID")
           for first, second in (("ALA", "F-CAM"), ("F-CAM", "RISE"))),
@@ -104,7 +106,7 @@ def test_table_asks_every_claim_and_shows_what_was_not_run(run_of, cell_of):
         *(f"(iii) better than {row} in mean IoU" for row in ("(i)", "(ii)", "(iv)")),
         "AEA widens the attended region: (iii) against (ii)",
         *(f"{row} better than centred Gaussian in mean IoU" for row in ("ALA", "F-CAM", "ABN")),
-        "Without SBN (i) every metric is worst", "ID = Insertion − Deletion, photo by photo",
+        "Without SBN (i) every metric is worst", "ID = Insertion − Deletion, image by image",
     ]  # fmt: skip
     assert set(table["verdict"]) == {"not run"}
 
@@ -116,7 +118,7 @@ def test_a_clear_claim_holds_and_its_opposite_does_not(run_of, cell_of):
         *(cell_of("fcam", seed, (0.5 + 0.01 * rng.random(9)).tolist()) for seed in (0, 1, 2)),
         *(cell_of("rise", seed, (0.6 + 0.01 * rng.random(9)).tolist()) for seed in (0, 1, 2)),
     )
-    verdicts = claims.table(run).set_index("claim")["verdict"]
+    verdicts = claims.table(run).frame.set_index("claim")["verdict"]
     assert verdicts["ALA better than F-CAM in mean IoU"] == "holds"
     assert verdicts["F-CAM better than RISE in mean IoU"] == "does not hold"
 
@@ -132,7 +134,7 @@ def test_less_deletion_is_better(run_of, cell_of):
         *(cell_of(MAIN, seed, [0.5] * 9, along(rng, 0.4)) for seed in (0, 1, 2)),
         *(cell_of("fcam", seed, [0.5] * 9, along(rng, 0.8)) for seed in (0, 1, 2)),
     )
-    table = claims.table(run).set_index("claim")
+    table = claims.table(run).frame.set_index("claim")
     deletion = table.loc["ALA better than F-CAM in Deletion"]
     assert deletion["difference"] == pytest.approx(0.2, abs=0.01)
     assert deletion["paper_difference"] == pytest.approx(0.034 - 0.007)
@@ -151,13 +153,13 @@ def ablation(run_of, cell_of, levels, areas=None):
     run = run_of(*cells)
     for row, level in (areas or {}).items():
         for seed in (0, 1, 2):
-            run.areas[ROWS[row], seed] = pd.Series(along(rng, level), index=np.arange(1, 10))
+            run.scores[Key(ROWS[row], seed, "attended", "area")] = pd.Series(along(rng, level), index=np.arange(1, 10))
     return run
 
 
 def test_every_metric_worst_needs_all_eight_comparisons(run_of, cell_of):
     run = ablation(run_of, cell_of, {"i": 0.2, "ii": 0.4, "iii": 0.6})
-    line = claims.table(run).set_index("claim").loc["Without SBN (i) every metric is worst"]
+    line = claims.table(run).frame.set_index("claim").loc["Without SBN (i) every metric is worst"]
     assert line["verdict"] == "does not hold"  # its deletion, half of a small insertion, is the best
     assert line["reason"].endswith(
         "of 8 comparisons, all of which must hold, 6 do, each by itself; 2 are reversed: (i) is better than (ii) in"
@@ -171,18 +173,18 @@ def test_a_wider_region_is_told_from_the_areas(run_of, cell_of):
     for areas, verdict in (
         ({"ii": 0.2, "iii": 0.4}, "holds"), ({"ii": 0.4, "iii": 0.2}, "does not hold"), ({"ii": 0.4}, "not run"),
     ):  # fmt: skip
-        table = claims.table(ablation(run_of, cell_of, levels, areas)).set_index("claim")
+        table = claims.table(ablation(run_of, cell_of, levels, areas)).frame.set_index("claim")
         assert table.loc[name, "verdict"] == verdict
 
 
 def test_an_id_that_is_not_the_difference_is_found(run_of, cell_of):
     """It is computed as the difference: arithmetic, no claim of the family."""
-    name = "ID = Insertion − Deletion, photo by photo"
+    name = "ID = Insertion − Deletion, image by image"
     run = ablation(run_of, cell_of, {"i": 0.2})
-    line = claims.table(run).set_index("claim").loc[name]
+    line = claims.table(run).frame.set_index("claim").loc[name]
     assert (line["verdict"], line["p"]) == ("arithmetic", None)
     assert line["paper_difference"] == pytest.approx(0.522 - (0.604 - 0.086))  # of RISE's printed row
-    run.cells[ROWS["i"], 1].scores.loc[3, "id"] += 0.01
-    line = claims.table(run).set_index("claim").loc[name]
+    run.scores[Key(ROWS["i"], 1, "official-predicted", "id")].loc[3] += 0.01
+    line = claims.table(run).frame.set_index("claim").loc[name]
     assert line["verdict"] == "does not hold"
     assert line["difference"] == pytest.approx(0.01)

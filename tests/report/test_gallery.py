@@ -18,10 +18,11 @@ def run(run_of, cell_of):
         cell_of(MAIN, 1, [0.9, 0.2, 0.5, 0.4, 0.7, 0.6]),
         cell_of("fcam", 1, [0.5] * 6),
         cell_of("rise", 1, [NAN, 0.5, 0.5, 0.5, 0.5, 0.5]),
+        cell_of("abn", 1, [0.5] * 6),
     )
 
 
-def test_seed_is_the_first_with_all_three(run, run_of, cell_of):
+def test_seed_is_the_first_with_all_methods(run, run_of, cell_of):
     assert gallery_seed(run) == 1
     assert gallery_seed(run_of(cell_of(MAIN, 2, [0.1]))) == 2
     assert gallery_seed(run_of()) is None

@@ -7,11 +7,11 @@ import re
 from dataclasses import replace
 from html.parser import HTMLParser
 
+import pandas as pd
 import pytest
 
-from ala.report import rows, style
 from ala.report.html import LIMIT
-from ala.report.html.assets import template
+from ala.report.html.facts import facts
 from tests.report.fake_run import ROOT
 
 NASTY = '<b>&"x</b></script><script>alert(1)</script>'
@@ -90,11 +90,9 @@ def test_links_lead_to_files_of_the_report_or_into_the_page(built, page):
 
 
 def test_names_are_shown_and_never_obeyed(built, page):
-    (built.out / "tables" / "odd.csv").write_text(f'name,value\n"{NASTY.replace(chr(34), chr(34) * 2)}",0.5\n')
-    try:
-        text = built.render(store=built.named(NASTY), provenance={"commit": NASTY})
-    finally:
-        (built.out / "tables" / "odd.csv").unlink()
+    odd = replace(built.content.tables["errors"], frame=pd.DataFrame({"name": [NASTY], "value": [0.5]}))
+    content = replace(built.content, tables=built.content.tables | {"errors": odd})
+    text = built.render(content=content, store=built.named(NASTY), provenance={"commit": NASTY})
     assert NASTY not in text
     assert "<script>alert" not in text
     assert text.count("</script") == page.count("</script")
@@ -114,17 +112,16 @@ def test_summary_comes_first_and_counts_the_verdicts(page):
 def test_what_is_missing_is_named(built):
     built.run.notes.append("`abn` was not run; <i>really</i>")
     try:
-        text = built.render(provenance=None)
+        text = built.render()
     finally:
         built.run.notes.pop()
     assert "<li><code>abn</code> was not run; &lt;i&gt;really&lt;/i&gt;</li>" in text
-    assert "No provenance was recorded" in text
 
 
 def test_provenance_is_a_table(page):
     assert re.search(r">commit</th><td>abc<", page)
     assert re.search(r">torch</th><td>2\.9<", page)
-    assert re.search(r">1\.name</th><td>train<", page)
+    assert re.search(r">train\.seconds</th><td>2\.5<", page)
 
 
 def test_figures_have_alternative_texts(built, page):
@@ -142,20 +139,17 @@ def test_a_page_that_would_be_too_large_takes_fewer_photos(built, page, monkeypa
     assert f"{shown} of 12 test photos" in text
 
 
-def test_every_row_has_a_colour_in_figures_and_on_the_page():
-    sheet = template("style.css")
-    for row in rows.LABELS:
-        assert row == rows.ZERO_SHOT or row in style.COLOURS
-        assert row == rows.ZERO_SHOT or re.search(rf"\.s-{row}\b", sheet), row
-
-
-def test_captions_of_the_caller_stand_for_the_catalogues(built):
-    assert "<p>Only <em>this</em>.</p>" in built.render(captions={"main": "Only *this*."})
-
-
 def test_a_run_without_ala_has_a_page_without_a_gallery(built):
-    others = {key: cell for key, cell in built.run.cells.items() if key[0] != built.run.settings.main_variant}
-    text = built.render(run=replace(built.run, cells=others))
+    others = {key: one for key, one in built.run.summaries.items() if key[0] != built.run.settings.main_variant}
+    text = built.render(run=replace(built.run, summaries=others))
     assert Reader(text).data()["gallery"] is None
     assert 'id="gallery"' not in text
     assert 'href="#gallery"' not in text
+
+
+def test_provenance_of_any_depth_becomes_lines():
+    assert facts({"b": {"c": [1, 2], "d": {"e": None}}, "a": True, "f": {"g": 1}, "h": {}}) == {
+        "general": [("a", "yes")],
+        "b": [("c", "1, 2"), ("d.e", "not known")],
+        "f": [("g", "1")],
+    }

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import re
 
+import pandas as pd
 import pytest
 
-from ala.report.html import heat, tables
+from ala.report.html import heat
+from ala.report.table import Table
 
 HEAD = "protocol,metric,method,n_seeds,n_images,mean,std,rank,command,scores\n"
 #: `mine` and `rise` are ranked, `box` and `iv` are not; energy is measured under one protocol alone.
@@ -28,18 +31,17 @@ places,energy,box,3,30,0.5,0.1,,x,y
 """
 
 
-def maps_of(run, folder, text):
-    path = folder / "sensitivity.csv"
-    path.write_text(text)
-    return heat.heat_maps(path, run.settings)
+def maps_of(run, text):
+    frame = pd.read_csv(io.StringIO(text)).astype({"rank": "Int64"})
+    return heat.heat_maps(Table("sensitivity", frame, "Sensitivity"), run.rows)
 
 
 @pytest.fixture
-def maps(run_of, tmp_path):
-    return maps_of(run_of(), tmp_path, HEAD + LINES)
+def maps(run_of):
+    return maps_of(run_of(), HEAD + LINES)
 
 
-def test_methods_and_protocols_are_those_of_the_file(maps):
+def test_methods_and_protocols_are_those_of_the_table(maps):
     seen = [(group.heading, group.columns, [label for label, _ in group.ranked], [label for label, _ in group.others])
             for group in maps.groups]  # fmt: skip
     assert seen == [
@@ -75,18 +77,19 @@ def test_shades_go_evenly_from_the_best_to_behind_all(maps):
     assert [square.shade for square in maps.groups[0].ranked[1][1]] == [0.5, 1]
 
 
-def test_a_file_without_rows_has_no_maps(run_of, tmp_path):
-    assert maps_of(run_of(), tmp_path, HEAD).groups == []
+def test_a_table_without_rows_has_no_maps(run_of):
+    assert maps_of(run_of(), HEAD).groups == []
 
 
 def test_the_rank_that_a_row_would_take_is_that_of_the_table(built):
     """Over every ranked row of a whole run: the page's rule and that of the table agree."""
-    content = tables.read(built.out / "tables/sensitivity.csv")
-    ranked = [row for row in content if row["rank"]]
-    assert len({row["metric"] for row in ranked}) > 3
-    for row in ranked:
-        rivals = [other for other in ranked if (other["protocol"], other["metric"]) == (row["protocol"], row["metric"])]
-        assert heat.would_rank(row, rivals) == int(row["rank"])
+    frame = built.content.tables["sensitivity"].frame
+    ranked = [line for _, line in frame[frame["rank"].notna()].iterrows()]
+    assert len({line["metric"] for line in ranked}) > 3
+    for line in ranked:
+        rivals = [other for other in ranked
+                  if (other["protocol"], other["metric"]) == (line["protocol"], line["metric"])]  # fmt: skip
+        assert heat.would_rank(line, rivals) == line["rank"]
 
 
 def test_the_page_has_every_line_as_one_square_and_no_long_table(built):

@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import pytest
 
-from ala.report import captions, mark, readme
+from ala.report import captions, readme
+from ala.report.build import Folders, build, stamp
 from ala.report.gather import gather
-from ala.report.page import Folders, build
 from ala.utils.files import write_json
 
 MARK = "rehearsal: random weights"
@@ -63,5 +63,5 @@ def test_an_ordinary_run_has_no_mark(built, tmp_path):
     assert MARK not in built.render()
     assert MARK not in captions.what_was_run(built.run)
     (tmp_path / "page.md").write_text("# Page\n")
-    mark.stamp(tmp_path, None)
+    stamp(tmp_path, None)
     assert (tmp_path / "page.md").read_text() == "# Page\n"

@@ -6,17 +6,17 @@ import numpy as np
 import pytest
 
 from ala.report import paper, slides, tables
+from tests.report.conftest import changed
 
 MAIN = "aea-true-sbn-true"
 
 
 @pytest.fixture
-def table_of(run_of, cell_of, settings):
+def table_of(run_of, cell_of):
     def make(profile, level, seeds=(0, 1, 2)):
         cells = [cell_of(MAIN, seed, [level + 0.001 * seed] * 4, [0.7] * 4) for seed in seeds]
-        run = run_of(*cells)
-        object.__setattr__(run, "settings", settings.model_copy(update={"profile": profile}))
-        frame = paper.table(run, tables.main(run), tables.ablation(run))
+        run = changed(run_of(*cells), profile=profile)
+        frame = paper.table(run, tables.main(run).frame, tables.ablation(run).frame).frame
         return frame.set_index(["table", "row", "metric"])
 
     return make

@@ -5,7 +5,6 @@ from __future__ import annotations
 import getpass
 import json
 import platform
-import shutil
 import subprocess
 from dataclasses import replace
 from pathlib import Path
@@ -52,7 +51,7 @@ def test_the_commit_is_the_last_one_of_code_or_settings(found, tmp_path):
     assert ", with changes that are not committed: ala/a.py\n" in footer(found[0], make(tmp_path))
 
 
-def test_what_was_used_is_what_the_stages_wrote(found, fake, tmp_path, monkeypatch):
+def test_what_was_used_is_what_the_stages_wrote(found, tmp_path, monkeypatch):
     """Whatever the machine is on which the report is made."""
     run, make = found
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
@@ -65,29 +64,28 @@ def test_what_was_used_is_what_the_stages_wrote(found, fake, tmp_path, monkeypat
     assert results["used"]["evaluated"]["rise"] == results["used"]["trained"]["abn"] == wanted
     assert f"- evaluated, all methods: {wanted}\n" in text
     assert "cuda" not in text
-    folder = tmp_path / "scores/abn"
-    shutil.copytree(fake.folder / "scores", tmp_path / "scores")
     for seed in run.settings.seeds:
-        path = folder / f"seed-{seed}/summary.json"
-        content = json.loads(path.read_text())
-        content["abn"]["used"] |= {"precision": "bf16", "device": "cuda", "gpu": "NVIDIA H200"}
-        write_json(path, content)
-    folders = [*(fake.folder / name for name in ("models", "maps")), tmp_path / "scores"]
-    text = footer(run, record(run, fake.folder / f"data/store/{SIZE}", *folders, tmp_path))
-    assert f"- evaluated, methods differ: {wanted}: `aea-true-sbn-true`, `fcam`, `rise`, `trivial`" in text
+        gpu = {"precision": "bf16", "device": "cuda", "gpu": "NVIDIA H200"}
+        run.summaries["abn", seed] = {"used": run.summaries["abn", seed]["used"] | gpu}
+    text = footer(run, make(tmp_path))
+    assert f"- evaluated, methods differ: {wanted}: `aea-true-sbn-true`, `fcam`, `rise`" in text
     assert "; bf16 on cuda (NVIDIA H200), 2 threads, batch 64: `abn`\n" in text
 
 
 def test_nothing_tells_of_the_machine(found, fake, tmp_path):
     run, make = found
-    write_json(tmp_path / "state/ledger/train@0.json", {"stage": "train@0", "seconds": 2.5, "forwards": 10})
+    profile, settings = found[0].settings.profile, found[0].settings.active.model_dump(mode="json")
+    entry = {"stage": "train@0", "seconds": 2.5, "forwards": 10, "profile": profile, "settings": settings}
+    write_json(tmp_path / f"state/ledger/{profile}/train@0.json", entry)
+    write_json(tmp_path / "state/ledger/other/train@0.json", {**entry, "profile": "other"})
     content = make(tmp_path)
     text = json.dumps(content) + footer(run, content)
     for secret in (str(fake.folder), str(tmp_path), str(Path.home()), platform.node()):
         assert secret not in text
     if len(getpass.getuser()) > 4:  # "root" could stand in a word
         assert getpass.getuser() not in text
-    assert content["cost"] == {"train@0": {"seconds": 2.5, "forwards": 10}}
+    assert content["cost"] == {"train@0": {"seconds": 2.5, "forwards": 10, "out_bytes": 0}}
+    assert content["settings"] == settings
 
 
 def test_every_model_map_and_score_has_its_hash(found, tmp_path):

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from ala.config import load
+from ala.report.run import Run
 from ala.report.used import collect, lines
 from ala.utils.files import write_json
+from tests.report.conftest import changed
 
 METHODS, SEEDS = ["abn", "fcam", "rise", "box"], [0, 1]
 CPU: dict[str, Any] = {"precision": "fp32", "device": "cpu", "gpu": None, "threads": 2, "batch": 64}
@@ -18,63 +19,55 @@ ON_CPU, ON_GPU = "fp32 on cpu, 2 threads, batch 64", "bf16 on cuda (NVIDIA H200)
 
 
 @pytest.fixture
-def run(tmp_path: Path) -> Path:
+def run(tmp_path: Path, run_of: Any) -> Run:
     """A run in which everything was made alike."""
+    run = changed(run_of(), methods=METHODS, seeds=SEEDS)
     for seed in SEEDS:
         place = f"seed-{seed}"
         write_json(tmp_path / f"models/abn/{place}/model.json", {"used": CPU})
         write_json(tmp_path / f"models/fcam/{place}/model.json", {"used": {"classifier": CPU, "decoder": CPU}})
-        for method in METHODS:
-            own = f"{method}/{place}/{method}"
-            write_json(tmp_path / f"maps/{own}/used.json", {"used": None if method == "box" else CPU})
-            write_json(tmp_path / f"scores/{own}/summary.json", {"model": "m", "used": CPU})
+        for row in run.rows:
+            made_with = None if row.kind == "baseline" else CPU
+            write_json(tmp_path / f"maps/{row.folder(seed)}/used.json", {"used": made_with})
+            run.summaries[row.method, seed] = {"used": CPU}
         write_json(tmp_path / f"scores/edge/{place}/summary.json", {"model": "m", "used": CPU})
-        layer = {"used": CPU, "used_in_training": CPU}
-        write_json(tmp_path / f"scores/layers/{place}/summary.json", {"abn-layer-0": layer})
+        write_json(tmp_path / f"scores/layers/{place}/summary.json", {"one": {"used": CPU, "used_in_training": CPU}})
     write_json(tmp_path / "models/encoder/metrics.json", {"used": CPU, "used_in_training": CPU})
     write_json(tmp_path / "models/stale/seed-0/model.json", {"used": GPU})  # of no method of the run
-    return tmp_path
+    return run
 
 
-def found(run: Path) -> dict[str, dict[str, str]]:
-    settings = load("params.yaml").model_copy(update={"methods": METHODS, "seeds": SEEDS, "ablations": []})
-    return collect(run / "models", run / "maps", run / "scores", settings)
+def found(run: Run, folder: Path) -> dict[str, dict[str, str]]:
+    return collect(run, folder / "models", folder / "maps", folder / "scores")
 
 
-def test_one_name_each_where_all_is_alike(run: Path) -> None:
-    assert found(run) == {
-        "trained": dict.fromkeys(["abn", "fcam", "encoder", "layers"], ON_CPU),
-        "explained": dict.fromkeys(["abn", "fcam", "rise"], ON_CPU),
-        "evaluated": dict.fromkeys(["abn", "fcam", "rise", "box", "layers", "edge", "encoder"], ON_CPU),
+def test_one_name_each_where_all_is_alike(run: Run, tmp_path: Path) -> None:
+    seen = found(run, tmp_path)
+    assert {kind: set(names) for kind, names in seen.items()} == {
+        "trained": {"abn", "fcam/classifier", "fcam/decoder", "layers/one", "encoder"},
+        "explained": {"abn", "fcam", "rise"},
+        "evaluated": {"abn", "fcam", "rise", "box", "layers/one", "edge", "encoder"},
     }
-    assert lines(found(run)) == [f"- {kind}, all methods: {ON_CPU}" for kind in ("trained", "explained", "evaluated")]
+    assert lines(seen) == [f"- {kind}, all methods: {ON_CPU}" for kind in ("trained", "explained", "evaluated")]
 
 
-def test_a_seed_a_part_and_a_method_that_differ_are_named(run: Path) -> None:
-    write_json(run / "models/abn/seed-1/model.json", {"used": GPU})
-    write_json(run / "models/fcam/seed-0/model.json", {"used": {"classifier": CPU, "decoder": GPU}})
-    write_json(run / "models/fcam/seed-1/model.json", {"used": {"classifier": CPU, "decoder": GPU}})
+def test_a_seed_a_part_and_a_method_that_differ_are_named(run: Run, tmp_path: Path) -> None:
+    write_json(tmp_path / "models/abn/seed-1/model.json", {"used": GPU})
     for seed in SEEDS:
-        write_json(run / f"scores/rise/seed-{seed}/rise/summary.json", {"used": GPU})
-    told = found(run)
-    assert told["trained"] == {
-        "abn/seed-0": ON_CPU, "abn/seed-1": ON_GPU, "fcam/classifier": ON_CPU, "fcam/decoder": ON_GPU,
-        "encoder": ON_CPU,
-    }  # fmt: skip
-    trained, explained, evaluated = lines(told)
-    assert trained == (
-        f"- trained, methods differ: {ON_CPU}: `abn/seed-0`, `fcam/classifier`, `encoder`; {ON_GPU}: `abn/seed-1`,"
-        " `fcam/decoder`"
-    )
+        write_json(tmp_path / f"models/fcam/seed-{seed}/model.json", {"used": {"classifier": CPU, "decoder": GPU}})
+        run.summaries["rise", seed] = {"used": GPU}
+    trained, explained, evaluated = lines(found(run, tmp_path))
+    assert trained.startswith(f"- trained, methods differ: {ON_CPU}: `abn/seed-0`, `fcam/classifier`")
+    assert trained.endswith(f"; {ON_GPU}: `fcam/decoder`, `abn/seed-1`")
     assert explained == f"- explained, all methods: {ON_CPU}"
     assert evaluated.endswith(f"; {ON_GPU}: `rise`")
 
 
-def test_what_is_not_recorded_is_called_so_and_never_filled_in(run: Path) -> None:
-    write_json(run / "scores/abn/seed-0/abn/summary.json", {"model": "abn"})
-    write_json(run / "models/abn/seed-0/model.json", {"precision": "fp32"})  # of an older version
-    (run / "maps/rise/seed-0/rise/used.json").unlink()
-    (run / "models/encoder/metrics.json").write_text("{")
-    told = found(run)
-    assert told["evaluated"]["abn/seed-0"] == told["trained"]["abn/seed-0"] == "not recorded"
-    assert told["explained"]["rise/seed-0"] == told["evaluated"]["encoder"] == "not recorded"
+def test_what_is_not_recorded_is_called_so_and_never_filled_in(run: Run, tmp_path: Path) -> None:
+    run.summaries["abn", 0] = {"model": "abn"}
+    write_json(tmp_path / "models/abn/seed-0/model.json", {"precision": "fp32"})  # of an older version
+    (tmp_path / "maps" / run.rows["rise"].folder(0) / "used.json").unlink()
+    (tmp_path / "models/encoder/metrics.json").write_text("{")
+    seen = found(run, tmp_path)
+    assert seen["evaluated"]["abn/seed-0"] == seen["trained"]["abn/seed-0"] == "not recorded"
+    assert seen["explained"]["rise/seed-0"] == seen["evaluated"]["encoder"] == "not recorded"

@@ -89,6 +89,7 @@ def test_one_after_the_other(here: Path) -> None:
         result = run(stage)
         assert result.exit_code == 0, result.output
     metrics = json.loads(Path("data/metrics.json").read_text())
+    assert metrics["boxes_from_masks"] == 0
     assert metrics["mask_levels"] == {"0": 10 * 1000, "204": 10 * 200}
     assert metrics["box_area_share"] == {"mean": round(200 / 1200, 6), "median": round(200 / 1200, 6)}
     summary = json.loads(Path("data/splits/summary.json").read_text())
@@ -184,14 +185,14 @@ def test_split_needs_photos_to_validate_on(here: Path) -> None:
     change("photos", train_per_class=3)
     result = run(split)
     assert result.exit_code == 2
-    assert "has 3 official training photos, data.train_per_class (3) must be smaller" in result.stderr
+    assert "has 3 training photos, data.train_per_class (3) must be smaller" in result.stderr
     assert not Path("data/splits").exists()
 
 
 def test_stages_out_of_order(here: Path) -> None:
     result = run(split)
     assert result.exit_code == 2
-    assert "data folder data/dataset does not exist" in result.stderr
+    assert "data/dataset/index.csv does not exist; run `dvc repro data` first" in result.stderr
     assert run(data).exit_code == 0
     result = run(store)
     assert result.exit_code == 2

@@ -20,7 +20,7 @@ import stages.train
 from ala.config import load
 from ala.contracts.preprocessing import Preprocessing
 from ala.encoders import save_encoder
-from ala.encoders.clip_vit import ClipVit, build_visual
+from ala.encoders.networks import make_encoder
 from ala.model.blueprint import VARIANTS
 from ala.model.checkpoint import load_model
 
@@ -61,7 +61,10 @@ def project(tmp_path: Path) -> Path:
         "embed_dim": 8,
         "vision_cfg": {"image_size": 16, "patch_size": 4, "width": 16, "layers": 2, "head_width": 8},
     }
-    save_encoder(ClipVit(build_visual(config), config, Preprocessing.named(SIDE, "half")), tmp_path / "models/encoder")
+    save_encoder(
+        make_encoder({"name": "open_clip:small", "config": config}, Preprocessing.named(SIDE, "half"), 0),
+        tmp_path / "models/encoder",
+    )
     return tmp_path
 
 

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from ala.config import Profile, load
 from ala.contracts.preprocessing import Preprocessing
-from ala.encoders import FrozenEncoder
-from ala.encoders.clip_vit import ClipVit, build_visual
+from ala.encoders import Encoder
+from ala.encoders.networks import make_encoder
 
 torch.set_num_threads(1)
 
@@ -94,7 +94,7 @@ def profile() -> Profile:
 
 
 @pytest.fixture
-def clip_vit() -> FrozenEncoder:
+def clip_vit() -> Encoder:
     """open_clip's own tower with random weights: 3 blocks of width 32, 16-pixel photos, a 4x4 grid."""
     torch.manual_seed(6)
     config = {
@@ -102,4 +102,4 @@ def clip_vit() -> FrozenEncoder:
         "vision_cfg": {"image_size": 16, "patch_size": 4, "width": 32, "layers": 3, "head_width": 16},
         "quick_gelu": True,
     }
-    return ClipVit(build_visual(config), config, Preprocessing.named(16, "half"))
+    return make_encoder({"name": "open_clip:small", "config": config}, Preprocessing.named(16, "half"), 0)

@@ -18,7 +18,7 @@ from PIL import Image
 from ala.config.schema import Birdlets
 from ala.data.birdlets import Species, species
 from ala.data.birdlets.dataset import draw_photo
-from ala.data.cub import read_cub
+from ala.data.layouts.cub import read_cub
 from ala.utils.seeds import numpy_generator
 
 GREYSCALE = 8  # photos of CUB without colour; each has a stray duplicate NAME_rgb.jpg that no list names
@@ -46,7 +46,9 @@ def draw_twin(
         frame, names = _made_up(classes, photos_per_class)
     else:
         index = read_cub(lists)
-        frame, names = index.frame[["image_id", "path", "class_id0", "is_train"]], index.classes
+        names = index.names
+        rows = [(one.image_id, one.path, one.class_id - 1, one.split == "train") for one in index.entries]
+        frame = pd.DataFrame(rows, columns=["image_id", "path", "class_id0", "is_train"])
         if photos_per_class is not None:
             frame = _some(frame, photos_per_class)
     base = Path(out) / "CUB_200_2011"
@@ -60,12 +62,12 @@ def draw_twin(
     ]
     with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
         boxes = {path: box for drawn in pool.map(_draw_class, jobs) for path, box in drawn.items()}
-    rows = list(frame.itertuples(index=False))
-    _write(base / "images.txt", (f"{row.image_id} {row.path}" for row in rows))
-    _write(base / "image_class_labels.txt", (f"{row.image_id} {row.class_id0 + 1}" for row in rows))
-    _write(base / "train_test_split.txt", (f"{row.image_id} {int(row.is_train)}" for row in rows))
+    images = list(frame.itertuples(index=False))
+    _write(base / "images.txt", (f"{row.image_id} {row.path}" for row in images))
+    _write(base / "image_class_labels.txt", (f"{row.image_id} {row.class_id0 + 1}" for row in images))
+    _write(base / "train_test_split.txt", (f"{row.image_id} {int(row.is_train)}" for row in images))
     # The only list that is never CUB's own: its boxes would lie outside the small photos.
-    _write(base / "bounding_boxes.txt", (f"{row.image_id} {boxes[row.path]}" for row in rows))
+    _write(base / "bounding_boxes.txt", (f"{row.image_id} {boxes[row.path]}" for row in images))
     _write(base / "classes.txt", (f"{number} {name}" for number, name in enumerate(names, start=1)))
     _write(Path(out) / "attributes.txt", ["1 has_bill_shape::drawn"])
     return frame

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from ala.data.cub import read_cub
+from ala.data.layouts.cub import read_cub
 from tests.twin.conftest import GENUINE, Bench, Drawn
 
 pytestmark = pytest.mark.slow
@@ -39,17 +39,18 @@ def test_is_like_cub(full: Drawn) -> None:
         assert Image.open(stray.with_name(stray.name.replace("_rgb", ""))).mode == "L"
     assert len(list((full.tree / "segmentations").rglob("*.png"))) == 11_788
     index = read_cub(full.tree)
-    for row in index.frame.iloc[::500].itertuples():
-        with Image.open(index.image_file(row.path)) as photo, Image.open(index.mask_file(row.mask_path)) as mask:
+    for one in index.entries[::500]:
+        ((x, y, width, height),) = one.boxes
+        with Image.open(index.image_file(one)) as photo, Image.open(index.masks / one.mask) as mask:
             assert photo.size == mask.size
-            assert row.x + row.width <= photo.width
-            assert row.y + row.height <= photo.height
+            assert x + width <= photo.width
+            assert y + height <= photo.height
             assert len(np.unique(np.asarray(mask))) > 2
 
 
 def test_no_photo_comes_twice(full: Drawn) -> None:
     index = read_cub(full.tree)
-    assert len({index.image_file(path).read_bytes() for path in index.frame["path"]}) == 11_788
+    assert len({index.image_file(one).read_bytes() for one in index.entries}) == 11_788
 
 
 def test_from_the_download_to_the_split(full: Drawn, bench: Callable[[Drawn], Bench]) -> None:

@@ -32,12 +32,10 @@ class Probabilities:
         self.preprocessing: Preprocessing = network.preprocessing
         self._network = network.eval()
 
-    @torch.no_grad()
     def __call__(self, images: Tensor) -> Tensor:
         """Normalised images `(B, 3, S, S)` to class probabilities `(B, K)`."""
         return self.logits(images).softmax(1)
 
-    @torch.no_grad()
     def logits(self, images: Tensor) -> Tensor:
         """Normalised images `(B, 3, S, S)` to class logits `(B, K)`."""
         answers: Tensor = self._network(images)
@@ -66,7 +64,6 @@ class Fcam(nn.Module):
         """Stay in eval mode: this is the finished model."""
         return super().train(False)
 
-    @torch.no_grad()
     def explain(self, images: Tensor) -> Tensor:
         """Normalised images `(B, 3, S, S)` to foreground probabilities `(B, S, S)` in [0, 1] (METHODS 4.4).
 

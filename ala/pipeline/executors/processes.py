@@ -13,10 +13,14 @@ Result = TypeVar("Result")
 
 
 class Processes:
-    """`workers` processes, each with as many threads as the whole run has (their number decides about last bits)."""
+    """`workers` processes, each with as many threads as the whole run has (their number decides about last bits).
+
+    They are started once, at the first work, and end with this process: a start takes seconds.
+    """
 
     def __init__(self, workers: int = 2) -> None:
         self.workers = workers
+        self._pool: ProcessPoolExecutor | None = None
 
     def results(self, function: Callable[[Task], Result], tasks: Sequence[Task]) -> Iterator[Result]:
         """`function(task)` of every task, in order; `function` and tasks must be picklable.
@@ -25,15 +29,17 @@ class Processes:
         """
         import torch
 
-        context = multiprocessing.get_context("spawn")  # a forked process must not use torch's threads
-        with ProcessPoolExecutor(
-            min(self.workers, max(1, len(tasks))), context, initializer=_begin, initargs=(torch.get_num_threads(),)
-        ) as pool:
-            try:
-                yield from pool.map(function, tasks)
-            except BaseException:
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise
+        if self._pool is None:
+            context = multiprocessing.get_context("spawn")  # a forked process must not use torch's threads
+            self._pool = ProcessPoolExecutor(
+                self.workers, context, initializer=_begin, initargs=(torch.get_num_threads(),)
+            )
+        try:
+            yield from self._pool.map(function, tasks)
+        except BaseException:
+            self._pool.shutdown(wait=False, cancel_futures=True)
+            self._pool = None
+            raise
 
 
 def _begin(threads: int) -> None:

@@ -1,4 +1,4 @@
-"""What is put into the page so that it needs nothing from outside: style, scripts, DataTables, figures."""
+"""What is put into the page so that it needs nothing from outside: style, scripts, DataTables, figures, prose."""
 
 from __future__ import annotations
 
@@ -8,12 +8,25 @@ from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
 
-from ala.report.html import catalogue
+from markdown_it import MarkdownIt
+from markupsafe import Markup
+
+from ala.report.rows import Rows
+
+#: Headings of figures whose name does not say it.
+HEADINGS = {"curves": "Insertion and deletion", "gallery": "Best, median and worst", "layers": "Which layer?",
+            "errors": "The worst images"}  # fmt: skip
+_MARKDOWN = MarkdownIt("commonmark", {"html": False})
 
 
 def template(name: str) -> str:
     """The text of a file in `templates/`."""
     return (resources.files("ala.report.html") / "templates" / name).read_text(encoding="utf-8")
+
+
+def style(rows: Rows) -> str:
+    """The style sheet, with the colours of all rows."""
+    return "\n".join([template("style.css"), *sorted({row.look.css for row in rows})])
 
 
 def datatables() -> str:
@@ -26,25 +39,23 @@ def script(value: object) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
 
 
-def data_uri(content: bytes, kind: str) -> str:
-    """`content` as a `data:` address of the media type `kind`."""
-    return f"data:{kind};base64,{base64.b64encode(content).decode()}"
-
-
 def figures(folder: Path, captions: Mapping[str, str]) -> list[dict[str, str]]:
-    """The PNG files of `folder` with `name, heading, caption, alt, source`: known ones first, the others by name.
+    """The PNG files NAME.png of `folder`, by the names of their `captions` (Markdown): `heading, caption, alt, source`.
 
-    `captions` (Markdown, by name) replace those of the catalogue; `alt` is the caption without its marks.
+    `alt` is the caption without its marks.
     """
-    stems = sorted(path.stem for path in folder.glob("*.png"))
-    found = []
-    for stem in [name for name in catalogue.FIGURES if name in stems] + [
-        name for name in stems if name not in catalogue.FIGURES
-    ]:
-        heading = stem.replace("_", " ").capitalize()
-        shown, alt = catalogue.FIGURES.get(stem, (heading, f"Figure: {heading}."))
-        caption = captions.get(stem, alt)
-        source = data_uri((folder / f"{stem}.png").read_bytes(), "image/png")
-        found.append({"name": stem, "heading": shown, "caption": caption, "alt": caption.replace("*", ""),
-                      "source": source})  # fmt: skip
-    return found
+    return [
+        {"heading": HEADINGS.get(name, name.capitalize()), "caption": caption, "alt": caption.replace("*", ""),
+         "source": f"data:image/png;base64,{base64.b64encode((folder / f'{name}.png').read_bytes()).decode()}"}
+        for name, caption in captions.items()
+    ]  # fmt: skip
+
+
+def blocks(text: str) -> Markup:
+    """Paragraphs and lists of Markdown as HTML; raw HTML in it is shown as text, never obeyed."""
+    return Markup(_MARKDOWN.render(text))
+
+
+def inline(text: str) -> Markup:
+    """A line of Markdown without a paragraph around it."""
+    return Markup(_MARKDOWN.renderInline(text))

@@ -1,63 +1,58 @@
-"""Curves as data for the page's charts: each CSV of `curves/` that has one line per column, and the training curves."""
+"""Curves as data for the page's charts: one line per column of insertion, deletion and validation, and of training."""
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
 
-from ala.config.schema import Settings
-from ala.report.html import catalogue, names
-from ala.utils.errors import UserError
+from ala.report.run import Run
 
 DIGITS = 5
+#: Curves by name of the frame and column: heading, and axis of the values.
+CURVES = {
+    ("insertion", "probability"): ("Insertion", "probability of the target class"),
+    ("deletion", "probability"): ("Deletion", "probability of the target class"),
+    ("validation_miou", "miou"): ("Mean IoU on validation", "mean IoU, mean over seeds"),
+    ("training", "train_loss"): ("Training loss", "training loss, mean over seeds"),
+    ("training", "val_accuracy_pb"): ("Accuracy on validation", "accuracy on validation, mean over seeds"),
+}
+#: Axes by the name of the column.
+AXES = {"share": "share of the pixels", "epoch": "epoch"}
 
 
-def charts(folder: Path, settings: Settings) -> list[dict[str, Any]]:
-    """One chart per file of `folder`, several for `training.csv`: what is known by name first, then the others.
+def charts(run: Run, curves: Mapping[str, pd.DataFrame]) -> list[dict[str, Any]]:
+    """One chart for each of :data:`CURVES`: means over seeds, a line per method.
 
-    A chart holds `id, title, x, y, file` and `series`, each with `row`, `label`, and points `x, y` without gaps.
-
-    Raises:
-        UserError: a file is no CSV.
+    A chart holds `id, title, x, y, file` and `series`, each with `look`, `label`, and points `x, y` without gaps.
     """
-    stems = sorted(path.stem for path in folder.glob("*.csv"))
     found = []
-    for stem in [name for name in catalogue.CURVES if name in stems] + [
-        name for name in stems if name not in catalogue.CURVES
-    ]:
-        try:
-            frame = pd.read_csv(folder / f"{stem}.csv")
-        except ValueError as error:  # pandas' parser errors and undecodable text are ValueErrors
-            raise UserError(f"{folder / stem}.csv is no curve ({error}); run `dvc repro report`") from None
-        if stem == "training":
-            for column, title in catalogue.TRAINING.items():
-                if column in frame:
-                    wide = frame.pivot_table(index="epoch", columns="model", values=column, aggfunc="mean")
-                    wide = wide.reset_index().rename_axis(columns=None)
-                    found.append(_chart(f"training-{column}", title, f"{title}, mean over seeds", stem, wide, settings))
-        elif len(frame.columns) > 1 and all(pd.api.types.is_numeric_dtype(kind) for kind in frame.dtypes):
-            title, axis = catalogue.CURVES.get(stem, (stem.replace("_", " ").capitalize(), stem.replace("_", " ")))
-            found.append(_chart(stem, title, axis, stem, frame, settings))
+    for (name, column), (title, axis) in CURVES.items():
+        frame = curves[name].rename(columns={"model": "method"})
+        if column in frame:
+            found.append(_chart(run, f"{name}-{column}", title, axis, name, frame, column))
     return [chart for chart in found if chart["series"]]
 
 
-def _chart(name: str, title: str, axis: str, stem: str, frame: pd.DataFrame, settings: Settings) -> dict[str, Any]:
-    across = str(frame.columns[0])
+def _chart(
+    run: Run, identity: str, title: str, axis: str, stem: str, frame: pd.DataFrame, column: str
+) -> dict[str, Any]:
+    across = next(name for name in AXES if name in frame)
+    place = {row.method: number for number, row in enumerate(run.rows.methods)}
+    parts = {str(method): part for method, part in frame.dropna(subset=[column]).groupby("method", sort=False)}
     series = []
-    for column in frame.columns[1:]:
-        points = frame[[across, column]].dropna()
-        if len(points):
-            series.append(
-                {
-                    "row": names.row_of(str(column), settings),
-                    "label": names.label(str(column), settings),
-                    "x": points[across].round(DIGITS).tolist(),
-                    "y": points[column].round(DIGITS).tolist(),
-                }
-            )
+    for method in sorted(parts, key=lambda name: place[run.rows[name].method] if name in run.rows else len(place)):
+        points = parts[method].groupby(across)[column].mean()
+        series.append({
+            "look": run.rows[method].look.index if method in run.rows else None, "label": run.rows.label(method),
+            "x": points.index.to_numpy().round(DIGITS).tolist(), "y": points.round(DIGITS).tolist(),
+        })  # fmt: skip
     return {
-        "id": name, "title": title, "x": catalogue.AXES.get(across, across.replace("_", " ")), "y": axis,
-        "file": f"curves/{stem}.csv", "series": series,
-    }  # fmt: skip
+        "id": identity,
+        "title": title,
+        "x": AXES[across],
+        "y": axis,
+        "file": f"curves/{stem}.csv",
+        "series": series,
+    }

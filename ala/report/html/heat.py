@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
-from ala.config.schema import Settings
-from ala.report.html import catalogue, names, tables
+import pandas as pd
 
-Line = dict[str, str]
+from ala.report.rows import Rows
+from ala.report.table import Table, label
+from ala.report.text import spread_text
 
 
 @dataclass(frozen=True)
@@ -50,29 +50,26 @@ class HeatMaps:
     scale: list[tuple[int, float]]
 
 
-def heat_maps(path: Path, settings: Settings, caption: str | None = None) -> HeatMaps:
-    """The CSV file `path` with the columns of `sensitivity.csv`; `caption` (Markdown) replaces that of the catalogue.
+def heat_maps(table: Table, rows: Rows) -> HeatMaps:
+    """The table with the columns of `sensitivity.csv`.
 
-    The methods are those of the file, in its order. Those with a rank under any protocol come first; each other one is
+    The methods are those of the table, in its order. Those with a rank under any protocol come first; each other one is
     shown at the rank that its mean would take among them.
-
-    Raises:
-        UserError: the file is no CSV.
     """
-    known = catalogue.TABLES[path.stem]
-    lines = {(row["protocol"], row["metric"], row["method"]): (number, row)
-             for number, row in enumerate(tables.read(path), 2)}  # fmt: skip
-    methods = list(dict.fromkeys(method for *_, method in lines))
-    rivals = [method for method in methods if any(row["rank"] for _, row in lines.values() if row["method"] == method)]
+    frame = table.frame
+    lines = {(line["protocol"], line["metric"], line["method"]): (number, line)
+             for number, (_, line) in enumerate(frame.iterrows(), 2)}  # fmt: skip
+    methods = list(dict.fromkeys(frame["method"]))
+    rivals = [method for method in methods if frame.loc[frame["method"] == method, "rank"].notna().any()]
     groups = []
     for heading, columns in _grouped(list(dict.fromkeys(key[:2] for key in lines))):
         made = {method: [_square(lines, column, method, rivals) for column in columns.values()] for method in methods}
         shown = {method: squares for method, squares in made.items() if any(square.line for square in squares)}
-        parts = [[(names.label(method, settings), squares) for method, squares in shown.items()
-                  if (method in rivals) == ranked] for ranked in (True, False)]  # fmt: skip
+        parts = [[(rows.label(method), squares) for method, squares in shown.items() if (method in rivals) == ranked]
+                 for ranked in (True, False)]  # fmt: skip
         groups.append(Group(heading, list(columns), *parts))
     scale = [(place, _shade(place, len(rivals))) for place in range(1, len(rivals) + 2)] if rivals else []
-    return HeatMaps(path.stem, known.heading, known.caption if caption is None else caption, groups, scale)
+    return HeatMaps(table.name, table.heading, table.caption, groups, scale)
 
 
 def _grouped(keys: list[tuple[str, str]]) -> Iterator[tuple[str, dict[str, tuple[str, str]]]]:
@@ -84,34 +81,33 @@ def _grouped(keys: list[tuple[str, str]]) -> Iterator[tuple[str, dict[str, tuple
     found: dict[str, dict[str, tuple[str, str]]] = {}
     for protocol, metric in keys:
         alone = len(protocols[metric]) == 1
-        heading = protocol.capitalize() if alone else catalogue.column_label(metric)
-        found.setdefault(heading, {})[catalogue.column_label(metric) if alone else protocol] = (protocol, metric)
+        heading = protocol.capitalize() if alone else label(metric)
+        found.setdefault(heading, {})[label(metric) if alone else protocol] = (protocol, metric)
     yield from found.items()
 
 
 def _square(
-    lines: dict[tuple[str, str, str], tuple[int, Line]], key: tuple[str, str], method: str, rivals: list[str]
+    lines: dict[tuple[str, str, str], tuple[int, pd.Series]], key: tuple[str, str], method: str, rivals: list[str]
 ) -> Square:
-    number, row = lines.get((*key, method), (None, None))
-    if row is None:
+    number, line = lines.get((*key, method), (None, None))
+    if line is None:
         return Square(None, 1, "not run", None)
-    deviation = f" ± {tables.rounded(row['std'])}" if row["std"] else ""
-    title = f"{tables.rounded(row['mean'])}{deviation}; images: {row['n_images']}; seeds: {row['n_seeds']}"
+    title = f"{spread_text(line['mean'], line['std'])}; images: {line['n_images']}; seeds: {line['n_seeds']}"
     title += "" if method in rivals else "; not ranked"
     compared = [lines[*key, rival][1] for rival in rivals if (*key, rival) in lines]
-    place = int(row["rank"]) if row["rank"] else would_rank(row, compared)
+    place = int(line["rank"]) if not pd.isna(line["rank"]) else would_rank(line, compared)
     return Square(place, 1 if place is None else _shade(place, len(rivals)), title, number)
 
 
-def would_rank(row: Line, rivals: list[Line]) -> int | None:
-    """The rank that the mean of `row` would take among `rivals`, 1 for the best; it shares that of an equal one.
+def would_rank(line: pd.Series, rivals: list[pd.Series]) -> int | None:
+    """The rank that the mean of `line` would take among `rivals`, 1 for the best; it shares that of an equal one.
 
-    None where the rivals have no rank themselves, or where `row` was scored on another number of images.
+    None where the rivals have no rank themselves, or where `line` was scored on another number of images.
     """
-    if not rivals or any(not rival["rank"] or rival["n_images"] != row["n_images"] for rival in rivals):
+    if not rivals or any(pd.isna(rival["rank"]) or rival["n_images"] != line["n_images"] for rival in rivals):
         return None
-    sign = -1 if catalogue.column_label(row["metric"]).endswith("↓") else 1
-    return 1 + sum(sign * float(rival["mean"]) > sign * float(row["mean"]) for rival in rivals)
+    sign = -1 if label(line["metric"]).endswith("↓") else 1
+    return 1 + sum(sign * rival["mean"] > sign * line["mean"] for rival in rivals)
 
 
 def _shade(place: int, n_rivals: int) -> float:

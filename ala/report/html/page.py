@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jinja2 import DictLoader, Environment, StrictUndefined
 
 from ala.data.store import Store
-from ala.report import captions as standing
-from ala.report import figures
-from ala.report.html import assets, catalogue, charts, heat, photos, prose, summary, tables
+from ala.report import captions
+from ala.report.html import assets, charts, heat, photos, summary, tables
 from ala.report.html.facts import facts
 from ala.report.run import Run
+
+if TYPE_CHECKING:
+    from ala.report.build import Content
 
 #: Bytes that the page may have; the gallery takes fewer images before it would grow beyond.
 LIMIT = 8_000_000
@@ -21,72 +23,59 @@ _FRAME = 20_000  # what the gallery's data has around its images
 
 
 def render(
-    run: Run,
-    out_folder: Path,
-    maps: Path,
-    scores: Path,
-    store: Store,
-    provenance: Mapping[str, Any] | None,
-    captions: Mapping[str, str] | None = None,
+    run: Run, content: Content, out: Path, maps: Path, scores: Path, store: Store, provenance: Mapping[str, Any]
 ) -> str:
     """`index.html` of a run: one file that needs no other, the same bytes for the same inputs.
 
     Args:
         run: the gathered run.
-        out_folder: where `tables/`, `curves/` and `figures/` of this report lie.
+        content: its tables, curves and captions.
+        out: where `tables/`, `curves/` and `figures/` of this report lie.
         maps, scores: folders of the run, for the gallery's maps and curves.
-        store: the test images at the side of the evaluation.
-        provenance: what `provenance.json` holds; None where it was not written.
-        captions: Markdown by name of a table, in place of the catalogue's caption.
+        store: the test images at the size of the evaluation.
+        provenance: what `provenance.json` holds.
 
     Raises:
-        UserError: a table, curve or map is broken.
+        UserError: a file of maps or curves is broken.
     """
-    captions = captions or {}
-    folder = out_folder / "tables"
-    shown: list[tables.Table | heat.HeatMaps] = []
-    for name in catalogue.in_order([path.stem for path in folder.glob("*.csv")]):
-        path, caption = folder / f"{name}.csv", captions.get(name)
-        ranks = name in catalogue.TABLES and catalogue.TABLES[name].ranks
-        shown.append(heat.heat_maps(path, run.settings, caption) if ranks else tables.table(run, path, caption))
-    drawn = charts.charts(out_folder / "curves", run.settings)
-    content: dict[str, Any] = {
+    drawn = charts.charts(run, content.curves)
+    shown = [heat.heat_maps(table, run.rows) if "rank" in table.frame else tables.shown(run, table)
+             for table in content.tables.values()]  # fmt: skip
+    given: dict[str, Any] = {
         "run": run,
-        "what": standing.what_was_run(run),
-        "protocol": standing.protocol_and_ends(run),
-        "data_and_encoder": standing.data_and_encoder(run),
-        "claims_caption": captions.get("claims", standing.CLAIMS),
-        "claims": summary.claims(folder / "claims.csv"),
-        "headline": summary.headline(folder / "main.csv"),
+        "what": captions.what_was_run(run),
+        "protocol": captions.protocol_and_ends(run),
+        "data_and_encoder": captions.data_and_encoder(run),
+        "claims_caption": content.tables["claims"].caption,
+        "claims": summary.claims(content.tables["claims"].frame),
+        "headline": summary.headline(run, content.tables["main"].frame),
         "tables": shown,
-        "twins": {path.stem for path in folder.glob("*.md")},
         "charts": drawn,
-        "curve_files": sorted(f"curves/{path.name}" for path in (out_folder / "curves").glob("*.csv")),
-        "figures": assets.figures(out_folder / "figures", {"curves": standing.curves(run, figures.CURVES)}),
-        "curves_caption": standing.curves(run, "mean over seeds"),
-        "facts": facts(provenance) if provenance is not None else None,
+        "curve_files": [f"curves/{name}.csv" for name in content.curves],
+        "figures": assets.figures(out / "figures", content.figures),
+        "curves_caption": captions.curves(run, "mean over seeds"),
+        "facts": facts(provenance),
         "most_rows": tables.MOST_ROWS,
         "datatables": assets.script(assets.datatables()),
+        "style": assets.style(run.rows),
     }
-    without = _fill(content, drawn, None)
+    without = _fill(given, drawn, None)
     room = LIMIT - len(without.encode()) - _FRAME
-    gallery = photos.data(
-        run, maps, scores, store, photos.kinds(folder / "error_top.csv", run.settings.active.errors.main_rho), room
-    )
-    return without if gallery is None else _fill(content, drawn, gallery)
+    kinds = photos.kinds(content.tables["error_top"].frame, run.settings.active.errors.main_rho)
+    gallery = photos.data(run, maps, scores, store, kinds, room)
+    return without if gallery is None else _fill(given, drawn, gallery)
 
 
-def _fill(content: dict[str, Any], drawn: list[dict[str, Any]], gallery: dict[str, Any] | None) -> str:
+def _fill(given: dict[str, Any], drawn: list[dict[str, Any]], gallery: dict[str, Any] | None) -> str:
     files = {name: assets.template(name) for name in ("page.html.j2", "parts.html.j2")}
     environment = Environment(
         loader=DictLoader(files), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters |= {"markdown": prose.blocks, "inline": prose.inline}
+    environment.filters |= {"markdown": assets.blocks, "inline": assets.inline}
     scripts = [assets.template(f"{name}.js") for name in ("chart", "tables", "heat", "gallery", "main")]
     return environment.get_template("page.html.j2").render(
-        **content,
+        **given,
         gallery=gallery,
-        style=assets.template("style.css"),
         theme=assets.template("theme.js"),
         script="\n".join(scripts),
         data=assets.script({"charts": drawn, "gallery": gallery}),

@@ -14,14 +14,17 @@ import pandas as pd
 from ala.contracts.maps import Maps
 from ala.data.store import Store
 from ala.metrics.curves import Curves
-from ala.report import rows
 from ala.report.gallery import gallery_seed
-from ala.report.html import choice, names, pictures
-from ala.report.html.tables import read
+from ala.report.html import choice, pictures
+from ala.report.rows import Row
 from ala.report.run import Run, share
 
-#: Columns of the scores that the page has of each image, in the order of its data.
-SCORES = ("iou_mean_std", "iou_fixed", "iou_otsu", "iou_val", "insertion", "deletion", "id", "correct", "target")
+#: Scores that the page has of each image, in the order of its data: name, protocol and metric.
+SCORES = (
+    *((f"iou_{rule}", f"majority-{rule}", "iou") for rule in ("mean_std", "fixed", "otsu", "val")),
+    *((name, "official-predicted", name) for name in ("insertion", "deletion", "id")),
+    ("correct", "prediction", "correct"), ("target", "prediction", "target"),
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -30,19 +33,18 @@ class Explained:
 
     Attributes:
         row: the first row of the tables that shows it.
-        has_maps: whether any maps were kept; of the trivial ones only scores are shown.
+        maps: of maps that need no model only scores are shown.
     """
 
-    row: str
-    method: str
-    has_maps: bool
+    row: Row
     scores: dict[int, list[Any]]
     maps: dict[int, str]
     curves: dict[int, list[list[int]]]
 
 
 def data(run: Run, maps: Path, scores: Path, store: Store, kinds: dict[int, str], room: int) -> dict[str, Any] | None:
-    """What the page's gallery is drawn from, in at most about `room` bytes of JSON; None where ALA was not run.
+    """What the page's gallery is drawn from, in at most about `room` bytes of JSON; None where the main model's own
+    map was not made.
 
     Where not all images fit, they are taken in the order of :func:`ala.report.html.choice.order`.
 
@@ -70,77 +72,68 @@ def data(run: Run, maps: Path, scores: Path, store: Store, kinds: dict[int, str]
         "classes": [name.split(".", 1)[-1].replace("_", " ") for name in store.names],
         "methods": [
             {
-                "row": each.row,
-                "label": rows.LABELS.get(each.row, each.row),
-                "maps": each.has_maps,
-                "scores": f"scores/{rows.place(each.method, seed, run.settings)}/scores.csv",
+                "row": each.row.name,
+                "look": each.row.look.index,
+                "label": each.row.label,
+                "maps": bool(each.maps),
+                "scores": f"scores/{each.row.folder(seed)}/scores.csv",
             }
             for each in explained
         ],
-        "scores": list(SCORES),
+        "scores": [name for name, *_ in SCORES],
         "share": share(run.settings).round(4).tolist(),
         "colours": pictures.colours(),
         "photos": sorted(taken, key=lambda photo: photo["id"]),
     }
 
 
-def kinds(path: Path, rho: float) -> dict[int, str]:
-    """Error kind by image id, from `error_top.csv`; empty where there is none.
-
-    The kind is in the column `kind`, or in `kind_RHO` for several rho: then `rho` decides.
-    """
-    if not path.exists():
-        return {}
-    found = {}
-    for row in read(path):
-        kind = row.get("kind") or row.get(f"kind_{rho:g}")
-        if row.get("image_id") and kind:
-            found[int(row["image_id"])] = kind
-    return found
+def kinds(top: pd.DataFrame, rho: float) -> dict[int, str]:
+    """Error kind by image id, from the frame of `error_top.csv`; `rho` decides."""
+    return dict(zip(top["image_id"].astype(int), top[f"kind_{rho:g}"], strict=True))
 
 
 def _wanted(run: Run, seed: int, store: Store) -> list[int]:
-    ala = next(cell for cell in run.of("ala") if cell.seed == seed)
-    score = dict(zip(ala.mapped["image_id"].tolist(), ala.mapped["iou_mean_std"].tolist(), strict=True))
+    assert run.main is not None
     labels = dict(zip(store.image_ids.tolist(), store.labels.tolist(), strict=True))
-    return choice.order(labels, score, set(ala.perturbed["image_id"].tolist()))
+    score = {int(str(image)): float(value) for image, value in run.of(run.main, "miou")[seed].items()}
+    return choice.order(labels, score, set(run.of(run.main, "insertion")[seed].index))
 
 
 def _explained(run: Run, maps: Path, scores: Path, seed: int, wanted: set[int]) -> Iterator[Explained]:
     """Every method that was run at `seed`, once; maps of one method at a time lie in memory."""
-    for method in rows.methods(run.settings):
-        if (method, seed) not in run.cells:
+    for row in run.rows.methods:
+        if seed not in run.seeds(row):
             continue
-        path = maps / rows.place(method, seed, run.settings) / "test.npz"
+        path = maps / row.folder(seed) / "test.npz"
         shown = {}
-        if path.exists():
+        if row.kind != "baseline" and path.exists():
             kept = Maps.load(path)
-            shown = {
-                int(image): pictures.heat(kept, row) for row, image in enumerate(kept.image_ids) if int(image) in wanted
-            }
-        curves = _curves(scores / rows.place(method, seed, run.settings) / "curves.npz")
-        lines = _scores(run.cells[method, seed].scores)
-        yield Explained(names.row_of(method, run.settings), method, path.exists(), lines, shown, curves)
+            shown = {int(image): pictures.heat(kept, place)
+                     for place, image in enumerate(kept.image_ids) if int(image) in wanted}  # fmt: skip
+        yield Explained(row, _scores(run, row, seed), shown, _curves(scores / row.folder(seed) / "curves.npz"))
 
 
-def _scores(frame: pd.DataFrame) -> dict[int, list[Any]]:
-    columns = [[_short(value) for value in frame[name].tolist()] for name in SCORES]
-    return dict(zip(frame["image_id"].tolist(), map(list, zip(*columns, strict=True)), strict=True))
+def _scores(run: Run, row: Row, seed: int) -> dict[int, list[Any]]:
+    columns = {name: run.under(row, protocol, metric)[seed] for name, protocol, metric in SCORES}
+    frame = pd.DataFrame(columns)
+    return {int(str(image)): [_short(name, value) for name, value in zip(columns, line, strict=True)]
+            for image, line in zip(frame.index, frame.to_numpy().tolist(), strict=True)}  # fmt: skip
 
 
-def _short(value: Any) -> float | int | bool | None:
+def _short(name: str, value: float) -> float | int | bool | None:
     """Six digits are more than the page shows; the scores' files have the rest."""
     if pd.isna(value):
         return None
-    return float(f"{value:.6g}") if isinstance(value, float) else value
+    return {"correct": bool, "target": int}.get(name, lambda number: float(f"{number:.6g}"))(value)
 
 
 def _curves(path: Path) -> dict[int, list[list[int]]]:
+    """Insertion and deletion in thousandths, by image id."""
     if not path.exists():
         return {}
     curves = Curves.load(path)
     both = [np.rint(part.astype(np.float64) * 1000).astype(int) for part in (curves.insertion, curves.deletion)]
-    return {int(image): [part[n].tolist() for part in both] for n, image in enumerate(curves.image_ids)}
+    return {int(image): [part[place].tolist() for part in both] for place, image in enumerate(curves.image_ids)}
 
 
 def _photo(image: int, store: Store, explained: Iterable[Explained], threshold: int) -> dict[str, Any]:
@@ -150,7 +143,7 @@ def _photo(image: int, store: Store, explained: Iterable[Explained], threshold: 
         "label": int(store.labels[where[0]]),
         "photo": pictures.photo(np.asarray(store.images[where[0]])),
         "mask": pictures.mask(store.foreground(where, threshold)[0]),
-        "scores": {each.row: each.scores[image] for each in explained if image in each.scores},
-        "maps": {each.row: each.maps[image] for each in explained if image in each.maps},
-        "curves": {each.row: each.curves[image] for each in explained if image in each.curves},
+        "scores": {each.row.name: each.scores[image] for each in explained if image in each.scores},
+        "maps": {each.row.name: each.maps[image] for each in explained if image in each.maps},
+        "curves": {each.row.name: each.curves[image] for each in explained if image in each.curves},
     }

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from pathlib import Path
 
-from ala.report import rows
-from ala.report.html import tables
+import pandas as pd
+
+from ala.report.rows import Row
+from ala.report.run import Run
+from ala.report.summary import METRICS
+from ala.report.table import KINDS
+from ala.report.text import absent, is_number, spread_text, text_of
 
 
 @dataclass(frozen=True)
@@ -29,56 +33,35 @@ class Tally:
     counts: list[tuple[str, str, int]]
 
 
-def claims(path: Path) -> Tally | None:
-    """The claims of `claims.csv`; None where there is no such table or it names no verdicts."""
-    content = tables.read(path) if path.exists() else []
-    if not content or not {"claim", "verdict"} <= set(content[0]):
-        return None
+def claims(frame: pd.DataFrame) -> Tally:
+    """The claims of `claims.csv`."""
     verdicts = [
-        Verdict(
-            row["claim"],
-            row["verdict"],
-            tables.KINDS.get(row["verdict"], "none"),
-            _detail(row),
-            row.get("reason", ""),
-        )
-        for row in content
+        Verdict(line["claim"], line["verdict"], KINDS.get(line["verdict"], "none"), _detail(line), line["reason"] or "")
+        for _, line in frame.iterrows()
     ]
     counted = Counter((found.verdict, found.kind) for found in verdicts)
     return Tally(verdicts, [(verdict, kind, count) for (verdict, kind), count in counted.most_common()])
 
 
-def _detail(row: dict[str, str]) -> str:
-    if not row.get("difference"):
+def _detail(line: pd.Series) -> str:
+    if not is_number(line["difference"]):
         return ""
-    metric = {"miou": "mean IoU"}.get(row.get("metric", ""), row.get("metric", ""))
-    text = f"{metric} {_signed(row['difference'])}".strip()
-    if row.get("ci_low") and row.get("ci_high"):
-        text += f" [{_signed(row['ci_low'])}, {_signed(row['ci_high'])}]"
+    metric = METRICS[line["metric"]].title if line["metric"] in METRICS else line["metric"]
+    text = f"{metric} {_signed(line['difference'])}"
+    if not absent(line["ci_low"]):
+        text += f" [{_signed(line['ci_low'])}, {_signed(line['ci_high'])}]"
     return text
 
 
-def _signed(text: str) -> str:
-    shown = tables.rounded(text)
-    return shown.replace("-", "−") if shown.startswith("-") else f"+{shown}"
+def _signed(value: float) -> str:
+    return f"{'−' if value < 0 else '+'}{text_of(abs(float(value)))}"
 
 
-def headline(path: Path) -> list[dict[str, str]]:
-    """Mean IoU and ID of the methods that explain a model, over the images that they share; empty without a table."""
-    content = tables.read(path) if path.exists() else []
-    return [
-        {
-            "row": row["method"],
-            "label": rows.LABELS.get(row["method"], row["method"]),
-            "miou": _spread(row, "miou_common"),
-            "id": _spread(row, "id_common"),
-        }
-        for row in content
-        if row.get("method") in rows.EXPLAINERS
-    ]
-
-
-def _spread(row: dict[str, str], name: str) -> str:
-    mean, deviation = tables.rounded(row.get(f"{name}_mean", "")), row.get(f"{name}_std", "")
-    numeric = mean[:1].isdigit() or mean[:1] == "-"
-    return f"{mean} ± {tables.rounded(deviation)}" if numeric and deviation else mean
+def headline(run: Run, frame: pd.DataFrame) -> list[tuple[Row, str, str]]:
+    """The methods that explain a model with mean IoU and ID, over the images that they share, from `main.csv`."""
+    lines = frame.set_index("method")
+    miou, score = (
+        {row.name: spread_text(lines.loc[row.name, f"{metric}_mean"], lines.loc[row.name, f"{metric}_std"])
+         for row in run.rows.explainers} for metric in ("miou_common", "id_common")
+    )  # fmt: skip
+    return [(row, miou[row.name], score[row.name]) for row in run.rows.explainers]

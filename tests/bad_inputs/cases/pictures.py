@@ -8,6 +8,7 @@ import zlib
 from collections.abc import Callable
 
 import numpy as np
+import pandas as pd
 from PIL import Image
 
 from tests.bad_inputs.case import Accepted, Case
@@ -274,14 +275,15 @@ def _photo_is(colour: tuple[int, int, int]) -> Callable[[World, str], None]:
 
     def check(world: World, _: str) -> None:
         from ala.config import load
-        from ala.data.cub import read_cub
         from ala.data.decode import Reading
+        from ala.data.index import read_index
+        from ala.data.split import split
         from ala.data.store_build import build_store
 
         reading = Reading.of(load(world / "params.yaml").active.data)
-        frame = read_cub(world / "data/dataset").frame.rename(columns={"class_id0": "label"})
-        build_store(world / "looked-at", read_cub(world / "data/dataset"), {"test": frame}, 32, reading)
-        photo = np.load(world / "looked-at/test-images.npy")[frame["image_id"].tolist().index(6)]
+        index = read_index(world / "data/dataset")
+        build_store(world / "looked-at", index, {"all": pd.concat(split(index, 0, 1).values())}, 32, reading)
+        photo = np.load(world / "looked-at/all-images.npy")[5]
         assert np.abs(photo.astype(int) - np.array(colour)).max() <= 6
 
     return check
@@ -335,9 +337,8 @@ def _left_out(world: World, output: str) -> None:
     facts = json.loads((world / "data/metrics.json").read_text())
     assert (facts["photos"], facts["excluded"], facts["excluded_ids"]) == (14, 1, [6])
     assert "1 left out" in output
-    for name in ("images", "image_class_labels", "train_test_split", "bounding_boxes"):
-        lines = (world / f"data/dataset/{name}.txt").read_text().splitlines()
-        assert [int(line.split()[0]) for line in lines] == [1, 2, 3, 4, 5, *range(7, 16)]
+    index = pd.read_csv(world / "data/dataset/index.csv")
+    assert index["image_id"].tolist() == [1, 2, 3, 4, 5, *range(7, 16)]
     assert not (world / "data/dataset/images/002.Blue_Jay/bird_0006.jpg").exists()
     world.set("data.train_per_class", 1)
     assert world.run("split").exit_code == world.run("store").exit_code == 0

@@ -103,8 +103,11 @@ CASES = [
          "free some space or use another disk"),
     Case("the disk is full while the encoder is written", "encoder", _limited(20_000), "encoder.safetensors",
          "File too large", LIMIT),
-    Case("the disk is full while a model is written", TRAIN, _limited(3_000), "state/resume/train-abn-seed-0",
-         "bytes of resume state (File too large)", "name another folder by ALA_STATE"),
+    Case("the disk is full while a model is written", TRAIN, _limited(3_000), "weights.safetensors",
+         "File too large", LIMIT),
+    Case("the disk is full while a training is kept", "train --variant abn --seed 1", _limited(3_000),
+         "state/checkpoints/train-abn-seed-1",
+         "bytes of a training's state (File too large)", "name another folder by ALA_STATE"),
     Case("the disk is full while shards of maps are written", SCORE, _limited(500), "state/shards/explain-abn-seed-0",
          "bytes of finished work (File too large)", "name another folder by ALA_STATE"),
 ]  # fmt: skip

@@ -137,7 +137,7 @@ CASES = [
          f"NaN or infinity in {FIRST} (1 of", "train or fetch it again"),
     Case("infinity in the weights", "encoder", _change(GIVEN, _fill(float("inf"), FIRST)), GIVEN,
          f"NaN or infinity in {FIRST} (1 of", "train or fetch it again"),
-    Case("an architecture that does not exist", "encoder", lambda w: w.set("encoder.name", "resnet_9000"),
+    Case("an architecture that does not exist", "encoder", lambda w: w.set("encoder.name", "timm:resnet_9000"),
          "encoder.name", "resnet_9000", "timm"),
     Case("the encoder's description is cut off", EXPLAIN, _cut("models/encoder/encoder.json"),
          "models/encoder/encoder.json", "not readable as JSON", "run the encoder stage again"),

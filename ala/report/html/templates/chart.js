@@ -53,8 +53,8 @@ function drawChart(chart, width, hidden, cursor) {
   for (const series of [...chart.series].reverse()) {  // the first line lies on top
     if (hidden.has(series.label)) continue;
     const path = series.x.map((x, k) => `${k ? "L" : "M"}${px(x).toFixed(1)} ${py(series.y[k]).toFixed(1)}`).join("");
-    svg.append(element("svg:path", { class: `line s-${series.row}`, d: path }));
-    svg.append(element("svg:circle", { class: `point s-${series.row}`, r: 3.2, cx: px(cursor), cy: py(nearest(series, cursor)) }));
+    svg.append(element("svg:path", { class: `line s-${series.look}`, d: path }));
+    svg.append(element("svg:circle", { class: `point s-${series.look}`, r: 3.2, cx: px(cursor), cy: py(nearest(series, cursor)) }));
   }
   svg.append(element("svg:line", { class: "cursor", x1: px(cursor), x2: px(cursor), y1: edge.top, y2: height - edge.bottom }));
   svg.at = (pixel) => x0 + ((pixel - edge.left) / (width - edge.left - edge.right)) * (x1 - x0);
@@ -72,7 +72,7 @@ function makeChart(chart, level = 3) {
   const values = chart.series.map((series) => {
     const value = element("span", { class: "value" });
     const sample = element("svg:svg", { class: "sample", viewBox: "0 0 26 10", "aria-hidden": "true" },
-      element("svg:path", { class: `line s-${series.row}`, d: "M0 5H26" }));
+      element("svg:path", { class: `line s-${series.look}`, d: "M0 5H26" }));
     legend.append(element("li", {}, element("button", { type: "button", "aria-pressed": "true", onclick: (event) => {
       if (!hidden.delete(series.label)) hidden.add(series.label);
       event.currentTarget.setAttribute("aria-pressed", String(!hidden.has(series.label)));

@@ -124,7 +124,7 @@ function makeGallery(data) {
     if (!rows.length) return [element("p", {}, "Insertion and deletion were not measured on this photo: they are on a part of the photos of each class.")];
     return ["Insertion", "Deletion"].map((title, k) => makeChart({
       title, x: "share of the pixels", y: "probability of the target class",
-      series: rows.map((method) => ({ row: method.row, label: method.label, x: data.share, y: photo.curves[method.row][k].map((value) => value / 1000) })),
+      series: rows.map((method) => ({ look: method.look, label: method.label, x: data.share, y: photo.curves[method.row][k].map((value) => value / 1000) })),
     }, 4));
   }
 
@@ -160,7 +160,7 @@ function makeGallery(data) {
       photo.kind ? element("p", { class: "kind" }, `Kind of error: ${photo.kind}`) : "",
       element("div", { class: "beside" }, large, element("div", { class: "thumbs" }, ...thumbs)),
       element("h3", {}, "Scores"), scoreTable(photo),
-      element("p", { class: "hint" }, `From scores/METHOD/seed-${data.seed}/scores.csv, image_id ${photo.id}; resting on a method names its file.`),
+      element("p", { class: "hint" }, `Image_id ${photo.id} of the method's scores, seed ${data.seed}; resting on a method names their file.`),
       element("h3", {}, "Its own curves"), element("div", { class: "charts" }, ...curves(photo)));
     if (!dialog.open) dialog.showModal();
     dialog.scrollTop = 0;
