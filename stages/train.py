@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -16,6 +18,7 @@ Variants = Annotated[
         "--variant", help=f"aea-{{true,false}}-sbn-{{true,false}}, abn, {', '.join(EXTENSIONS)}; may be repeated."
     ),
 ]
+Encoder = Annotated[Path, typer.Option(help="The frozen encoder, from the stage `encoder`.")]
 
 
 def main(
@@ -23,12 +26,13 @@ def main(
     seed: options.Seed,
     params: options.Params = options.PARAMS,
     images: options.Images = options.IMAGES,
+    encoder: Encoder = Path("models/encoder"),
     out: options.Models = options.MODELS,
     device: options.Device = options.DEVICE,
 ) -> None:
     """Train adapters beside the frozen encoder, each by itself, and keep the best state after an *on* epoch.
 
-    Reads the ala, abn and train blocks of the active profile, the train and val images and OUT/encoder. The masks of
+    Reads the ala, abn and train blocks of the active profile, the train and val images and the encoder. The masks of
     val images are read for the column val_miou alone, which decides nothing.
 
     Writes OUT/VARIANT/seed-SEED/{weights.safetensors,model.json,curve.csv}; model.json names settings, precision,
@@ -39,7 +43,7 @@ def main(
     with reported():
         from ala.pipeline.train import train
 
-        context = options.context(params, seed, device, images, out)
+        context = replace(options.context(params, seed, device, images, out), encoder=encoder)
         for one in variant:
             base, profile = context.settings.trained_as(one)
             folder = out / one / f"seed-{seed}"

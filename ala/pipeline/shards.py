@@ -99,8 +99,8 @@ def make(one: Shard) -> None:
             temporary.write_bytes(hashlib.sha256(content).digest() + content)
     except OSError as error:
         raise UserError(
-            f"{one.path}: cannot keep {len(content):,} bytes of finished work ({error.strerror}); make room, or name"
-            " another folder by ALA_STATE"
+            f"{one.path.parent}: cannot keep {len(content):,} bytes of finished work ({error.strerror}); make room, or"
+            " name another folder by ALA_STATE"
         ) from None
     log = os.environ.get("ALA_UNIT_LOG")  # who kills runs can count there what was done twice
     if log:
