@@ -43,7 +43,9 @@ class Project(World):
         self.patch.syspath_prepend(self.folder)
 
     def stages(self, *commands: str) -> None:
+        """Run commands, each as if in a process of its own."""
         for command in commands:
+            forget()
             done = self.run(command)
             assert done.exit_code == 0, f"{command}: {done.output} {done.exception!r}"
 
@@ -63,6 +65,16 @@ class Project(World):
     def scores(self, cell: str, method: str) -> pd.DataFrame:
         """The long scores of a method."""
         return pd.read_csv(self / "scores" / cell / "seed-0" / method / "scores.csv")
+
+
+def forget() -> None:
+    """Empty what the pipeline's modules keep in memory; it is named by relative paths, and each project has its own."""
+    for module in [module for name, module in sys.modules.items() if name.startswith("ala.")]:
+        for name, value in vars(module).items():
+            if hasattr(value, "cache_clear"):
+                value.cache_clear()
+            elif name.startswith("_") and name.islower() and isinstance(value, dict) and not name.startswith("__"):
+                value.clear()
 
 
 @pytest.fixture(scope="session")

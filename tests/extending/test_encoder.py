@@ -31,4 +31,3 @@ def test_another_encoder_runs_to_the_report(project):
     about = json.loads((project / "models/encoder/encoder.json").read_text())
     assert "test_vit" in json.dumps(about)
     assert {"ala", "rise", "fcam", "abn"} <= set(project.table("main")["method"])
-    assert "test_vit" in (project / "reports/index.html").read_text()

@@ -17,8 +17,7 @@ def outs(project):
 @pytest.mark.pipeline
 @pytest.mark.parametrize("which", [0, 1], ids=["processes", "a pool of the user's own"])
 def test_another_executor_gives_the_same_bytes(project, monkeypatch, which):
-    monkeypatch.setattr("ala.pipeline.explain.SUBSET_IMAGES", 1)  # several shards for each piece of work
-    monkeypatch.setattr("ala.pipeline.score.IMAGES", {"subset": 1, "mapped": 1, "all": 3})
+    monkeypatch.setattr("ala.pipeline.score.IMAGES", {"subset": 1, "mapped": 1, "all": 3})  # several shards of each
     remade = []
     for executor in (None, which):
         for name in ("maps", "scores", "state"):
