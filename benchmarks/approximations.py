@@ -18,7 +18,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ala.utils.memory import keep_freed_memory
+from ala.utils.process import keep_freed_memory
 
 BOUNDS = (0.8, 0.9, 0.95)
 TOLERANCE = 0.01
@@ -28,10 +28,10 @@ METHODS = ("main", "abn", "fcam", "center")  # maps that are ordered by both pat
 def adaptive(seed: int, settings: Any, store: Path, models: Path, device: Any) -> list[dict[str, Any]]:
     """Adaptive RISE on the perturbation subset."""
     import numpy as np
+    from ala.explainers.methods import load_explained
 
     from ala.approximate.adaptive_rise import adaptive_rise, rank_correlation
     from ala.data.store import Store, subset_rows
-    from ala.explainers.methods import load_explained
     from ala.explainers.rise import rise_maps
     from ala.perturbation import predict
 

@@ -25,12 +25,13 @@ from ala.config import load
 from ala.report import claims, slides
 from ala.report.gather import gather
 from ala.report.readme import update
+from ala.report.render import grid
 from ala.report.rows import rows_of
 from ala.report.run import Run
 from ala.report.slides import Claim
 from ala.report.statistics import LEVEL, holm, p_value, variance_of
 from ala.report.summary import METRICS as COLUMNS
-from ala.report.table import grid, text_of
+from ala.report.text import text_of
 from ala.utils.errors import UserError, reported
 from ala.utils.progress import track
 from ala.utils.seeds import numpy_generator

@@ -16,7 +16,7 @@ import pandas as pd
 import typer
 
 from ala.config import load
-from ala.utils.memory import keep_freed_memory
+from ala.utils.process import keep_freed_memory
 
 #: Side of the erosion of the CAM's foreground, and the share of its lowest pixels that are background.
 OFFICIAL = (11, 0.1)

@@ -17,7 +17,7 @@ from typing import Annotated
 
 import typer
 
-from ala.utils.memory import keep_freed_memory
+from ala.utils.process import keep_freed_memory
 
 TURNS = 5
 BATCH = 64

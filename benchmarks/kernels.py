@@ -2,7 +2,7 @@
 
     python -m benchmarks.kernels
 
-Two jobs of the profile's main model, with random weights: an answer to the photos of one lane on one thread, as RISE,
+Two jobs of the main model of a finished run: an answer to the photos of one lane on one thread, as RISE,
 insertion and deletion ask for it (:mod:`ala.utils.threads`), and a training step of an on epoch on all threads,
 encoder features at hand. `ms` is a kernel's own time by torch's profiler, a median of nine, `gflop_per_s` what it
 multiplies and adds in that time. The line `all` is the median without the profiler, `all, compiled` the same by
@@ -23,7 +23,8 @@ from typing import Annotated, Any
 import pandas as pd
 import typer
 
-from ala.utils.memory import keep_freed_memory
+from ala.config.schema import Profile
+from ala.utils.process import keep_freed_memory
 
 TURNS = 30
 ROUNDS, CALLS = 9, 5  # of the profiler
@@ -119,14 +120,13 @@ def lines(job: str, each: pd.DataFrame, whole: dict[str, float], peak: float) ->
     return table.reset_index().assign(job=job)[["job", "kernel", "ms", "share", "gflop", "gflop_per_s"]]
 
 
-def answer(models: Any) -> tuple[Callable[[], object], Callable[[], object]]:
+def answer(model: Any, profile: Profile) -> tuple[Callable[[], object], Callable[[], object]]:
     """An answer to a lane of photos, and the same compiled."""
     import torch
     from torch._inductor import config
 
     from ala.utils.threads import lane
 
-    model = models.explained("side")
     side = model.preprocessing.size
     images = torch.randn(lane(side), 3, side, side)
     compiled = torch.compile(model)
@@ -143,26 +143,28 @@ def answer(models: Any) -> tuple[Callable[[], object], Callable[[], object]]:
     return asked(model), asked(compiled)
 
 
-def step(models: Any) -> tuple[Callable[[], object], Callable[[], object]]:
+def step(model: Any, profile: Profile) -> tuple[Callable[[], object], Callable[[], object]]:
     """A training step of an on epoch, and the same with the adapter compiled."""
     import torch
 
     from ala.training.loss import objective
-    from ala.training.optimiser import Optimiser
+    from ala.training.optimiser import adapter_parts, parameters
 
-    model, profile = models.explained("side"), models.profile
     adapter = model.adapter
     side, batch = model.preprocessing.size, profile.train.batch
     images = torch.randn(batch, 3, side, side)
-    labels = torch.arange(batch) % models.classes
+    labels = torch.arange(batch) % adapter.blueprint.classes
     taps = model.encoder.taps(images, adapter.taps(True))
-    optimiser = Optimiser(adapter, None, profile.train)
+    parts = adapter_parts(adapter, profile.train)
 
     def trained(one: Any) -> Callable[[], object]:
         def call() -> object:
-            adapter.train_phase(True)
+            adapter.train()
             objective(one(images, taps, True), labels, profile.ala.lambda_ab).backward()
-            return optimiser.step(True)
+            torch.nn.utils.clip_grad_norm_(parameters(parts), profile.train.clip_norm or float("inf"))
+            for part in parts:
+                part.optimiser.step()
+                part.optimiser.zero_grad()
 
         return call
 
@@ -173,6 +175,7 @@ def main(
     params: Annotated[Path, typer.Option(help="The settings; their profile's main model is looked at.")] = Path(
         "params.yaml"
     ),
+    models: Annotated[Path, typer.Option(help="The models of a finished run.")] = Path("models"),
     out: Annotated[Path, typer.Option(help="Folder of the table.")] = Path("benchmarks/results"),
     page: Annotated[Path, typer.Option(help="The page with the markers.")] = Path("docs/performance.md"),
 ) -> None:
@@ -180,20 +183,19 @@ def main(
     import torch
 
     from ala.config import load
-    from ala.plan.models import Models
-    from ala.plan.photos import count as photos_of
+    from ala.model.checkpoint import load_model
     from ala.report.readme import update
     from ala.utils.device import resolve
     from benchmarks.perturbation import environment
     from benchmarks.wall_time import peak
 
-    device, profile = resolve("cpu"), load(params).active
+    device, settings = resolve("cpu"), load(params)
     threads = torch.get_num_threads()
-    models = Models(profile, photos_of(profile.data).classes, device)
+    model = load_model(models / settings.main_variant / f"seed-{settings.seeds[0]}", models / "encoder", device)
     tables = []
     for name, on, job in (("answer", 1, answer), ("training step", threads, step)):
         torch.set_num_threads(on)  # before anything is compiled: the compiler writes it into its code
-        eager, compiled = job(models)
+        eager, compiled = job(model, settings.active)
         compiled()
         whole = in_turns({"all": eager, "all, compiled": compiled})
         tables.append(lines(f"{name}, {on} thread{'s' * (on > 1)}", kernels(eager), whole, peak()))

@@ -33,7 +33,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ala.utils.memory import keep_freed_memory
+from ala.utils.process import keep_freed_memory
 
 IMAGES = (1, 16, 64)
 

@@ -18,7 +18,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ala.utils.memory import keep_freed_memory
+from ala.utils.process import keep_freed_memory
 
 
 def compared(model: Any, other: Any, photos: Any, rows: Any, settings: Any, device: Any, seed: int) -> dict[str, Any]:
@@ -69,10 +69,10 @@ def main(
 ) -> None:
     """Measure and write the table."""
     import pandas as pd
+    from ala.explainers.methods import load_explained
 
     from ala.config import load
     from ala.data.store import Store, subset_rows
-    from ala.explainers.methods import load_explained
     from ala.perturbation import Running
     from ala.report.readme import update
     from ala.utils.device import resolve

@@ -31,15 +31,10 @@ MAIN = "aea-true-sbn-true"
 STARTED = {
     "train": ["--variant", MAIN, "--out", "TEMPORARY"],
     "fcam": ["--out", "TEMPORARY"],
-    "explain": ["--method", MAIN, "--method", "fcam", "--maps", "TEMPORARY"],
-    "rise": ["--method", "rise", "--maps", "TEMPORARY"],
-    "evaluate": ["--method", MAIN, "--scores", "TEMPORARY"],
-    "evaluate_main": ["--method", "rise", "--scores", "TEMPORARY"],
+    "score": ["--methods", "rise", "--maps", "TEMPORARY", "--scores", "TEMPORARY"],
     "layers": ["--scores", "TEMPORARY"],
-    "protocols": [],
-    "edge": [],
+    "edge": ["--scores", "TEMPORARY"],
 }
-MODULES = {"rise": "explain", "evaluate_main": "evaluate"}  # where they are not the stage's name
 
 #: Ends the process at the first forward pass, before anything of it is kept.
 UNTIL_FIRST_FORWARD = """
@@ -54,14 +49,13 @@ runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
 def commands(temporary: str) -> dict[str, tuple[float, list[str]]]:
     """What is timed, by name: the seconds it may take, and the command."""
     python, dvc = sys.executable, str(Path(sys.executable).with_name("dvc"))
-    stages = sorted(path.stem for path in Path("stages").glob("*.py"))
+    stages = sorted(path.stem for path in Path("stages").glob("*.py") if "typer.run" in path.read_text("utf-8"))
     timed: dict[str, tuple[float, list[str]]] = {
         f"stages.{stage} --help": (HELP, [python, "-m", f"stages.{stage}", "--help"]) for stage in stages
     }
     for stage, options in STARTED.items():
         words = [temporary if word == "TEMPORARY" else word for word in options]
-        module = f"stages.{MODULES.get(stage, stage)}"
-        command = [python, "-c", UNTIL_FIRST_FORWARD, module, "--seed", "0", *words]
+        command = [python, "-c", UNTIL_FIRST_FORWARD, f"stages.{stage}", "--seed", "0", *words]
         timed[f"{stage}, to the first forward pass"] = (OVERHEAD, command)
     timed["dvc repro, nothing to do"] = (NOTHING, [dvc, "repro"])
     timed["dvc status"] = (STATUS, [dvc, "status"])

@@ -33,10 +33,10 @@ from ala.config import load
 if TYPE_CHECKING:
     import pandas as pd
     import torch
+    from ala.explainers.methods import Explained
 
     from ala.config.schema import Settings
     from ala.data.store import Store
-    from ala.explainers.methods import Explained
 
 SIZES = (11, 21, 31, 41, 61, 81, 121, 161, 241, 321)  # of the official blur; sigma = (size - 1) / 2
 SIGMAS = (5, 10, 20, 40)  # of true Gaussians
@@ -95,8 +95,8 @@ def chosen(table: pd.DataFrame, chance: float) -> int:
 def maps_of(name: str, model: Explained, val: Store, settings: Settings, seed: int, device: torch.device) -> Any:
     """Importance `(n, h, w)` of all validation images by the method `name`."""
     import numpy as np
-
     from ala.explainers.methods import own_maps, trivial_maps
+
     from ala.explainers.rise import rise_maps
     from ala.perturbation import predict
 
@@ -115,9 +115,9 @@ def insertions(settings: Settings, models: Path, store: Path, sizes: list[int], 
     """Area of insertion on validation images: one row per method, seed and size of the kernel."""
     import numpy as np
     import pandas as pd
+    from ala.explainers.methods import load_explained
 
     from ala.data.store import Store
-    from ala.explainers.methods import load_explained
     from ala.metrics.curves import area
     from ala.metrics.insertion_deletion import blur_kernel, insertion_deletion
     from ala.perturbation import predict
@@ -190,9 +190,9 @@ def main(
 ) -> None:
     """Measure, apply the rule and write the tables."""
     import pandas as pd
+    from ala.explainers.methods import VARIANTS, load_explained
 
     from ala.data.store import Store
-    from ala.explainers.methods import VARIANTS, load_explained
     from ala.report.readme import update
     from ala.utils.device import resolve
 

@@ -77,9 +77,8 @@ def build(profile_name: str, batch: int, device: str) -> Bench:
     from ala.model.blueprint import plan
     from ala.training.augment import augmented
     from ala.training.features import LiveSource
-    from ala.training.loop import run_epoch
-    from ala.training.optimiser import Optimiser
-    from ala.training.schedule import Epoch
+    from ala.training.loop import Epoch, run_epoch
+    from ala.training.variant import Work
     from ala.utils.seeds import torch_generator
 
     profile = load().profiles[profile_name]
@@ -92,16 +91,18 @@ def build(profile_name: str, batch: int, device: str) -> Bench:
         input_size=size, classes=classes,
     )  # fmt: skip
     adapter = Adapter(blueprint, 0).to(target)
-    optimiser = Optimiser(adapter, None, profile.train)
     augment = profile.train.augment
     photos = Noise(batch, augment.resize or size, classes)
     source = LiveSource(encoder, photos, augment, target, precision)
+    settings = profile.train.model_copy(update={"batch": batch})
+    work = Work(adapter, settings, profile.ala.lambda_ab, 0, lambda: (source, source))
+    work.prepare()
+    task = work.task("a step", [], photos.image_ids)
     images = torch.randn(batch, 3, size, size, device=target)
     many = Noise(PIPELINE_PHOTOS, augment.resize or size, classes)
 
     def step(on: bool) -> None:
-        optimiser.start_epoch(profile.train.lr)
-        run_epoch(adapter, source, optimiser, Epoch(0, on), 0, batch, profile.ala.lambda_ab, precision)
+        run_epoch(task, Epoch(0, on))
         settle(target)
 
     def encode() -> None:

@@ -19,7 +19,7 @@ from typing import Annotated, Any
 import pandas as pd
 import typer
 
-from ala.utils.memory import keep_freed_memory
+from ala.utils.process import keep_freed_memory
 
 #: Columns that are compared between the two precisions.
 METRICS = ["val_accuracy", "miou_mean_std", "insertion", "deletion", "id"]
@@ -45,12 +45,13 @@ def with_means(rows: pd.DataFrame) -> pd.DataFrame:
 
 def trained_and_scored(settings: Any, precision: str, seed: int, folders: tuple[Path, Path], device: Any) -> dict:
     """One line: the main variant of `settings` trained in `precision` on (store, models) and scored in float32."""
+    from ala.explainers.methods import Explained, own_maps
+    from ala.metrics.score import Probe, Truth, score
+
     from ala.config.schema import Engine
     from ala.data.store import Store
     from ala.encoders import load_encoder
-    from ala.explainers.methods import Explained, own_maps
-    from ala.metrics.score import Probe, Truth, score
-    from ala.training.loop import train_variant
+    from ala.training.variant import train_variant
 
     store, models = folders
     profile, variant = settings.active, settings.main_variant

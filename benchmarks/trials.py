@@ -16,7 +16,7 @@ import pandas as pd
 import typer
 
 from ala.config import load
-from ala.utils.memory import keep_freed_memory
+from ala.utils.process import keep_freed_memory
 
 #: What every trial starts from, beside the active profile: PB's BatchNorm, as the paper has it.
 BASE: dict[str, Any] = {"ala.perception.norm": "batch", "ala.single_layer": 3}
@@ -111,7 +111,7 @@ def main(
     from ala.explainers.attention import explain_photos
     from ala.metrics import iou
     from ala.report.readme import update
-    from ala.training.loop import train_variant
+    from ala.training.variant import train_variant
     from ala.utils.device import resolve
     from ala.utils.progress import track
 

@@ -7,8 +7,7 @@ benchmarks/results/CORES-cores-wall-time.csv and into docs/performance.md, betwe
 stage is its own work, as its ledger tells (:mod:`ala.utils.ledger`). What is left of the time from one cell's start
 to the next one's, Python's start and what DVC does before and after, has a row of its own.
 
-`tflop` is what the networks of a stage multiply and add (:mod:`ala.plan`), `gflop_per_s` that over its seconds. The
-last row is what this machine reaches in large float32 matrix products on all cores; no network gets beyond it.
+The last row is what this machine reaches in large float32 matrix products on all cores, in GFLOP/s.
 """
 
 from __future__ import annotations
@@ -51,26 +50,6 @@ def run(folder: Path) -> list[tuple[str, float]]:
     return [*marks, ("end", time.monotonic() - began)]
 
 
-def flops(params: Path) -> dict[str, float]:
-    """TFLOP of one cell of every stage that runs networks, from the settings alone."""
-    from ala.config import load
-    from ala.plan.flops import META
-    from ala.plan.models import Models
-    from ala.plan.photos import count
-    from ala.plan.plan import count_flops
-    from ala.plan.work import stages
-
-    settings = load(params)
-    photos = count(settings.active.data, folder=settings.inputs.path("data"))
-    work = stages(settings, photos)
-    costs = count_flops(work, settings.active, Models(settings.active, photos.classes, META))
-    found: dict[str, float] = {}
-    for one in work:
-        if one.kind in costs:
-            found[one.stage] = found.get(one.stage, 0) + one.units * costs[one.kind].each / 1e12
-    return found
-
-
 def peak(side: int = 2048, turns: int = 8) -> float:
     """GFLOP/s of float32 matrix products of `side` x `side`, the fastest of some."""
     import torch
@@ -84,17 +63,14 @@ def peak(side: int = 2048, turns: int = 8) -> float:
     return 2 * side**3 / min(taken) / 1e9
 
 
-def table(
-    marks: list[tuple[str, float]], work: dict[str, float], each: dict[str, float], fastest: float
-) -> pd.DataFrame:
-    """Columns `stage, cells, seconds, tflop, gflop_per_s`.
+def table(marks: list[tuple[str, float]], work: dict[str, float], fastest: float) -> pd.DataFrame:
+    """Columns `stage, cells, seconds, gflop_per_s`, the last for the peak alone.
 
     One row per stage, then what lies around the cells, before them, all, and the peak.
 
     Args:
         marks: from :func:`run`, cells named `STAGE` or `STAGE@SEED`.
         work: seconds of each cell's own work.
-        each: from :func:`flops`.
         fastest: from :func:`peak`.
 
     Raises:
@@ -112,11 +88,8 @@ def table(
     rows.loc[AROUND] = [len(cells), ended - began - own["seconds"].sum()]
     rows.loc[BEFORE] = [0, began]
     rows.loc["all"] = [len(cells), ended]
-    rows["tflop"] = rows["cells"] * rows.index.map(each)
-    rows.loc["all", "tflop"] = rows["tflop"].sum()
-    rows["gflop_per_s"] = 1000 * rows["tflop"] / rows["seconds"]
     rows.loc[PEAK, "gflop_per_s"] = fastest
-    return rows.reset_index().astype({"cells": "Int64"}).round({"seconds": 1, "tflop": 2, "gflop_per_s": 0})
+    return rows.reset_index().astype({"cells": "Int64"}).round({"seconds": 1, "gflop_per_s": 0})
 
 
 def main(
@@ -131,7 +104,7 @@ def main(
             subprocess.run(["git", "clone", "-q", ".", str(folder)], check=True)
             marks = run(folder)
             work = {str(entry["stage"]): float(entry["seconds"]) for entry in entries(folder)}
-            found = table(marks, work, flops(folder / "params.yaml"), peak())
+            found = table(marks, work, peak())
         out.mkdir(parents=True, exist_ok=True)
         found.to_csv(out / f"{os.cpu_count()}-cores-wall-time.csv", index=False)
         update(page, found.astype(object).fillna("").to_markdown(index=False), "wall time")

@@ -78,11 +78,11 @@ def main(
     """Measure in both ways and write the tables."""
     import numpy as np
     import pandas as pd
+    from ala.explainers.methods import METHODS as ALL
+    from ala.explainers.trivial import METHODS as TRIVIAL
 
     from ala.contracts.maps import Maps
     from ala.data.store import Store, subset_rows
-    from ala.explainers.methods import METHODS as ALL
-    from ala.explainers.trivial import METHODS as TRIVIAL
     from ala.metrics import iou
     from ala.report.readme import update
 

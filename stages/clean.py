@@ -14,8 +14,9 @@ import yaml
 
 from ala.config import load
 from ala.config.schema import EXTENSIONS
+from ala.utils.checkpoint import checkpoints, state_folder
 from ala.utils.errors import reported
-from ala.utils.resume import state_folder, units
+from ala.utils.resume import units
 
 State = Annotated[bool, typer.Option("--state", help="Only the half-done work of interrupted runs.")]
 
@@ -24,7 +25,7 @@ State = Annotated[bool, typer.Option("--state", help="Only the half-done work of
 VARIABLES = {"item": r"\d+", "item.seed": r"\d+", "item.extension": "|".join(EXTENSIONS)}
 
 #: What runs leave below `state`, beside half-done work.
-RECORDS = "ledger/*.json"
+RECORDS = "ledger/**/*.json"
 SHARDS = f"shards/*/{'[0-9a-f]' * 32}.npz"
 
 
@@ -36,13 +37,16 @@ def main(state: State = False) -> None:
     """
     with reported():
         kept = state_folder()
-        found = [*units(kept), *sorted(kept.glob(SHARDS))]
+        found = [*units(kept), *checkpoints(kept), *sorted(kept.glob(SHARDS))]
         if not state:
             found += sorted(Path("state").glob(RECORDS))
             found += outs(Path())
         for path in found:
             remove(path)
-        for folder in {kept / "resume", kept / "shards", *(path.parent for path in found)}:
+        for folder in {
+            *(kept / name for name in ("resume", "checkpoints", "shards")),
+            *(path.parent for path in found),
+        }:
             _remove_empty(folder)
         print(f"removed {len(found)} outs, records and half-done works" if found else "nothing to remove")
 

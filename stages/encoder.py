@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import torch
 
     from ala.config.schema import Profile
-    from ala.utils.resume import Resumable
+    from ala.utils.checkpoint import Checkpoint
 
 Params = Annotated[Path, typer.Option(help="The settings; the profile they name is used.")]
 Stores = Annotated[Path, typer.Option(help="The folder that the stage `store` wrote; SIZE/test is read.")]
@@ -25,7 +25,7 @@ Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")]
 Train = Annotated[bool, typer.Option(help="Train weights that are packaged again, as encoder.weights train does.")]
 
 #: A change of any of these restarts an unfinished pre-training.
-CODE = ["ala.encoders", "ala.data.birdlets", "ala.contracts", "ala.utils.seeds"]
+CODE = ["ala.encoders", "ala.training.loop", "ala.data.birdlets", "ala.contracts", "ala.utils.seeds"]
 
 
 def main(
@@ -69,7 +69,7 @@ def main(
         size = profile.data.input_size
         target = resolve(device)
         photos = Store.open(store / str(size), "test")
-        work = pretraining(profile, target) if weights == "train" else None
+        checkpoint = pretraining(profile, target) if weights == "train" else None
         made_with = {"used": used(target, "fp32", BATCH)}
         about = {}
         if weights == "packaged":
@@ -77,7 +77,7 @@ def main(
             encoder.to(target)
             made_with["used_in_training"] = metrics["used_in_training"]
         else:
-            captions, trainer = captions_and_trainer(profile.data, profile.encoder, target, work)
+            captions, trainer = captions_and_trainer(profile.data, profile.encoder, target, checkpoint)
             grid = size // profile.ala.sbn.patch
             encoder = build_encoder(profile.encoder, size, grid, photos.names, captions, trainer, given).to(target)
             if pretrain is not None:
@@ -90,21 +90,19 @@ def main(
             write_json(temporary / "metrics.json", {"zero_shot_accuracy": accuracy, "n_images": scored, **made_with})
         result = f"zero-shot accuracy {accuracy:.3f} on {scored} photos" if accuracy is not None else "no text features"
         print(f"{out}: taps {', '.join(map(str, encoder.tap_channels))} at {encoder.grid} x {encoder.grid}, {result}")
-        if work is not None:
-            work.finish()  # not before all is there: DVC removes outs before it runs a stage again
 
 
-def pretraining(profile: Profile, device: torch.device) -> Resumable:
-    """The resume state of the pre-training that `profile` asks for."""
+def pretraining(profile: Profile, device: torch.device) -> Checkpoint:
+    """The checkpoint of the pre-training that `profile` asks for."""
     import torch
 
     from ala.encoders.clip_source import read_config
-    from ala.utils.resume import Resumable
+    from ala.utils.checkpoint import Checkpoint
 
     decides = profile.model_dump(mode="json", include={"encoder": True, "data": {"birdlets", "input_size"}})
     where = {"device": str(device), "threads": torch.get_num_threads()}
     library = {"open_clip": version("open-clip-torch"), "config": read_config(profile.encoder.model)}
-    return Resumable.open("encoder", {**decides, **where, **library}, code=CODE)
+    return Checkpoint.of("encoder", {**decides, **where, **library}, code=CODE)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,14 @@ Out = Annotated[Path, typer.Option(help="The model is written to seed-SEED in th
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 ...")]
 
 #: A change of any of these restarts an unfinished training.
-CODE = ["ala.explainers.fcam", "ala.encoders.weights", "ala.data.store", "ala.contracts", "ala.utils.seeds"]
+CODE = [
+    "ala.explainers.fcam",
+    "ala.training.loop",
+    "ala.encoders.weights",
+    "ala.data.store",
+    "ala.contracts",
+    "ala.utils.seeds",
+]
 
 
 def main(
@@ -45,8 +52,8 @@ def main(
         from ala.contracts.compute import used
         from ala.data.store import Store
         from ala.explainers.fcam import save_fcam, train_fcam
+        from ala.utils.checkpoint import Checkpoint
         from ala.utils.device import resolve
-        from ala.utils.resume import Resumable
 
         whole = load(params)
         settings = whole.active.fcam
@@ -59,14 +66,13 @@ def main(
                    "device": str(target), "used": made_with}  # fmt: skip
         inputs = [store / str(settings.resize or settings.input_size), store / str(settings.input_size)]
         inputs += [given] if given is not None else []
-        work = Resumable.open(f"fcam/seed-{seed}", decides, inputs, CODE)
-        trained = train_fcam(train, val, settings, seed, target, work, given)
+        checkpoint = Checkpoint.of(f"fcam/seed-{seed}", decides, inputs, CODE)
+        trained = train_fcam(train, val, settings, seed, target, checkpoint, given)
         folder = out / f"seed-{seed}"
         save_fcam(folder, trained, made_with)
         kept = trained.about["classifier"]
         print(f"{folder}: classifier of epoch {kept['epoch']} with val accuracy {kept['val_accuracy']:.3f};"
               f" decoder after {settings.decoder.epochs} epochs")  # fmt: skip
-        work.finish()  # not before the model is there: DVC removes outs before it runs a stage again
 
 
 if __name__ == "__main__":

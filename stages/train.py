@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -16,6 +18,7 @@ Variants = Annotated[
         "--variant", help=f"aea-{{true,false}}-sbn-{{true,false}}, abn, {', '.join(EXTENSIONS)}; may be repeated."
     ),
 ]
+Encoder = Annotated[Path, typer.Option(help="The frozen encoder, from the stage `encoder`.")]
 
 
 def main(
@@ -23,12 +26,13 @@ def main(
     seed: options.Seed,
     params: options.Params = options.PARAMS,
     images: options.Images = options.IMAGES,
+    encoder: Encoder = Path("models/encoder"),
     out: options.Models = options.MODELS,
     device: options.Device = options.DEVICE,
 ) -> None:
     """Train adapters beside the frozen encoder, each by itself, and keep the best state after an *on* epoch.
 
-    Reads the ala, abn and train blocks of the active profile, the train and val images and OUT/encoder. The masks of
+    Reads the ala, abn and train blocks of the active profile, the train and val images and the encoder. The masks of
     val images are read for the column val_miou alone, which decides nothing.
 
     Writes OUT/VARIANT/seed-SEED/{weights.safetensors,model.json,curve.csv}; model.json names settings, precision,
@@ -39,18 +43,14 @@ def main(
     with reported():
         from ala.pipeline.train import train
 
-        context = options.context(params, seed, device, images, out)
-        works = []
+        context = replace(options.context(params, seed, device, images, out), encoder=encoder)
         for one in variant:
             base, profile = context.settings.trained_as(one)
             folder = out / one / f"seed-{seed}"
-            trained, work = train(context, base, profile, folder, f"train/{one}")
-            works.append(work)
+            trained = train(context, base, profile, folder, f"train/{one}")
             print(f"{folder}: epoch {trained.epoch} of {len(trained.curve)}, val accuracy"
                   " {val_accuracy_pb:.3f}, val loss {val_loss:.3f}, val mean IoU {val_miou:.3f}".format(
                       **trained.chosen))  # fmt: skip
-        for work in works:
-            work.finish()  # not before all are there: DVC removes outs before it runs a stage again
 
 
 if __name__ == "__main__":

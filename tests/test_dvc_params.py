@@ -23,6 +23,7 @@ EVERYWHERE = {"profile", "profiles"}
 DRAWN: dict[str, Any] = {
     "data.birdlets": {"species": 3, "train_per_species": 4, "test_per_species": 2},
     "data": {"train_per_class": 3},
+    "encoder": {"weights": "train"},
     "encoder.pretrain": {"pairs": 8, "epochs": 1, "batch": 4},
     "train": {"epochs": 2, "batch": 4},
     "rise": {"n_masks": 4},

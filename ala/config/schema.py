@@ -6,7 +6,26 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, model_validator
+
+from ala.config.fields import (
+    NOTHING,
+    Batch,
+    Count,
+    Fraction,
+    FusionMap,
+    Given,
+    Level,
+    Natural,
+    NotNegative,
+    Number,
+    Odd,
+    Once,
+    Positive,
+    Precision,
+    TimmOptions,
+)  # fmt: skip
+from ala.utils.errors import UserError
 
 ROWS = {
     # The rows of the ablation (slide 31); (iv) is ours, for completeness (METHODS 2.8).
@@ -22,103 +41,6 @@ ROWS = {
 EXTENSIONS = {
     "lora": "(iii) + LoRA", "all-taps": "(iii), all intermediate features", "half-epochs": "(ii), half the epochs",
 }  # fmt: skip
-
-
-def _number(value: Any) -> Any:
-    """`dvc exp run -S lr=1e-5` writes the text '1e-05'; any other text is left for pydantic to refuse."""
-    if isinstance(value, bool):
-        raise ValueError("a number is needed, not true or false")
-    if isinstance(value, str):
-        try:
-            return float(value)
-        except ValueError:
-            raise ValueError("a number is needed") from None
-    return value
-
-
-def _absolute(value: Any) -> Any:
-    """Refuse a path that names another place wherever DVC runs the stage; other types are left for pydantic."""
-    if value is None:
-        raise ValueError(f"null is no path that DVC can read; write {NOTHING} for none")
-    if not isinstance(value, str) or value == NOTHING:
-        return value
-    if value != value.strip():
-        raise ValueError("begins or ends with a space, which DVC and the stages would read differently; rename it")
-    if not Path(value).is_absolute():
-        raise ValueError(
-            "is a relative path, which names another place in a queued experiment (DVC runs it in a folder of its"
-            f" own); write the absolute path, or {NOTHING} for none"
-        )
-    return value
-
-
-def _pairs(value: Any) -> Any:
-    """Check a list of pairs with distinct first elements: a mapping in a form that DVC replaces as a whole."""
-    if isinstance(value, Mapping):
-        pairs = ", ".join(f"[{key}, {one}]" for key, one in value.items())
-        raise ValueError(
-            f"is a mapping, to which `dvc exp run -S` would only add; write it as a list of pairs: [{pairs}]"
-        )
-    if not isinstance(value, list | tuple) or any(not isinstance(one, list | tuple) or len(one) != 2 for one in value):
-        raise ValueError("is no list of pairs; write [[A, B], [C, D]]")
-    keys = [key for key, _ in value]
-    twice = next((key for key in keys if keys.count(key) > 1), None)
-    if twice is not None:
-        raise ValueError(f"names {twice} twice; remove one of them")
-    return value
-
-
-def _fusion_map(value: Any) -> Any:
-    if value == "all":
-        return value
-    wrong = [pair for pair in _pairs(value) if any(type(part) is not int or not 0 <= part <= 2**53 for part in pair)]
-    if wrong:
-        raise ValueError(f"{list(wrong[0])} is no pair of an encoder tap and a side block; write e.g. [3, 1]")
-    return value
-
-
-def _loads_no_file(options: Any) -> Any:
-    unseen = sorted({name for name, _ in options} & UNSEEN_OPTIONS)
-    if unseen:
-        raise ValueError(
-            f"{unseen[0]} would read weights that no stage depends on; remove it and name the file in inputs"
-        )
-    return options
-
-
-#: The file that replaces an input that the user does not give; DVC depends on it instead.
-NOTHING = "inputs/none"
-
-#: Arguments of timm.create_model that choose weights or their location without DVC's knowledge.
-UNSEEN_OPTIONS = {"cache_dir", "checkpoint_path", "pretrained", "pretrained_cfg", "pretrained_cfg_overlay"}
-
-Number = Annotated[float, BeforeValidator(_number), Field(allow_inf_nan=False)]
-Fraction = Annotated[Number, Field(ge=0, le=1)]
-Positive = Annotated[Number, Field(gt=0)]
-NotNegative = Annotated[Number, Field(ge=0)]
-Count = Annotated[int, Field(strict=True, ge=1, le=2**53)]  # what JSON and float64 hold exactly
-Natural = Annotated[int, Field(strict=True, ge=0, le=2**53)]
-Level = Annotated[int, Field(strict=True, ge=0, le=255)]  # of a mask, 8 bits
-Given = Annotated[str, BeforeValidator(_absolute)]  # an absolute path, or :data:`NOTHING`
-TimmOption = tuple[str, StrictBool | int | float | str]
-TimmOptions = Annotated[list[TimmOption], BeforeValidator(_pairs), AfterValidator(_loads_no_file)]
-FusionMap = Annotated[Literal["all"] | list[tuple[Natural, Natural]], BeforeValidator(_fusion_map)]
-
-
-def _images(value: Any) -> Any:
-    if value == "auto":
-        raise ValueError("a number of images is needed, such as 64; the one that was used is written with the results")
-    return value
-
-
-def _precision(value: Any) -> Any:
-    if value == "auto":
-        raise ValueError("choose fp32 or bf16 (faster on a GPU that has it); what was used is written with the results")
-    return value
-
-
-Batch = Annotated[Count, BeforeValidator(_images)]  # images per forward pass
-Precision = Annotated[Literal["fp32", "bf16"], BeforeValidator(_precision)]
 
 
 class Section(BaseModel):
@@ -419,16 +341,8 @@ class FcamSeeds(Section):
     foreground: Count
     background: Count
     background_share: Annotated[Number, Field(gt=0, lt=1)]
-    dilate: Count
-    erode: Count
-
-    @model_validator(mode="after")
-    def _squares_have_a_centre(self) -> FcamSeeds:
-        for name in ("dilate", "erode"):
-            side = getattr(self, name)
-            if side % 2 == 0:
-                raise ValueError(f"{name} ({side}) must be odd, so that its square has a centre pixel")
-        return self
+    dilate: Odd
+    erode: Odd
 
 
 class FcamCrf(Section):
@@ -503,16 +417,14 @@ class Edge(Section):
     kappas: Annotated[list[Positive], Field(min_length=1)]
     low: NotNegative  # Canny's thresholds as multiples of the image's median grey level
     high: NotNegative
-    dilate: Count  # side of the square by which edges grow
+    dilate: Odd  # side of the square by which edges grow
     tiny: Fraction  # of the image; smaller regions join their neighbour
     guided: Guided
 
     @model_validator(mode="after")
-    def _thresholds_and_square_fit(self) -> Edge:
+    def _thresholds_fit(self) -> Edge:
         if self.low > self.high:
             raise ValueError(f"low ({self.low:g}) exceeds high ({self.high:g})")
-        if self.dilate % 2 == 0:
-            raise ValueError(f"dilate ({self.dilate}) must be odd, so that its square has a centre pixel")
         return self
 
 
@@ -523,17 +435,11 @@ class Metrics(Section):
     val_images_per_class: Count | None  # validation images on which RISE is run for the val-best threshold
     subset_seed: Natural
     step: Count  # pixels per insertion/deletion step
-    blur_kernel: Annotated[int, Field(strict=True, ge=3)]
+    blur_kernel: Annotated[Odd, Field(ge=3)]
     blur_sigma: Positive
     lab_points: Annotated[int, Field(strict=True, ge=2)]  # of the curves of the protocol `lab`; the authors had 48
     box_step: Annotated[Number, Field(gt=0, lt=1)]  # between the thresholds of MaxBoxAcc and MaxBoxAccV2
     batch: Batch  # images per forward pass of the evaluated model
-
-    @model_validator(mode="after")
-    def _kernel_is_odd(self) -> Metrics:
-        if self.blur_kernel % 2 == 0:
-            raise ValueError(f"blur_kernel ({self.blur_kernel}) must be odd")
-        return self
 
 
 class Engine(Section):
@@ -546,13 +452,7 @@ class Engine(Section):
 class Layers(Section):
     """The encoder layers to compare for methods that read a single one (slide 6)."""
 
-    abn: Annotated[list[Natural], Field(min_length=1)]  # encoder features; ABN is trained on each in turn
-
-    @model_validator(mode="after")
-    def _each_once(self) -> Layers:
-        if len(set(self.abn)) != len(self.abn):
-            raise ValueError(f"abn {self.abn} names a layer twice")
-        return self
+    abn: Annotated[list[Natural], Field(min_length=1), Once]  # encoder features; ABN is trained on each in turn
 
 
 class Extensions(Section):
@@ -659,29 +559,23 @@ class Settings(Section):
     profile: str
     aea: StrictBool
     sbn: StrictBool
-    seeds: Annotated[list[Natural], Field(min_length=1)]
-    methods: Annotated[list[str], Field(min_length=1)]  # rows of the tables; joined by + they share a cell
-    metrics: Annotated[list[str], Field(min_length=1)]
+    seeds: Annotated[list[Natural], Field(min_length=1), Once]
+    methods: Annotated[list[str], Field(min_length=1), Once]  # rows of the tables; joined by + they share a cell
+    metrics: Annotated[list[str], Field(min_length=1), Once]
     executor: Executor
-    ablations: Annotated[list[Literal["i", "ii", "iii", "iv"]], BeforeValidator(_names)]  # see :data:`ROWS`
-    extensions: list[Literal["lora", "all-taps", "half-epochs"]]  # rows beyond the paper's, see :data:`EXTENSIONS`
+    ablations: Annotated[list[Literal["i", "ii", "iii", "iv"]], BeforeValidator(_names), Once]  # see :data:`ROWS`
+    extensions: Annotated[list[Literal["lora", "all-taps", "half-epochs"]], Once]  # see :data:`EXTENSIONS`
     inputs: Inputs
     profiles: dict[str, Profile]
 
     @model_validator(mode="after")
     def _names_exist(self) -> Settings:
         problems = unknown_profile(self.profile, self.profiles)
-        if len(set(self.extensions)) != len(self.extensions):
-            problems.append(f"extensions {self.extensions} name one twice")
         if "lora" in self.extensions and not problems and self.active.extensions.lora is None:
             problems.append(
                 f"extensions names lora, but profiles.{self.profile}.extensions.lora is null; set it to a block of the"
                 " encoder, a rank and an alpha"
             )
-        if len(set(self.seeds)) != len(self.seeds):
-            problems.append(f"seeds {self.seeds} name a seed twice; a repeated run is no second sample")
-        if len(set(self.ablations)) != len(self.ablations):
-            problems.append(f"ablations {self.ablations} name one twice")
         if problems:
             raise ValueError("; ".join(problems))
         return self
@@ -690,6 +584,16 @@ class Settings(Section):
     def active(self) -> Profile:
         """The profile that `profile` names."""
         return self.profiles[self.profile]
+
+    def with_profile(self, name: str) -> Settings:
+        """Return the settings with another active profile; the same ones for an empty name.
+
+        Raises:
+            UserError: there is no such profile.
+        """
+        for wrong in unknown_profile(name, self.profiles) if name else []:
+            raise UserError(wrong)
+        return self.model_copy(update={"profile": name or self.profile})
 
     def trained_as(self, name: str) -> tuple[str, Profile]:
         """Return the variant that a model's `name` denotes, and the profile that it is trained by.

@@ -66,9 +66,9 @@ def random_encoder(settings: EncoderSettings, input_size: int, grid: int) -> Enc
 
     description: dict[str, Any] = {"name": settings.name, "options": dict(settings.options)}
     if settings.library == "open_clip":
-        from ala.encoders.clip_source import build_config
+        from ala.encoders.clip_source import build_config, tower_config
 
-        description = {"name": settings.name, "config": build_config(settings)}
+        description = {"name": settings.name, "config": tower_config(build_config(settings))}
     return make_encoder(description, Preprocessing.named(input_size, settings.norm), grid)
 
 

@@ -120,11 +120,16 @@ def clip_encoder(
         UserError: S is no multiple of the patch size, or the tower has another form (:func:`check_tower`).
     """
     check_tower(tower)
-    kept: dict[str, Any] = {key: config[key] for key in ("embed_dim", "vision_cfg", "quick_gelu") if key in config}
+    kept = tower_config(config)
     network, head = clip_network(kept)
     load_clip_tower(network, head, tower.state_dict())
     set_input_size(network, preprocessing.size)
     return Encoder(network, head, {"name": name, "config": kept}, preprocessing, 0, text_features)
+
+
+def tower_config(config: dict[str, Any]) -> dict[str, Any]:
+    """Return the part of an open_clip configuration that describes the image tower."""
+    return {key: config[key] for key in ("embed_dim", "vision_cfg", "quick_gelu") if key in config}
 
 
 def check_config(config: dict[str, Any]) -> None:

@@ -10,11 +10,11 @@ from ala.config.schema import Data, EncoderSettings
 from ala.contracts.preprocessing import Preprocessing
 from ala.data.birdlets import draw_pairs, species
 from ala.encoders.build import Trainer
-from ala.utils.resume import Resumable
+from ala.utils.checkpoint import Checkpoint
 
 
 def captions_and_trainer(
-    data: Data, settings: EncoderSettings, device: torch.device | str, work: Resumable | None = None
+    data: Data, settings: EncoderSettings, device: torch.device | str, work: Checkpoint | None = None
 ) -> tuple[list[list[str]] | None, Trainer | None]:
     """Make arguments of :func:`ala.encoders.build.build_encoder`: one caption per class, and the contrastive training.
 

@@ -9,8 +9,7 @@ each step: with some hundreds of steps it gets much further than AdamW, which tr
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 import ala.utils.torchvision_import  # noqa: F401  (before open_clip)
 
@@ -20,18 +19,13 @@ import open_clip
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.optim.lr_scheduler import LambdaLR
 
 from ala.config.schema import Pretrain
 from ala.contracts.preprocessing import Preprocessing
 from ala.encoders.words import WordTokeniser
-from ala.utils.epochs import Epochs, Generator
-from ala.utils.errors import UserError
-from ala.utils.finite import named
-from ala.utils.fitting import training_step
-from ala.utils.progress import track
-from ala.utils.resume import Resumable
-from ala.utils.seeds import seed_everything, torch_generator
+from ala.training.loop import Epoch, Part, Task, train
+from ala.utils.checkpoint import Checkpoint
+from ala.utils.seeds import derive, seed_everything, torch_generator
 
 _WARM_UP = 0.05  # share of the steps in which the learning rate rises
 _CLIP_NORM = 1.0
@@ -49,7 +43,7 @@ def pretrain(
     captions: list[str],
     more_texts: list[str],
     device: torch.device | str = "cpu",
-    work: Resumable | None = None,
+    checkpoint: Checkpoint | None = None,
 ) -> tuple[open_clip.CLIP, WordTokeniser]:
     """Train a CLIP of this configuration on pairs of a drawing and its caption.
 
@@ -63,7 +57,7 @@ def pretrain(
         captions: n texts.
         more_texts: texts that the tokeniser must know too, such as those of the classes.
         device: where to train.
-        work: saves the state between epochs; training resumes from a saved state, bit-identically.
+        checkpoint: keeps the state between epochs; a killed training goes on from it.
 
     Returns:
         The model in eval mode, on `device`, and its tokeniser.
@@ -72,7 +66,6 @@ def pretrain(
         UserError: the captions have more words than the configuration's text tower takes, or the loss or its gradient
             is NaN or infinite; it names epoch, batch and drawings (by their position in `pixels`). Or the device's
             memory does not hold a step.
-        Stopped: a signal arrived, and the state is saved.
     """
     text_config = config["text_cfg"]
     tokenise = WordTokeniser([*captions, *more_texts], text_config["vocab_size"], text_config["context_length"])
@@ -83,37 +76,29 @@ def pretrain(
 
     seed_everything(settings.seed, "encoder", "weights")
     model = open_clip.CLIP(**config).to(device).train()
-    optimisers = make_optimisers(model, settings)
-    per_epoch = math.ceil(len(captions) / settings.batch)
-    steps = settings.epochs * per_epoch
-    schedules = [LambdaLR(optimiser, lambda step: warm_cosine(step, steps)) for optimiser in optimisers]
+    muon, adamw = make_optimisers(model, settings)
+    adamw.register_step_post_hook(lambda *_: model.logit_scale.detach().clamp_(0.0, _MAX_SCALE))
     generator = torch_generator(settings.seed, "encoder", "batches")
-    kinds = ("muon", "adamw")
-    epochs = Epochs(
-        work, "pretrain", settings.epochs,
-        {"model": model, "generator": Generator(generator), **dict(zip(kinds, optimisers, strict=True)),
-         **{f"{kind} schedule": schedule for kind, schedule in zip(kinds, schedules, strict=True)}},
+    drawings = torch.from_numpy(pixels).permute(0, 3, 1, 2)  # (n, 3, S, S)
+
+    def loss(indices: np.ndarray, epoch: Epoch) -> tuple[Tensor, dict[str, float]]:
+        index = torch.from_numpy(indices)
+        images = preprocessing.normalise(augment(drawings[index], generator).to(device))  # (B, 3, S, S)
+        present, which = text_of[index].unique(return_inverse=True)  # T texts; (B,) position of each drawing's
+        return contrastive_loss(model, images, tokens[present.to(device)], which.to(device)), {}
+
+    train(
+        Task(
+            "pre-training", "encoder.pretrain", model, [Part(muon, [model]), Part(adamw, [])],
+            list(model.parameters()), [Epoch(index) for index in range(settings.epochs)], settings.batch, settings.lr,
+            derive(settings.seed, "encoder"), np.arange(len(captions)),
+            order=lambda epoch: torch.randperm(len(captions), generator=generator).numpy(), loss=loss,
+            factor=lambda epoch, number, count: warm_cosine(epoch * count + number, settings.epochs * count),
+            clip_norm=_CLIP_NORM, generator=generator,
+        ),
+        checkpoint,
     )  # fmt: skip
-    photos = torch.from_numpy(pixels).permute(0, 3, 1, 2)  # (n, 3, S, S)
-    plan = _steps(len(captions), settings, generator, epochs.done)
-    for step in track(plan, "pre-training", total=steps - epochs.done * per_epoch, unit="step"):
-        rows = step.rows
-        images = preprocessing.normalise(augment(photos[rows], generator).to(device))  # (B, 3, S, S)
-        present, which = text_of[rows].unique(return_inverse=True)  # T texts; (B,) position of each drawing's
-        with training_step(settings.batch, "encoder.pretrain.batch"):
-            loss = contrastive_loss(model, images, tokens[present.to(device)], which.to(device))
-            model.zero_grad(set_to_none=True)
-            _require_finite(loss, "loss", step, settings)
-            loss.backward()
-            _require_finite(nn.utils.clip_grad_norm_(model.parameters(), _CLIP_NORM), "gradients' norm", step, settings)
-            for optimiser, schedule in zip(optimisers, schedules, strict=True):
-                optimiser.step()
-                schedule.step()
-        with torch.no_grad():
-            model.logit_scale.clamp_(0.0, _MAX_SCALE)
-        if step.number == per_epoch - 1:
-            epochs.finished()
-    return model.eval(), tokenise
+    return model, tokenise
 
 
 def contrastive_loss(model: open_clip.CLIP, images: Tensor, tokens: Tensor, which: Tensor) -> Tensor:
@@ -152,31 +137,6 @@ def augment(pixels: Tensor, generator: torch.Generator) -> Tensor:
     light = pixels[:, :, row][:, :, :, column].float()  # (B, 3, S, S)
     gain, offset = 1 + _LIGHT * (2 * torch.rand(2, batch, 1, 1, 1, generator=generator) - 1)
     return ((light - 127.5) * gain + 127.5 * offset).clamp(0, 255).round().to(torch.uint8)
-
-
-class _Step(NamedTuple):
-    """`epoch`, and `number` within it, from 0; `rows` int64 `(B,)` of its drawings."""
-
-    epoch: int
-    number: int
-    rows: Tensor
-
-
-def _steps(n: int, settings: Pretrain, generator: torch.Generator, done: int) -> Iterator[_Step]:
-    """The steps after `done` epochs: every epoch sees every pair once, in a new order."""
-    for epoch in range(done, settings.epochs):
-        for number, rows in enumerate(torch.randperm(n, generator=generator).split(settings.batch)):
-            yield _Step(epoch, number, rows)
-
-
-def _require_finite(value: Tensor, what: str, step: _Step, settings: Pretrain) -> None:
-    """Stop before a step that would spoil the weights; the state that was kept last stays good."""
-    if not math.isfinite(value.item()):
-        raise UserError(
-            f"pre-training: the {what} is {value.item()} in epoch {step.epoch}, batch {step.number} (drawings"
-            f" {named(step.rows.tolist())}); lower encoder.pretrain.lr (now {settings.lr:.3g}) or change"
-            " encoder.pretrain.seed"
-        )
 
 
 def make_optimisers(model: nn.Module, settings: Pretrain) -> list[torch.optim.Optimizer]:

@@ -9,6 +9,7 @@ from ala.contracts.maps import Maps
 from ala.data.store import Store, is_object
 from ala.metrics import errors, iou
 from ala.metrics.fix_tables import ERROR_COLUMNS, RULES
+from ala.utils import ledger
 from ala.utils.errors import UserError
 
 
@@ -21,6 +22,7 @@ def val_tau(maps: Maps, store: Store, mask_threshold: int) -> float:
     return iou.best_tau(np.concatenate(parts))
 
 
+@ledger.work("errors of test maps")
 def error_rows(
     maps: Maps, store: Store, mask_threshold: int, scores: pd.DataFrame, tau: float, seed: int
 ) -> pd.DataFrame:

@@ -16,6 +16,7 @@ from ala.metrics.curves import area
 from ala.metrics.fix_tables import FIX_COLUMNS
 from ala.metrics.insertion_deletion import blur_kernel, insertion_deletion
 from ala.metrics.scoring import Evaluated
+from ala.utils.progress import progress
 
 
 class Fixed(Protocol):
@@ -105,6 +106,8 @@ def _ious(fix: Fix, maps: Maps, store: Store, mask_threshold: int) -> tuple[np.n
 
 def _fixed(fix: Fix, maps: Maps, store: Store, rows: np.ndarray) -> Iterator[tuple[np.ndarray, Fixed]]:
     """Yield indices of `store`, a few at a time, with their fixed maps."""
-    for some in iou.chunks(rows, store.size):
-        values = iou.at_size(maps, store.image_ids[some], store.size)
-        yield some, fix(values, np.asarray(store.images[some]))
+    with progress(len(rows), f"fixes of {store.split} maps", unit="image") as advance:
+        for some in iou.chunks(rows, store.size):
+            values = iou.at_size(maps, store.image_ids[some], store.size)
+            yield some, fix(values, np.asarray(store.images[some]))
+            advance(len(some))

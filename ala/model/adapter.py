@@ -72,13 +72,6 @@ class Adapter(nn.Module):
         """Return the numbers of the encoder features that :meth:`forward` reads."""
         return self.blueprint.taps if attention_on else [self.blueprint.perception.feature_layer]
 
-    def train_phase(self, attention_on: bool) -> Adapter:
-        """Training mode for an on epoch; for an off epoch the same, but the resting parts are in eval."""
-        self.train()
-        self.side.train(attention_on)
-        self.attention.train(attention_on)
-        return self
-
     @staticmethod
     def _seed(seed: int | None, part: str) -> None:
         if seed is not None:

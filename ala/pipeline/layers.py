@@ -39,7 +39,7 @@ def run(context: Context, scores: Path) -> tuple[list[Scored], pd.DataFrame]:
     Writes SCORES/layers/seed-SEED/scores.csv (long, methods `abn-layer-K`), taps.csv and summary.json.
     """
     profile = context.profile
-    found, trainings = [], {}
+    found, trained = [], []
     for layer in profile.layers.abn:
         where, model = context, "abn"
         if layer != profile.abn.layer:
@@ -47,7 +47,8 @@ def run(context: Context, scores: Path) -> tuple[list[Scored], pd.DataFrame]:
             where = replace(context, models=shards.folder().parent / "layers", encoder=context.models / "encoder")
             other = profile.model_copy(update={"abn": profile.abn.model_copy(update={"layer": layer})})
             out = where.models / model / f"seed-{context.seed}"
-            trainings[out] = train(context, "abn", other, out, f"layers/{model}")[1]
+            train(context, "abn", other, out, f"layers/{model}")
+            trained.append(out)
         attention = registry.find("explainers", "attention")
         found.append(score(where, Method(f"abn-layer-{layer}", attention, model, model, {}), METRICS))
         about = read_about(where.models / model / f"seed-{context.seed}")
@@ -57,8 +58,7 @@ def run(context: Context, scores: Path) -> tuple[list[Scored], pd.DataFrame]:
         contract.save(pd.concat([one.rows for one in found], ignore_index=True), out / "scores.csv")
         features.to_csv(out / "taps.csv", index=False, lineterminator="\n")
         write_json(out / "summary.json", {one.summary["method"]: one.summary for one in found})
-    for out, training in trainings.items():
-        training.finish()  # not before the scores are there: the next run would train again
+    for out in trained:
         shutil.rmtree(out)
     return found, features
 

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from ala.contracts.classifier import Classifier
+from ala.utils import ledger
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,7 @@ class Loaded:
 
 
 @lru_cache(maxsize=4)
+@ledger.work("loading")
 def load(name: str, seed: int, models: Path, encoder: Path, device: torch.device, key: str) -> Loaded:
     """Open the model `models/NAME/seed-SEED` on `device`.
 

@@ -79,8 +79,7 @@ def compute(shards: Sequence[Shard], executor: Any, what: str) -> Iterator[Array
         interrupt.begin()
         try:
             total, left = (sum(one.images for one in some) for some in (shards, missing))
-            with progress(total, what, unit="image") as advance:
-                advance(total - left)
+            with progress(total, what, unit="image", done=total - left) as advance:
                 for one, _ in zip(missing, executor.results(make, missing), strict=True):
                     advance(one.images)
                     interrupt.checkpoint(f"a shard of {what}")
@@ -100,8 +99,8 @@ def make(one: Shard) -> None:
             temporary.write_bytes(hashlib.sha256(content).digest() + content)
     except OSError as error:
         raise UserError(
-            f"{one.path}: cannot keep {len(content):,} bytes of finished work ({error.strerror}); make room, or name"
-            " another folder by ALA_STATE"
+            f"{one.path.parent}: cannot keep {len(content):,} bytes of finished work ({error.strerror}); make room, or"
+            " name another folder by ALA_STATE"
         ) from None
     log = os.environ.get("ALA_UNIT_LOG")  # who kills runs can count there what was done twice
     if log:

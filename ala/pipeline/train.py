@@ -14,21 +14,20 @@ from ala.metrics.iou import mean_std_ious
 from ala.model.blueprint import check
 from ala.model.checkpoint import save_model, sha256_of
 from ala.pipeline.context import Context
-from ala.training.loop import CURVE, Trained, train_variant
+from ala.training.variant import CURVE, Trained, train_variant
+from ala.utils.checkpoint import Checkpoint
 from ala.utils.files import atomic_folder
-from ala.utils.resume import Resumable
 
 #: A change of any of these restarts an unfinished training.
 CODE = ["ala.training", "ala.model", "ala.encoders", "ala.metrics.iou", "ala.data.store", "ala.contracts",
         "ala.utils.seeds"]  # fmt: skip
 
 
-def train(context: Context, variant: str, profile: Profile, out: Path, name: str) -> tuple[Trained, Resumable]:
+def train(context: Context, variant: str, profile: Profile, out: Path, name: str) -> Trained:
     """Train `variant` as `profile` says beside the frozen encoder; keep the best state after an *on* epoch in `out`.
 
     The masks of validation images are read for the column val_miou alone, which decides nothing. A killed training goes
-    on after the last epoch that was kept, one that was finished is not done again, until the caller calls `finish` of
-    the second result: when all that is made from the model is in place.
+    on after its last epoch, and one that has ended is not done again.
 
     Args:
         variant: a key of :data:`ala.model.blueprint.VARIANTS`.
@@ -52,11 +51,11 @@ def train(context: Context, variant: str, profile: Profile, out: Path, name: str
     blocks = profile.model_dump(mode="json", include={"ala", "abn", "train", "data"})
     decides = {"variant": variant, "seed": context.seed, "used": made_with, **blocks}
     inputs = [context.images / str(train_size), context.images / str(size), encoder_folder]
-    work = Resumable.open(f"{name}/seed-{context.seed}", decides, inputs, CODE)
+    checkpoint = Checkpoint.of(f"{name}/seed-{context.seed}", decides, inputs, CODE)
     encoder = shared_encoder(encoder_folder, context.device)
     trained = train_variant(
         variant, profile, encoder, images, val, len(images.names), context.seed,
-        device=context.device, diagnose=diagnose, work=work,
+        device=context.device, diagnose=diagnose, checkpoint=checkpoint,
     )  # fmt: skip
     block = {"abn": profile.abn} if variant == "abn" else {"ala": profile.ala}
     made_by = {one: part.model_dump(mode="json") for one, part in {**block, "train": profile.train}.items()}
@@ -64,12 +63,12 @@ def train(context: Context, variant: str, profile: Profile, out: Path, name: str
         "variant": out.parts[-2], "seed": context.seed, "used": made_with,
         "encoder_sha256": sha256_of(encoder_folder), "classes": images.names, "settings": made_by,
         "epoch": trained.epoch, "phase": trained.chosen["phase"], "epochs_run": len(trained.curve),
-        "validation": {key: trained.chosen[key] for key in CURVE[CURVE.index("val_loss"):]},
+        "validation": {key: value for key, value in trained.chosen.items() if key in CURVE[CURVE.index("val_loss"):]},
     }  # fmt: skip
     with atomic_folder(out) as folder:
         save_model(folder, trained.model, about)
         save_curve(trained, folder / "curve.csv")
-    return trained, work
+    return trained
 
 
 def save_curve(trained: Trained, path: Path) -> None:

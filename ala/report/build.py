@@ -29,8 +29,9 @@ from ala.report import (
     style,
     tables,
 )
+from ala.report.render import grid, markdown, write_csv, write_twin
 from ala.report.run import Run
-from ala.report.table import Table, grid, markdown, write_csv, write_twin
+from ala.report.table import Table
 from ala.utils.files import put_in_place, scratch_folder, write_json, write_text
 
 #: What is made, and replaced as a whole; anything else in the folder is left alone.
@@ -137,7 +138,7 @@ def collect(run: Run, scores: Path, class_names: list[str]) -> Content:
         ])  # fmt: skip
     curves = {
         **{kind: exports.perturbation(run, kind) for kind in ("insertion", "deletion")},
-        "training": exports.training(run), "validation_miou": exports.validation_miou(run),
+        "training": exports.training(run), "validation_miou": exports.validation(run),
     }  # fmt: skip
     return Content({table.name: table for table in made}, below, curves)
 

@@ -16,7 +16,8 @@ from ala.report.run import Run
 from ala.report.slides import Claim
 from ala.report.statistics import LEVEL, MIN_CLASSES, MIN_SEEDS, difference, holm, p_text
 from ala.report.summary import METRICS
-from ala.report.table import NOT_RUN, Table
+from ala.report.table import Table
+from ala.report.text import NOT_RUN
 
 HOLDS, FAILS, OPEN = "holds", "does not hold", "cannot be told"
 #: What is true by computation: checked, but no claim that could have come out otherwise.

@@ -10,9 +10,11 @@ from ala.metrics.fix_tables import FIXES
 from ala.report import ends
 from ala.report.captions import ground_truth, subset
 from ala.report.edge_scores import EdgeScores, command, files
+from ala.report.render import grid
 from ala.report.run import Run
 from ala.report.statistics import difference
-from ala.report.table import NOT_RUN, Table, grid, text_of
+from ala.report.table import Table
+from ala.report.text import NOT_RUN, text_of
 
 #: Column of the table: column of the per-image scores.
 METRICS = {"miou": "iou", "insertion": "insertion", "deletion": "deletion", "id": "id"}

@@ -9,7 +9,8 @@ import pandas as pd
 from ala.report.rows import Row
 from ala.report.run import Run
 from ala.report.summary import spread
-from ala.report.table import Table, text_of
+from ala.report.table import Table
+from ala.report.text import text_of
 
 #: Ends of a curve by name: the curve, and the position of the end in it.
 ENDS = {

@@ -13,7 +13,8 @@ from ala.report import slides
 from ala.report.captions import ground_truth
 from ala.report.edge_scores import EdgeScores, command, files
 from ala.report.run import Run
-from ala.report.table import NOT_RUN, Table, text_of
+from ala.report.table import Table
+from ala.report.text import NOT_RUN, text_of
 
 #: `errors.csv`: counts among the worst images by each rule; `seed` is the one whose predictions are sorted.
 COLUMNS = [

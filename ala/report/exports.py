@@ -1,6 +1,6 @@
 """Export plain files for DVC: a few numbers for `dvc metrics`, curves for `dvc plots`.
 
-DVC's line templates tell lines apart by column, not by the content of a column: hence one column per method.
+The curves are long tables; the template `.dvc/plots/by_method.json` draws a line per method, the mean over seeds.
 """
 
 from __future__ import annotations
@@ -51,14 +51,9 @@ def _number(value: object) -> bool:
 
 
 def perturbation(run: Run, kind: str) -> pd.DataFrame:
-    """Curve `kind` (`insertion` or `deletion`): `share` and the mean probability per method, over images and seeds.
-
-    A method that was not run keeps its column, empty: `dvc plots` refuses a column that is not there.
-    """
+    """Curve `kind` (`insertion` or `deletion`), long: `method, seed, share` and the mean probability over images."""
     table = perturbation_curves(run)
-    table = table[table["kind"] == kind]
-    wide = table.pivot_table(index="share", columns="method", values="probability", aggfunc="mean")
-    return wide.reindex(columns=[row.name for row in run.rows.main]).rename_axis(columns=None).reset_index()
+    return table[table["kind"] == kind].drop(columns="kind")
 
 
 def training(run: Run) -> pd.DataFrame:
@@ -71,15 +66,10 @@ def training(run: Run) -> pd.DataFrame:
     return table[["model", "seed", *table.columns.difference(["model", "seed"], sort=False)]]
 
 
-def validation_miou(run: Run) -> pd.DataFrame:
-    """`epoch` and each model's mean IoU on validation, averaged over seeds: the latest one up to that epoch.
-
-    *Off* epochs validate nothing and repeat the value before them, because a gap would break the drawn line.
-    """
-    trained = {name for name, _ in run.training}
-    models = [row.method for row in run.rows.methods if row.method in trained]
+def validation(run: Run) -> pd.DataFrame:
+    """Mean IoU on validation, long: `method, seed, epoch, miou`; *off* epochs validate nothing and have no line."""
     table = training(run)
     if "val_miou" not in table:
-        return pd.DataFrame(columns=["epoch", *models])
-    wide = table.pivot_table(index="epoch", columns="model", values="val_miou", aggfunc="mean", dropna=False)
-    return wide.reindex(columns=models).ffill().rename_axis(columns=None).reset_index()
+        return pd.DataFrame(columns=["method", "seed", "epoch", "miou"])
+    found = table.rename(columns={"model": "method", "val_miou": "miou"})
+    return found[["method", "seed", "epoch", "miou"]].dropna()

@@ -86,26 +86,25 @@ def _curves(path: Path, settings: Settings) -> dict[str, np.ndarray]:
 
 
 def _add_areas(run: Run, maps: Path) -> None:
-    """Add the share `[0, 1]` of each image that the rows of claims on the attended area attend to.
-
-    It is the share of pixels above 0.5 of the min-max-scaled map, the rule `fixed`: mean + std selects nearly the same
-    share of every smooth map (METHODS 5.4) and could not show a wider one. A method without maps has none.
-    """
+    """Add how much the rows of claims on the attended area attend to; a method without maps has none."""
     wanted, size = METRICS["area"], run.settings.active.data.input_size
     names = [name for claim in slides.claims() if claim.metric == "area" for name in (claim.higher, claim.lower)]
     for row in [run.rows[name] for name in dict.fromkeys(names) if name in run.rows]:
         for seed in run.settings.seeds:
             path = maps / row.folder(seed) / "test.npz"
-            if not path.exists():
-                continue
-            content = Maps.load(path)
-            ids = np.asarray(content.image_ids)
-            shares = [
-                iou.predict(iou.at_size(content, some, size), "fixed").mean(axis=(1, 2))  # (b,)
-                for some in iou.chunks(ids, size)
-            ]
-            values = pd.Series(np.concatenate(shares), index=ids).sort_index()
-            run.scores[Key(row.method, seed, wanted.protocol, wanted.metric)] = values
+            if path.exists():
+                run.scores[Key(row.method, seed, wanted.protocol, wanted.metric)] = attended(Maps.load(path), size)
+
+
+def attended(maps: Maps, size: int) -> pd.Series:
+    """Share `[0, 1]` of the pixels of each image, at `size`, above 0.5 of the min-max-scaled map, by image id.
+
+    This is the rule `fixed`: mean + std selects nearly the same share of every smooth map (METHODS 5.4) and could not
+    show a wider one.
+    """
+    ids = np.asarray(maps.image_ids)
+    shares = [iou.predict(iou.at_size(maps, some, size), "fixed").mean(axis=(1, 2)) for some in iou.chunks(ids, size)]
+    return pd.Series(np.concatenate(shares), index=ids).sort_index()
 
 
 def read_json(path: Path) -> dict[str, Any]:

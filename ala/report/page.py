@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ala.report import captions, slides, tables
+from ala.report.render import markdown
 from ala.report.run import Run
-from ala.report.table import markdown
 
 if TYPE_CHECKING:
     from ala.report.build import Content

@@ -8,7 +8,8 @@ import pandas as pd
 
 from ala.report import slides
 from ala.report.run import Run
-from ala.report.table import NOT_RUN, Table, absent
+from ala.report.table import Table
+from ala.report.text import NOT_RUN, absent
 
 COLUMNS = [
     "table", "row", "metric", "printed", "printed_spread", "ours", "ours_std", "n_seeds", "n_images", "difference",

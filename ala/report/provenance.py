@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from ala.report import used
+from ala.report.render import grid
 from ala.report.run import Run
-from ala.report.table import ABSENT, grid
+from ala.report.text import ABSENT
 from ala.utils import ledger
 from ala.utils.files import sha256
 
 PACKAGES = (
-    "torch", "torchvision", "timm", "open_clip_torch", "numpy", "pandas", "scipy", "statsmodels", "scikit-image",
+    "torch", "torchvision", "timm", "open_clip_torch", "numpy", "pandas", "scipy", "scikit-image",
     "pillow", "dvc", "matplotlib", "seaborn",
 )  # fmt: skip
 #: Whatever can change a number. The commit is the last one that touched these: a commit that adds only the report
@@ -31,11 +32,11 @@ def record(run: Run, store: Path, models: Path, maps: Path, scores: Path, root: 
     """Everything for `reports/provenance.json`.
 
     `results` is a function of what was run: the same run gives the same content. `used` in it is what the stages wrote
-    beside models, maps and scores; the device of the report itself is nowhere. `cost` holds, by stage, the wall time,
-    peak memory and forward passes of the last run on this machine; stages that DVC took from its cache are absent.
+    beside models, maps and scores; the device of the report itself is nowhere. `cost` holds, by stage, the record
+    of the last run on this machine (:mod:`ala.utils.ledger`); stages that DVC took from its cache are absent.
     `store` is the folder of images and masks at the side of the evaluation, whose files stand for the data.
     """
-    seeds = run.settings.seeds
+    seeds, settings = run.settings.seeds, run.settings.active.model_dump(mode="json")
     weights: dict[str, dict[str, str]] = {}
     made: dict[str, dict[str, str]] = {}
     for row in run.rows.methods:
@@ -68,8 +69,21 @@ def record(run: Run, store: Path, models: Path, maps: Path, scores: Path, root: 
             "python": platform.python_version(),
             "used": used.collect(run, models, maps, scores),
         },
-        "cost": {entry.pop("stage"): entry for entry in ledger.entries(root)},
+        "settings": settings,
+        "cost": _cost(root, run.settings.profile, settings),
     }  # fmt: skip
+
+
+def _cost(root: Path, profile: str, settings: dict[str, Any]) -> dict[str, Any]:
+    """By stage its record, that of the running one included; without settings that are those of the run."""
+    entries = ledger.entries(root, profile)
+    now = ledger.running()
+    found = {entry["stage"]: entry for entry in (*entries, now) if entry["stage"] is not None}
+    shared = {"stage": None, "profile": profile, "settings": settings}
+    return {
+        stage: {key: value for key, value in entry.items() if key != "stage" and shared.get(key, ...) != value}
+        for stage, entry in sorted(found.items())
+    }
 
 
 def _commit(root: Path) -> dict[str, Any]:

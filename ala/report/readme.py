@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from ala.report import captions, tables
+from ala.report.render import markdown
 from ala.report.run import Run
-from ala.report.table import markdown
 from ala.utils.errors import UserError
 from ala.utils.files import write_text
 

@@ -26,7 +26,8 @@ class Row:
     Attributes:
         name: in tables.
         label: in figures and pages.
-        kind: `explainer` explains a model; `baseline` needs none; `ablation` is a variant of the main model.
+        kind: `explainer` explains a model; `baseline` needs none (an explainer
+            may say `baseline = False` of maps that another program made); `ablation` is a variant of the main model.
         method: whose scores it shows: `ala` and its row of the ablation are one method.
         evaluated: the model whose predictions insertion and deletion follow.
         explains_main: whether its maps explain the main model, by whatever model that is.
@@ -147,7 +148,8 @@ def rows_of(settings: Settings) -> Rows:
 def _kind(name: str, method: Method, settings: Settings) -> Literal["explainer", "baseline", "ablation"]:
     if name in ROWS or name in settings.extensions:
         return "ablation"
-    return "baseline" if trait(method.explainer, "explains") == "nothing" else "explainer"
+    baseline = getattr(method.explainer, "baseline", trait(method.explainer, "explains") == "nothing")
+    return "baseline" if baseline else "explainer"
 
 
 def _label(name: str, method: Method) -> str:

@@ -9,11 +9,13 @@ import pandas as pd
 
 from ala.report import ends, slides
 from ala.report.captions import ground_truth, subset
+from ala.report.render import grid
 from ala.report.rows import Row
 from ala.report.run import Run
 from ala.report.statistics import LEVEL, difference, holm
 from ala.report.summary import Scores, Summary, align, common, spread, summarise
-from ala.report.table import NOT_RUN, Table, grid, spread_text
+from ala.report.table import Table
+from ala.report.text import NOT_RUN, spread_text
 
 #: Protocols that are no measurement of their own: what the prediction is, and the same maps on the main model.
 LEFT_OUT = ("prediction", "attended", "common-predicted", "official", "lab", "common")

@@ -64,7 +64,8 @@ def looks(rows: Mapping[str, tuple[str, str]]) -> dict[str, Look]:
     """Looks by name of a row, from the row's kind and method.
 
     Explainers have the first colours in their order, rows of the ablation the next ones, except for one that shows the
-    method of a row before it: it has the same colour. After all colours were given, dashes tell rows apart.
+    method of a row before it: it has the same colour. Rows of the ablation are dashed; after all colours were given,
+    other dashes tell rows apart.
     """
     found: dict[str, Look] = {}
     by_method: dict[str, Look] = {}
@@ -74,7 +75,8 @@ def looks(rows: Mapping[str, tuple[str, str]]) -> dict[str, Look]:
             grey = kind == "baseline"
             colours = GREYS if grey else PALETTE
             turn, place = divmod(used[grey], len(colours))
-            dash = DASHES[used[grey] % len(DASHES)] if grey else DASHES[turn % len(DASHES)] if turn else ()
+            pattern = used[grey] if grey else turn + (kind == "ablation")  # 0: a whole line, but for greys
+            dash = DASHES[pattern % len(DASHES)] if grey or pattern else ()
             by_method[method] = Look(len(by_method), *colours[place], dash)
             used[grey] += 1
         found[name] = by_method[method]

@@ -1,24 +1,21 @@
 """One frame, shown three ways: as CSV in full precision, as a Markdown table, and as a table of the page.
 
 A :class:`Table` holds the frame and what a reader is told of it. :func:`columns` and :func:`cells` say what is shown:
-spreads beside their means, interval ends beside each other, numbers to three digits. Markdown and page render that.
+spreads beside their means, interval ends beside each other, numbers to three digits. :mod:`ala.report.render` and the
+page render that.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from ala.report.rows import Rows
-from ala.utils.files import write_text
+from ala.report.text import ABSENT, NOT_RUN, absent, is_number, number_text, text_of
 
-NOT_RUN = "not run"
-ABSENT = "–"
 #: Columns that name what was scored.
 NAMING = ("method", "row", "rows", "model", "higher", "lower", "first", "second")
 #: The kind of each verdict: it chooses colour and sign.
@@ -146,11 +143,12 @@ def _over_all(name: str) -> str:
     return {"n_common": "n_images"}.get(name, name.replace("_common", ""))
 
 
-def _same(first: pd.Series, second: pd.Series) -> bool:
-    return all(a == b or (absent(a) and absent(b)) for a, b in zip(first, second, strict=True))
+def _same(common: pd.Series, own: pd.Series) -> bool:
+    return all(absent(a) or a == b for a, b in zip(common, own, strict=True))
 
 
-def _named(name: str, found: Iterable[Column]) -> list[Column]:
+def named_column(name: str, found: Iterable[Column]) -> list[Column]:
+    """The column that `name` stands for (see :class:`Table`), in a list; an empty one if there is none."""
     of_source = {column.sources[0]: column for column in found}
     wanted = (name, f"{name}_common_mean", f"{name}_mean")
     return [of_source[source] for source in wanted if source in of_source][:1]
@@ -159,7 +157,9 @@ def _named(name: str, found: Iterable[Column]) -> list[Column]:
 def _by_turn(found: list[Column], lead: Iterable[str]) -> list[Column]:
     """The first column, then `lead`, then the others, of which numbers of things and what is foreign come last."""
     others = sorted(found, key=lambda column: column.sources[0].startswith("n_") or column.foreign)
-    return list(dict.fromkeys([*found[:1], *(column for name in lead for column in _named(name, found)), *others]))
+    return list(
+        dict.fromkeys([*found[:1], *(column for name in lead for column in named_column(name, found)), *others])
+    )
 
 
 def cells(table: Table, shown: list[Column], rows: Rows) -> list[list[Cell]]:
@@ -209,84 +209,6 @@ def _best(table: Table, records: list[dict[Any, Any]], shown: set[str]) -> set[t
     return found
 
 
-def absent(value: object) -> bool:
-    """Whether a cell has no value."""
-    return value is None or value is pd.NA or (isinstance(value, float) and math.isnan(value)) or value == ""
-
-
-def is_number(value: object) -> bool:
-    """Whether a cell holds a finite number, or the text of one."""
-    if absent(value) or isinstance(value, bool):
-        return False
-    try:
-        return math.isfinite(float(value))  # type: ignore[arg-type]
-    except (TypeError, ValueError):
-        return False
-
-
 def _numeric(values: Iterable[object]) -> bool:
     given = [value for value in values if not absent(value) and value != NOT_RUN]
     return bool(given) and all(map(is_number, given))
-
-
-def number_text(name: str, value: object) -> str:
-    """A cell of a column of numbers: numbers of things and settings as they are, small p values with their size."""
-    if not isinstance(value, float) or absent(value):
-        return text_of(value)
-    if name.startswith("n_") or name == "rho":
-        return f"{value:g}" if value.is_integer() or name == "rho" else text_of(value, 1)
-    return f"{value:.2g}" if name in ("p", "p_holm") and 0 < value < 0.0005 else text_of(value)
-
-
-def text_of(value: object, digits: int = 3) -> str:
-    """A value as it is shown: floats with `digits` after the point, a dash for none, anything else as it is."""
-    if absent(value):
-        return ABSENT
-    return f"{value:.{digits}f}" if isinstance(value, float) else str(value)
-
-
-def spread_text(mean: object, deviation: object) -> str:
-    """`mean ± deviation`, without the latter where a single seed leaves none."""
-    return text_of(mean) if absent(deviation) or not is_number(mean) else f"{text_of(mean)} ± {text_of(deviation)}"
-
-
-def write_csv(frame: pd.DataFrame, path: Path) -> None:
-    """The first rendering: full precision, `\\n` at the end of every line."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    frame.to_csv(path, index=False, lineterminator="\n")
-
-
-def markdown(table: Table, rows: Rows, comparable: bool, text: tuple[str, ...] | None = None) -> str:
-    """The second rendering: a Markdown table of the columns `text` (default: `table.text`), after the first one.
-
-    Bold: the best values, and verdicts. The slides' values stand in brackets where the run must not be compared; a line
-    without any value is left out.
-    """
-    if table.frame.empty:
-        return NOT_RUN
-    every = columns(table, comparable)
-    wanted = table.text if text is None else text
-    named = [*every[:1], *(column for name in wanted for column in _named(name, every))] if wanted else every
-    chosen = list(dict.fromkeys(named))
-    lines = []
-    for line in cells(table, chosen, rows):
-        if all(cell.text == ABSENT for cell in line[1:]):
-            continue
-        shown = [f"**{cell.text}**" if cell.best or cell.kind else cell.text for cell in line]
-        lines.append([f"({text})" if column.foreign and text != ABSENT else text
-                      for column, text in zip(chosen, shown, strict=True)])  # fmt: skip
-    left = next((place for place, column in enumerate(chosen) if column.numeric), len(chosen))
-    return grid([column.label for column in chosen], lines, max(left, 1))
-
-
-def grid(head: Iterable[str], lines: Iterable[Iterable[str]], left: int = 1) -> str:
-    """A Markdown table; the first `left` columns are aligned left, the others right."""
-    heads = list(head)
-    rule = [":--"] * left + ["--:"] * (len(heads) - left)
-    return "\n".join("| " + " | ".join(line) + " |" for line in (heads, rule, *map(list, lines)))
-
-
-def write_twin(table: Table, body: str, path: Path) -> None:
-    """A page of Markdown about one table: its heading, `body`, and where its full precision is."""
-    parts = [f"# {table.heading}", body, f"Full precision: [{table.name}.csv]({table.name}.csv)."]
-    write_text(path, "\n\n".join(part for part in parts if part) + "\n")

@@ -17,7 +17,8 @@ from ala.report import captions, slides
 from ala.report.rows import ZERO_SHOT, Row
 from ala.report.run import Key, Run
 from ala.report.summary import METRICS, TESTED, Images, means, summarise
-from ala.report.table import NOT_RUN, Table
+from ala.report.table import Table
+from ala.report.text import NOT_RUN
 
 AVERAGED = [name for name in METRICS if name != "area"]
 #: What the score stage says of a method and seed: the threshold found on validation, and maps that say nothing.

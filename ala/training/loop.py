@@ -1,249 +1,267 @@
-"""Train one variant with one seed, from image caches and a frozen encoder to the best adapter (METHODS 2.6, 2.7)."""
+"""Train a network: the one loop for ALA's variants, ABN, F-CAM's two networks and the miniature's CLIP.
+
+:func:`train` goes from the first epoch to the kept one, :func:`run_epoch` once through the images. What differs between
+networks (order of images, loss, validation) is in a :class:`Task`. The Alternating Epoch Architect (METHODS 2.6) is
+:func:`phases`, which lists the *off* epochs, and the first lines of :func:`run_epoch`, which let parts rest in them.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
-from ala.config.schema import Profile
-from ala.contracts.compute import Precision, autocast, require_precision
-from ala.model.adapter import Adapter
-from ala.model.blueprint import VARIANTS, plan
-from ala.model.explained import ExplainedModel, TapEncoder
-from ala.model.lora import LoraEncoder
-from ala.training.best import Best, Validation
-from ala.training.features import Photos, Source, make_source
-from ala.training.loss import objective
-from ala.training.optimiser import Optimiser
-from ala.training.resume import Progress
-from ala.training.schedule import Epoch, learning_rate, phases
+from ala.config.schema import Schedule
+from ala.utils.checkpoint import Checkpoint
 from ala.utils.errors import UserError
-from ala.utils.finite import named, require_finite
-from ala.utils.fitting import Halving, training_step
-from ala.utils.progress import track
-from ala.utils.resume import Resumable
-from ala.utils.seeds import numpy_generator, seed_everything, torch_generator
+from ala.utils.finite import named
+from ala.utils.fitting import training_step
+from ala.utils.progress import Advance, progress
+from ala.utils.seeds import seed_everything
 
-#: Columns of curve.csv. Those after `train_accuracy` (of PB, in training mode) are empty for off epochs.
-CURVE = [
-    "epoch", "phase", "lr", "train_loss", "train_accuracy",
-    "val_loss", "val_accuracy_pb", "val_accuracy_pb_plus_ab", "val_miou", "alpha_mean", "alpha_std",
-]  # fmt: skip
-
-#: Validation images per forward pass, if they fit the device.
-VALIDATED_AT_ONCE = 64
-
-#: Function of alpha float32 `(n, g, g)` and the indices of validation images, which returns further numbers
-#: (`val_miou`).
-Diagnose = Callable[[np.ndarray, np.ndarray], Mapping[str, float]]
+#: What the curve says of an epoch: `epoch`, `phase`, `lr`, means over its images, and results of the validation.
+Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Trained:
-    """The best state after an on epoch, and the training curve.
+class Epoch:
+    """Epoch `index` (from 0). *On*: everything trains. *Off*: SBN and AB rest, alpha is 1, only PB trains."""
 
-    Attributes:
-        model: encoder and adapter, ready to predict and explain.
-        curve: one row per epoch that ran, keys :data:`CURVE`.
-        epoch: the epoch whose state was kept, always an on epoch.
-    """
-
-    model: ExplainedModel
-    curve: list[dict[str, Any]]
-    epoch: int
+    index: int
+    on: bool = True
 
     @property
-    def chosen(self) -> dict[str, Any]:
-        """Return the curve's row of the kept epoch."""
-        return self.curve[self.epoch]
+    def phase(self) -> str:
+        """`on` or `off`."""
+        return "on" if self.on else "off"
 
 
-def train_variant(
-    variant: str,
-    profile: Profile,
-    encoder: TapEncoder,
-    train: Photos,
-    val: Photos,
-    classes: int,
-    seed: int,
-    *,
-    device: str | torch.device = "cpu",
-    diagnose: Diagnose | None = None,
-    sources: tuple[Source, Source] | None = None,
-    cache_bytes: int = 2 * 2**30,
-    log: Callable[[str], None] = print,
-    work: Resumable | None = None,
-) -> Trained:
-    """Train `variant` (a key of :data:`ala.model.blueprint.VARIANTS`).
+def phases(epochs: int, schedule: Schedule, aea: bool) -> list[Epoch]:
+    """List `epochs` epochs of AEA's repeating pattern; without AEA every epoch is on.
 
-    Args:
-        profile: its `ala`, `abn` and `train` sections are used; try a setting by `model_copy(update=...)`.
-        encoder: frozen, on `device`; it is not changed.
-        train, val: stores; `train` at `train.augment.resize` pixels if that is set, `val` at the input size.
-        classes: K; labels are 0..K-1.
-        seed: of the initial weights, the order of images, augmentation and dropout.
-        diagnose: called after each on epoch; its numbers are logged in the curve and decide nothing.
-        sources: batches of `train` and `val` made before, to share features between trainings; those of `train` in
-            the precision that the settings ask for.
-        cache_bytes: bound on the features kept of each split.
-        log: called with lines about decisions.
-        work: saves the state between epochs; a training resumes from a saved state.
+    >>> [epoch.phase for epoch in phases(4, Schedule(off_epochs=1, on_epochs=1, first="off"), aea=True)]
+    ['off', 'on', 'off', 'on']
 
     Raises:
-        UserError: the settings do not fit the encoder or each other, or the loss, a gradient or a map of attention is
-            not finite any more, the device does not compute in `train.precision`, or its memory does not hold a step.
-        Stopped: a signal arrived, and the state is saved.
+        UserError: no epoch would be on, so that nothing could be validated.
     """
-    ala, settings, device = profile.ala, profile.train, torch.device(device)
-    size, precision = encoder.preprocessing.size, settings.precision
-    require_precision(precision, device, "train.precision")
-    blueprint = plan(
-        variant, ala, profile.abn,
-        tap_channels=encoder.tap_channels, grid=encoder.grid, input_size=size, classes=classes,
-    )  # fmt: skip
-    epochs = phases(settings.epochs, ala.schedule, VARIANTS[variant][0])
-    seed_everything(seed, "weights", "lora")
-    lora = LoraEncoder(encoder, blueprint.lora, blueprint.taps).to(device) if blueprint.lora is not None else None
-    used: TapEncoder = encoder if lora is None else lora
-    adapter = Adapter(blueprint, seed).to(device)
-    wanted_size = settings.augment.resize or size
-    if train.size != wanted_size or val.size != size:
+    if not aea:
+        return [Epoch(index) for index in range(epochs)]
+    pattern = [False] * schedule.off_epochs + [True] * schedule.on_epochs
+    if schedule.first == "on":
+        pattern.reverse()
+    plan = [Epoch(index, pattern[index % len(pattern)]) for index in range(epochs)]
+    if not any(epoch.on for epoch in plan):
         raise UserError(
-            f"stores have {train.size} (train) and {val.size} (val) pixels, but the settings need {wanted_size} and"
-            f" {size}; run the split stage again"
+            f"train.epochs ({epochs}) ends before AEA's first on epoch; give at least {schedule.off_epochs + 1} epochs"
         )
-    lambda_ab = profile.abn.lambda_ab if variant == "abn" else ala.lambda_ab
-    optimiser = Optimiser(adapter, lora, settings)
-    best = Best(settings)
-    curve: list[dict[str, Any]] = []
-    progress = Progress(work, len(epochs), adapter, lora, optimiser, best, curve)
-    if sources is None and not progress.ended:
-        sources = (
-            make_source(used, train, blueprint.taps, settings.augment, device,
-                        fixed=lora is None, limit=cache_bytes, log=log, precision=precision),
-            make_source(used, val, blueprint.taps, None, device, fixed=lora is None, limit=cache_bytes, log=log),
-        )  # fmt: skip
-    halving = Halving()
-    left = [] if progress.ended else epochs[progress.done :]
-    for epoch in track(left, f"train {variant} seed {seed}", unit="epoch"):
-        lr = learning_rate(settings.lr, epoch.index, settings.epochs, settings.poly_power)
-        assert sources is not None
-        optimiser.start_epoch(lr)
-        loss, accuracy = run_epoch(adapter, sources[0], optimiser, epoch, seed, settings.batch, lambda_ab, precision)
-        row = dict.fromkeys(CURVE) | {
-            "epoch": epoch.index, "phase": epoch.phase, "lr": lr, "train_loss": loss, "train_accuracy": accuracy
-        }  # fmt: skip
-        curve.append(row)
-        if not epoch.on:
-            progress.finished_epoch(ended=False)
-            continue
-        validation = validate(adapter, sources[1], VALIDATED_AT_ONCE, halving)
-        if not math.isfinite(validation.loss):
-            raise UserError(f"the validation loss is {validation.loss} after epoch {epoch.index}; {_remedy(lr)}")
-        require_finite(validation.alpha, val.image_ids, f"attention after epoch {epoch.index}", _remedy(lr))
-        row |= {
-            "val_loss": validation.loss,
-            "val_accuracy_pb": validation.accuracy_pb,
-            "val_accuracy_pb_plus_ab": validation.accuracy_pb_plus_ab,
-            "alpha_mean": float(validation.alpha.mean()),
-            "alpha_std": float(validation.alpha.std()),
-        }
-        if diagnose is not None:
-            row |= diagnose(validation.alpha, np.arange(len(validation.alpha)))
-        progress.finished_epoch(ended=best.offer(epoch, validation, adapter, lora))
-        if progress.ended:
-            break
-    best.restore(adapter, lora)
-    return Trained(ExplainedModel(used, adapter).to(device), curve, best.epoch)
+    return plan
 
 
-def run_epoch(
-    adapter: Adapter, source: Source, optimiser: Optimiser, epoch: Epoch, seed: int, batch: int, lambda_ab: float,
-    precision: Precision = "fp32",
-) -> tuple[float, float]:  # fmt: skip
-    """Train for one pass over the images; return mean loss and PB's accuracy over them.
+class Part(NamedTuple):
+    """A part of a network that has an optimiser of its own.
 
-    Args:
-        precision: in which the adapter runs; its loss, gradients and weights are float32.
+    Attributes:
+        optimiser: of its parameters; the learning rate of each group is multiplied by the task's `factor`.
+        modules: are in training mode while the part trains, else in eval mode.
+        rests: in off epochs the loss does not call the part, and it gets no gradient and no step.
+    """
+
+    optimiser: torch.optim.Optimizer
+    modules: Sequence[nn.Module]
+    rests: bool = False
+
+
+@dataclass(frozen=True)
+class Task:
+    """A network, and how it is trained.
+
+    Attributes:
+        name: for the progress bar and errors.
+        setting: the block of settings that errors name, such as `train`, with `lr` and `batch`.
+        network: its state dict is what is kept.
+        parts: all that trains.
+        parameters: the gradients' norm is taken over all of these.
+        epochs: in their order.
+        batch: images per step.
+        lr: the setting's learning rate, for errors.
+        seed: of the stream that dropout draws from.
+        image_ids: `(n,)`, of the training images, for errors.
+        order: gives an epoch's order of the images, int64 `(n,)`, from a random stream of its own name.
+        loss: gives the loss of the images at some indices, and sums over them whose means enter the curve.
+        factor: gives the learning rate's factor by epoch, number of the batch in it, and batches per epoch.
+        prepare: called before the first epoch, unless the training has finished before.
+        validate: gives further numbers after an on epoch from those so far; a `val_loss` must be finite.
+        score: of an epoch's row; the largest is kept, the first of equals. None: the last epoch is kept.
+        patience: number of scored epochs without improvement after which the training ends.
+        clip_norm: bound on the norm of all gradients together.
+        generator: draws through all epochs, so its state is saved.
+    """
+
+    name: str
+    setting: str
+    network: nn.Module
+    parts: Sequence[Part]
+    parameters: Sequence[nn.Parameter]
+    epochs: Sequence[Epoch]
+    batch: int
+    lr: float
+    seed: int
+    image_ids: np.ndarray
+    order: Callable[[int], np.ndarray]
+    loss: Callable[[np.ndarray, Epoch], tuple[Tensor, dict[str, float]]]
+    factor: Callable[[int, int, int], float]
+    prepare: Callable[[], None] = lambda: None
+    validate: Callable[[Row], Row] = lambda row: {}
+    score: Callable[[Row], tuple[float, ...]] | None = None
+    patience: int | None = None
+    clip_norm: float | None = None
+    generator: torch.Generator | None = None
+
+
+class Course(NamedTuple):
+    """How a training went: one row of the `curve` per epoch that ran, and the index of the `kept` epoch."""
+
+    curve: list[Row]
+    kept: int
+
+
+def train(task: Task, checkpoint: Checkpoint | None = None) -> Course:
+    """Train `task.network` in place; leave the state of the kept epoch, in eval mode.
+
+    With a `checkpoint` the state is saved after each epoch; a training that was killed goes on after the last saved
+    one, and its result is the same bytes as that of an unbroken one.
 
     Raises:
-        UserError: the loss of a batch or its gradient is NaN or infinite; it names epoch, batch and images. Or the
-            device's memory does not hold a step; nothing of the epoch may then be saved.
+        UserError: a loss or gradient is NaN or infinite, the device's memory does not hold a step, or the checkpoint
+            cannot be written. The checkpoint of the last finished epoch stays.
     """
-    adapter.train_phase(epoch.on)
-    seed_everything(seed, "dropout", epoch.index)
-    generator = torch_generator(seed, "augment", epoch.index)
-    order = numpy_generator(seed, "order", epoch.index).permutation(len(source.photos.labels))
-    total = correct = 0.0
+    state = checkpoint.load() if checkpoint is not None else None
+    if checkpoint is not None and state is not None and "kept" in state and checkpoint.recorded():
+        state = None
+    if state is not None and "kept" in state:  # it has finished before
+        task.network.load_state_dict(state["network"])
+        task.network.eval()
+        return Course(state["curve"], state["kept"])
+    task.prepare()
+    curve: list[Row] = []
+    best: Row | None = None  # score, epoch and network of the best epoch so far
+    waited = 0  # scored epochs since then
+    if state is not None:
+        _restore(task, state["task"])
+        curve, best, waited = state["curve"], state["best"], state["waited"]
+    images = len(task.image_ids)
+    with progress(images * len(task.epochs), task.name, unit="image") as advance:
+        advance(images * len(curve))
+        for epoch in task.epochs[len(curve) :]:
+            row: Row = {"epoch": epoch.index, "phase": epoch.phase, **run_epoch(task, epoch, advance)}
+            curve.append(row)
+            if epoch.on:
+                row |= task.validate(row)
+                if not math.isfinite(row.get("val_loss", 0.0)):
+                    raise UserError(
+                        f"{task.name}: the validation loss is {row['val_loss']} after epoch {epoch.index};"
+                        f" {_remedy(task)}"
+                    )
+            if epoch.on and task.score is not None:
+                score, waited = task.score(row), waited + 1
+                if best is None or score > best["score"]:
+                    network = {name: value.detach().clone() for name, value in task.network.state_dict().items()}
+                    best, waited = {"score": score, "epoch": epoch.index, "network": network}, 0
+            if epoch is task.epochs[-1] or (task.patience is not None and waited >= task.patience):
+                break
+            if checkpoint is not None:
+                checkpoint.save({"curve": curve, "best": best, "waited": waited, "task": _state(task)}, epoch.index)
+    if best is not None:
+        task.network.load_state_dict(best["network"])
+    task.network.eval()
+    kept = best["epoch"] if best is not None else curve[-1]["epoch"]
+    if checkpoint is not None:
+        checkpoint.save({"curve": curve, "kept": kept, "network": task.network.state_dict()}, curve[-1]["epoch"])
+    return Course(curve, kept)
 
-    def stopped(wrong: str, some: np.ndarray) -> str:
-        ids, lr = named(source.photos.image_ids[some]), optimiser.perception.param_groups[0]["lr"]
-        return f"{wrong} in epoch {epoch.index}, batch {number} (images {ids}); {_remedy(lr)}"
 
-    for number, rows in enumerate(batches(order, batch)):  # noqa: B007 - `stopped` names it
-        with training_step(batch, "train.batch"):
-            optimiser.clear()
-            with torch.set_grad_enabled(epoch.on):  # with LoRA the features carry a gradient, but not in off epochs
-                images, taps, labels = source.batch(rows, adapter.taps(epoch.on), generator)
-            with autocast(precision, images.device):
-                output = adapter(images, taps, epoch.on)
-            loss = objective(output, labels, lambda_ab)
+def run_epoch(task: Task, epoch: Epoch, advance: Advance = lambda images: None) -> dict[str, float]:
+    """Train for one pass over the images; return `lr` (of the first part, in the end), `train_loss` and other means.
+
+    Args:
+        advance: called with the number of images of each step.
+
+    Raises:
+        UserError: a batch's loss or the norm of its gradients is NaN or infinite (no step was taken), or the device's
+            memory does not hold a step (BatchNorm's buffers may have changed, nothing may be saved).
+    """
+    # The Alternating Epoch Architect: in an off epoch the resting parts are in eval mode, their gradients are None
+    # (AdamW would still move parameters with gradient 0, by momentum and weight decay), and they take no step.
+    training = [part for part in task.parts if epoch.on or not part.rests]
+    for part in task.parts:
+        for module in part.modules:
+            module.train(part in training)
+    seed_everything(task.seed, "dropout", epoch.index)
+    sums: dict[str, float] = defaultdict(float)
+    batches = split(task.order(epoch.index), task.batch)
+    for number, indices in enumerate(batches):
+        factor = task.factor(epoch.index, number, len(batches))
+        for part in task.parts:
+            for group in part.optimiser.param_groups:
+                group["lr"] = group.setdefault("initial_lr", group["lr"]) * factor
+            part.optimiser.zero_grad(set_to_none=True)
+        with training_step(task.batch, f"{task.setting}.batch"):
+            loss, numbers = task.loss(indices, epoch)
             value = loss.item()
-            if not math.isfinite(value):
-                raise UserError(stopped(f"the loss is {value}", rows))
+            _require_finite(value, "loss", task, epoch, number, indices)
             loss.backward()
-            norm = optimiser.step(epoch.on)
-        if not math.isfinite(norm):
-            raise UserError(stopped(f"the gradients' norm is {norm}", rows))
-        total += value * len(rows)
-        correct += (output.pb_logits.argmax(1) == labels).sum().item()
-    return total / len(order), correct / len(order)
+            norm = nn.utils.clip_grad_norm_(task.parameters, task.clip_norm or math.inf)
+            _require_finite(norm.item(), "gradients' norm", task, epoch, number, indices)
+            for part in training:
+                part.optimiser.step()
+        for name, summed in {"train_loss": value * len(indices), **numbers}.items():
+            sums[name] += summed
+        advance(len(indices))
+    for part in task.parts:
+        part.optimiser.zero_grad(set_to_none=True)
+    lr = task.parts[0].optimiser.param_groups[0]["lr"]
+    return {"lr": lr, **{name: total / len(task.image_ids) for name, total in sums.items()}}
 
 
-def batches(order: np.ndarray, batch: int) -> list[np.ndarray]:
+def split(order: np.ndarray, batch: int) -> list[np.ndarray]:
     """Split `order` into batches of `batch`; a single leftover image joins the last batch (BatchNorm needs two)."""
-    cuts = list(range(batch, len(order), batch))
-    if cuts and len(order) - cuts[-1] == 1:
-        cuts.pop()
-    return np.split(order, cuts)
+    starts = list(range(batch, len(order), batch))
+    if starts and len(order) - starts[-1] == 1:
+        starts.pop()
+    return np.split(order, starts)
 
 
-@torch.no_grad()
-def validate(
-    adapter: Adapter, source: Source, batch: int = VALIDATED_AT_ONCE, halving: Halving | None = None
-) -> Validation:
-    """Validate the adapter in eval mode and float32, attention on, on all images, `batch` at once if they fit."""
-    adapter.eval()
-    n, halving = len(source.photos.labels), halving or Halving()
-    alphas: list[Tensor] = []
-    loss = pb = both = 0.0
-
-    def look(start: int, stop: int) -> tuple[float, float, float, Tensor]:
-        images, taps, labels = source.batch(np.arange(start, stop), adapter.taps(True), None)
-        alpha, ab_logits, pb_logits = adapter(images, taps, True)
-        assert alpha is not None
-        assert ab_logits is not None
-        summed = pb_logits + ab_logits  # (B, K)
-        return (
-            F.cross_entropy(summed, labels, reduction="sum").item(),
-            (pb_logits.argmax(1) == labels).sum().item(),
-            (summed.argmax(1) == labels).sum().item(),
-            alpha[:, 0].float().cpu(),
+def _require_finite(value: float, what: str, task: Task, epoch: Epoch, number: int, indices: np.ndarray) -> None:
+    if not math.isfinite(value):
+        raise UserError(
+            f"{task.name}: the {what} is {value} in epoch {epoch.index}, batch {number} (images"
+            f" {named(task.image_ids[indices])}); {_remedy(task)} or look at these images"
         )
 
-    for first in range(0, n, batch):
-        for more, right, right_both, alpha in halving(first, min(first + batch, n), look):
-            loss, pb, both = loss + more, pb + right, both + right_both
-            alphas.append(alpha)
-    return Validation(loss / n, pb / n, both / n, torch.cat(alphas).numpy())
+
+def _remedy(task: Task) -> str:
+    return f"lower {task.setting}.lr (now {task.lr:.3g})"
 
 
-def _remedy(lr: float) -> str:
-    return f"lower train.lr (now {lr:.3g}) or train.clip_norm"
+def _state(task: Task) -> dict[str, Any]:
+    """All that a later epoch depends on, beside the task's settings."""
+    return {
+        "network": task.network.state_dict(),
+        "optimisers": [part.optimiser.state_dict() for part in task.parts],
+        "generator": task.generator.get_state() if task.generator is not None else None,
+    }
+
+
+def _restore(task: Task, state: dict[str, Any]) -> None:
+    task.network.load_state_dict(state["network"])
+    for part, saved in zip(task.parts, state["optimisers"], strict=True):
+        part.optimiser.load_state_dict(saved)
+    if task.generator is not None:
+        task.generator.set_state(state["generator"])

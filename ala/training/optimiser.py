@@ -1,8 +1,7 @@
-"""Optimise by AdamW, with a separate one for the parts that rest in AEA's off epochs (METHODS 2.6, 2.7)."""
+"""AdamW for an adapter: one for what always trains, one for what rests in AEA's off epochs (METHODS 2.6, 2.7)."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 
 import torch
@@ -10,61 +9,27 @@ from torch import nn
 
 from ala.config.schema import Train
 from ala.model.adapter import Adapter
-from ala.model.lora import LoraEncoder
+from ala.training.loop import Part
 
 _NORMS = (nn.LayerNorm, nn.GroupNorm, nn.BatchNorm1d, nn.BatchNorm2d)
 
 
-class Optimiser:
-    """Two AdamW optimisers: `perception` always steps, `resting` (SBN, AB, the low-rank update) in on epochs only.
+def adapter_parts(adapter: Adapter, settings: Train, update: Iterable[nn.Parameter] = ()) -> list[Part]:
+    """Make the optimisers of the perception branch and of what rests in off epochs: SBN, AB, a low-rank update.
 
-    In an off epoch the resting optimiser is not called and its gradients are None, so neither momentum nor weight decay
-    nor step counts change it. Zero gradients would not suffice: AdamW still changes such parameters. Norm layers and
-    position and query embeddings have no weight decay.
+    Norm layers and position and query embeddings have no weight decay.
+
+    Args:
+        update: parameters of the low-rank update, if there is one.
     """
-
-    def __init__(self, adapter: Adapter, lora: LoraEncoder | None, settings: Train) -> None:
-        self.clip_norm = settings.clip_norm
-        always = groups([adapter.perception], settings.weight_decay)
-        resting = groups([adapter.side, adapter.attention], settings.weight_decay)
-        if lora is not None:
-            resting.append({"params": list(lora.update().values()), "weight_decay": settings.weight_decay})
-        self.perception = torch.optim.AdamW(always, lr=settings.lr, fused=True)
-        self.resting = torch.optim.AdamW(resting, lr=settings.lr, fused=True)
-        self.parameters = [
-            parameter for group in (*self.perception.param_groups, *self.resting.param_groups)
-            for parameter in group["params"]
-        ]  # fmt: skip
-
-    def start_epoch(self, lr: float) -> None:
-        """Set the epoch's learning rate and clear the gradients of the previous epoch."""
-        for group in (*self.perception.param_groups, *self.resting.param_groups):
-            group["lr"] = lr
-        self.clear()
-
-    def step(self, on: bool) -> float:
-        """Clip the gradients over all parameters together, and step what trains in this epoch.
-
-        Returns:
-            The gradients' norm before clipping; where it is NaN or infinite no step was taken.
-        """
-        if self.clip_norm is not None:
-            norm = float(nn.utils.clip_grad_norm_(self.parameters, self.clip_norm))
-        else:
-            norm = float(nn.utils.get_total_norm([p.grad for p in self.parameters if p.grad is not None]))
-        if not math.isfinite(norm):
-            self.clear()
-            return norm
-        self.perception.step()
-        if on:
-            self.resting.step()
-        self.clear()
-        return norm
-
-    def clear(self) -> None:
-        """Set all gradients to None, not zero."""
-        self.perception.zero_grad(set_to_none=True)
-        self.resting.zero_grad(set_to_none=True)
+    always = groups([adapter.perception], settings.weight_decay)
+    resting = groups([adapter.side, adapter.attention], settings.weight_decay)
+    if update := list(update):
+        resting.append({"params": update, "weight_decay": settings.weight_decay})
+    return [
+        Part(torch.optim.AdamW(always, lr=settings.lr, fused=True), [adapter.perception]),
+        Part(torch.optim.AdamW(resting, lr=settings.lr, fused=True), [adapter.side, adapter.attention], rests=True),
+    ]
 
 
 def groups(modules: Iterable[nn.Module], weight_decay: float) -> list[dict]:
@@ -77,3 +42,8 @@ def groups(modules: Iterable[nn.Module], weight_decay: float) -> list[dict]:
             for name, parameter in part.named_parameters(recurse=False):
                 (plain if isinstance(part, _NORMS) or name in exempt else decayed).append(parameter)
     return [{"params": decayed, "weight_decay": weight_decay}, {"params": plain, "weight_decay": 0.0}]
+
+
+def parameters(parts: Iterable[Part]) -> list[nn.Parameter]:
+    """List the parameters of all optimisers, in their order."""
+    return [one for part in parts for group in part.optimiser.param_groups for one in group["params"]]

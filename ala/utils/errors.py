@@ -57,19 +57,18 @@ def reported() -> Iterator[None]:
     """Turn a :class:`UserError` into its message on stderr and exit code 2; so, too, what the operating system refuses
     (a full disk, a folder that must not be written to); every other exception passes.
 
-    This is the entry of every command, and the one place where a command tunes its own process: freed memory stays with
-    it (:mod:`ala.utils.memory`) and two signals have handlers until the block ends. Importing `ala` changes nothing.
+    This is the entry of every command, and the one place where a command tunes its own process
+    (:mod:`ala.utils.process`).
 
     Ctrl-C and SIGTERM end the block after the present unit of work (:mod:`ala.utils.interrupt`), with a sentence how
     to go on and exit code 130. What the block cost is recorded where DVC runs it (:mod:`ala.utils.ledger`).
     """
-    from ala.utils.interrupt import Stopped, graceful
+    from ala.utils.interrupt import Stopped
     from ala.utils.ledger import recorded
-    from ala.utils.memory import keep_freed_memory
+    from ala.utils.process import tuned
 
-    keep_freed_memory()
     try:
-        with graceful(), recorded():
+        with tuned(), recorded():
             yield
     except Stopped as stopped:
         print(f"stopped after {stopped}; run the same command to go on", file=sys.stderr)

@@ -1,8 +1,7 @@
 """Save finished units of long work on disk, so that a killed run resumes from them.
 
-A unit is an epoch of a training or a shard of images. Units live in `state/resume/<name>-<digest>/`, where DVC does not
-look. The digest covers settings, the bytes of all inputs, the source text of the code that makes the units and torch's
-version, so a run that differs in any of them never finds another run's units.
+A unit is a shard of images. Units live in `state/resume/<name>-<digest>/`, where DVC does not look. The digest is that
+of :mod:`ala.utils.checkpoint`, so a run that differs in anything that decides never finds another run's units.
 
 Each unit is one file: the sha256 of the rest, a line feed, the rest. It is written beside its place, flushed to the
 disk and renamed, so it is complete or absent; a damaged one counts as absent.
@@ -15,9 +14,7 @@ pipeline finds that the lock was written after the mark (:func:`sweep`).
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import io
-import json
 import os
 import re
 import shutil
@@ -25,7 +22,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from importlib.metadata import version
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -34,8 +30,8 @@ from urllib.parse import quote
 import numpy as np
 
 from ala.utils import interrupt
+from ala.utils.checkpoint import digest, file_name, state_folder
 from ala.utils.errors import UserError
-from ala.utils.files import sha256, stamped_sha256
 
 _FINISHED = "finished"
 _PATIENCE = 5.0  # seconds of work that may be lost; saving costs some milliseconds
@@ -76,8 +72,7 @@ class Resumable:
         """
         root = root or state_folder()
         sweep(root)
-        digest = _digest(settings, inputs, code)
-        folder = root / "resume" / f"{re.sub(r'[^A-Za-z0-9_.@-]', '-', name)}-{digest}"
+        folder = root / "resume" / f"{file_name(name)}-{digest(settings, inputs, code)}"
         (folder / _FINISHED).unlink(missing_ok=True)
         return cls(name, folder)
 
@@ -97,27 +92,6 @@ class Resumable:
         """
         buffer = io.BytesIO()
         np.savez(buffer, allow_pickle=False, **arrays)
-        self._write(unit, buffer.getvalue())
-
-    def tensors(self, unit: str) -> Any | None:
-        """Load what :meth:`keep_tensors` saved as `unit`, on the CPU, or None. A damaged file counts as absent."""
-        content = self._read(unit)
-        if content is None:
-            return None
-        import torch
-
-        return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-
-    def keep_tensors(self, unit: str, state: Any) -> None:
-        """Save nested dicts, lists and tuples of tensors, numbers and strings as `unit`.
-
-        Raises:
-            UserError: the file cannot be written.
-        """
-        import torch
-
-        buffer = io.BytesIO()
-        torch.save(state, buffer)
         self._write(unit, buffer.getvalue())
 
     def forget(self, unit: str) -> None:
@@ -202,11 +176,6 @@ class Resumable:
         self._kept_at = time.monotonic()
 
 
-def state_folder() -> Path:
-    """Return the folder of state that is not a result: `$ALA_STATE`, else `state`."""
-    return Path(os.environ.get("ALA_STATE") or "state")
-
-
 def units(root: Path) -> Iterator[Path]:
     """List the folders of unfinished work below `root`, as :meth:`Resumable.open` names them, and no others."""
     for folder in sorted((root / "resume").glob("*")):
@@ -259,50 +228,3 @@ def _keep_seconds() -> float:
         return float(text)
     except ValueError:
         raise UserError(f"ALA_KEEP_SECONDS is {text!r}; it must be a number of seconds") from None
-
-
-def _digest(settings: Mapping[str, Any], inputs: Iterable[Path], code: Iterable[ModuleType | str]) -> str:
-    whole = {
-        "settings": settings,
-        "inputs": [_digest_of_input(Path(path)) for path in inputs],
-        "code": [_digest_of_code(module) for module in code],
-        "torch": version("torch"),
-    }
-    return hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()[:16]
-
-
-def _digest_of_input(path: Path) -> dict[str, str]:
-    """The sha256 of a file, or of every file of a folder by its name within."""
-    files = (
-        sorted(one for one in path.rglob("*") if one.is_file()) if path.is_dir() else [path] if path.exists() else []
-    )
-    return {one.relative_to(path).as_posix(): stamped_sha256(one) for one in files}
-
-
-def _digest_of_code(module: ModuleType | str) -> dict[str, str]:
-    if isinstance(module, str):
-        found = importlib.util.find_spec(module)
-        origin = found.origin if found is not None else None
-    else:
-        origin = module.__file__
-    if origin is None:
-        raise ValueError(f"{module} has no source file")
-    file = Path(origin)
-    files = sorted(file.parent.rglob("*.py")) if file.name == "__init__.py" else [file]
-    return {one.relative_to(file.parent).as_posix(): sha256(one) for one in files}
-
-
-def random_state() -> dict[str, Any]:
-    """The states of torch's global generators, which dropout draws from, for :meth:`Resumable.keep_tensors`."""
-    import torch
-
-    return {"cpu": torch.get_rng_state(), "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []}
-
-
-def restore_random_state(state: Mapping[str, Any]) -> None:
-    """Put back what :func:`random_state` gave."""
-    import torch
-
-    torch.set_rng_state(state["cpu"])
-    if state["cuda"] and torch.cuda.is_available():
-        torch.cuda.set_rng_state_all(state["cuda"])

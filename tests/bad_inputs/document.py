@@ -75,7 +75,7 @@ def said(output: str, folder: Path) -> str:
     text = text.replace(f"{folder.resolve()}/", "").replace(f"{folder}/", "")
     # names of temporary files; of folders with the machine and the process
     text = re.sub(r"(\.[\w-]+?-)(?:[0-9a-f]{8}-\d+-)?[a-z0-9_]{8}(?=[/.:;' ]|$)", r"\1XXXXXXXX", text)
-    text = re.sub(r"(resume/[\w.@-]+-)[0-9a-f]{16}", r"\1XXXXXXXX", text)  # digests of code
+    text = re.sub(r"((?:resume|checkpoints)/[\w.@-]+-)[0-9a-f]{16}", r"\1XXXXXXXX", text)  # digests of code
     text = re.sub(r"(not readable as JSON|is no store) \(.*?\)+;", r"\1 (...);", text)  # where is a matter of chance
     return re.sub(r"\d{60,}", lambda digits: digits[0][:5] + "...", text)
 

@@ -14,6 +14,5 @@ ACCEPTED: list[Accepted] = [
     *settings.ACCEPTED,
     *lists.ACCEPTED,
     *pictures.ACCEPTED,
-    *results.ACCEPTED,
     *system.ACCEPTED,
 ]

@@ -124,7 +124,7 @@ def test_print_shows_every_row_and_no_tools(opened):
     every = int(page.locator("#table-per_seed button.columns").inner_text().split()[1])
     page.evaluate("dispatchEvent(new Event('beforeprint'))")
     page.emulate_media(media="print")
-    assert page.locator("#table-per_seed tbody tr").count() == 33
+    assert page.locator("#table-per_seed tbody tr").count() == 36
     assert page.locator("#table-per_seed thead th").count() == every > 20
     assert not page.locator(".bar").is_visible()
     assert not page.locator("#tools").is_visible()

@@ -64,8 +64,9 @@ def test_a_row_shows_its_csv_line_command_and_scores(opened):
     row.locator("summary").click()
     assert row.locator("a").get_attribute("href") == "tables/main.csv#row=3"
     assert row.locator("code").all_inner_texts() == [
-        "dvc repro evaluate@0 evaluate@1 evaluate@2", *(f"scores/fcam/seed-{seed}/scores.csv" for seed in range(3)),
-    ]  # fmt: skip
+        "dvc repro score@fcam-0 score@fcam-1 score@fcam-2",
+        *(f"scores/fcam/seed-{seed}/fcam/scores.csv" for seed in range(3)),
+    ]
     row.locator("button.copy").click()
     opened.page.wait_for_function("document.querySelector('.trace[open] .copy').textContent !== 'Copy'")
 
@@ -79,7 +80,7 @@ def test_long_tables_are_paged(opened):
     assert rows.count() == 10
     assert rows.first.inner_text() != first
     page.locator("#table-per_seed select").select_option("-1")
-    assert rows.count() == 33
+    assert rows.count() == 36
     assert page.locator("#table-main select").count() == 0
 
 

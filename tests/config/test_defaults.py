@@ -21,9 +21,7 @@ MAY_BE_LEFT_OUT = {
     "Data.downloads": "another source than download does not read it, and source download refuses null",
     "Data.test_per_class": "a layout without test images refuses null, one with test images refuses a number",
     "Data.expected": "a check; no number comes from it",
-    "Encoder.pretrained": "weights from nowhere are refused, so null only says: not from here",
-    "Encoder.pretrain": "likewise",
-    "Encoder.random_weights": "likewise",
+    "EncoderSettings.pretrain": "encoder.weights packaged and train refuse null, the others anything else",
 }
 
 #: Free keys: one profile is read, by its name, and of explainers those that `methods` names; so a key that is only
@@ -61,7 +59,7 @@ def test_the_walk_reaches_every_section():
 
 def test_what_decides_a_number_stands_in_params_yaml():
     assert {name for name, field in FIELDS.items() if not field.is_required()} == MAY_BE_LEFT_OUT.keys()
-    assert {FIELDS[name].default for name in MAY_BE_LEFT_OUT} == {None, False}
+    assert {FIELDS[name].default for name in MAY_BE_LEFT_OUT} == {None}
 
 
 def test_no_mapping_has_free_keys():
@@ -101,6 +99,6 @@ def test_inputs_are_what_dvc_depends_on():
     for name in Inputs.model_fields:
         assert f"${{inputs.{name}}}" in stages[name]["deps"]
     names = {name.rpartition(".")[2] for name in FIELDS if not name.startswith("Inputs.")}
-    assert names & {"root", "path", "file", "folder", "archives", "checkpoint", "weights"} == set()
+    assert names & {"root", "path", "file", "folder", "archives", "checkpoint"} == set()
     assert (ROOT / load(ROOT / "params.yaml").inputs.data).is_file()
     assert Profile.model_fields.keys() & Inputs.model_fields.keys() == {"data", "encoder", "fcam"}

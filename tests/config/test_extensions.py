@@ -9,7 +9,7 @@ import yaml
 
 from ala.config import load
 from ala.config.schema import Schedule
-from ala.training.schedule import phases
+from ala.training.loop import phases
 from ala.utils.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -82,7 +82,7 @@ def test_a_setting_that_does_not_exist_was_not_chosen(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("profile", "asked", "message"),
     [
-        ("mini", ["lora", "lora"], "name one twice"),
+        ("mini", ["lora", "lora"], "names lora twice"),
         ("mini", ["dropout"], "extensions.0: 'dropout'"),
         ("photos", ["lora"], r"profiles\.photos\.extensions\.lora is null; set it to a block"),
     ],

@@ -39,7 +39,7 @@ def test_the_projects_own_file_is_valid_and_complete():
 
 def test_paper_profile_is_what_the_authors_ran():
     paper = load(PARAMS).profiles["paper"]
-    assert (paper.data.input_size, paper.encoder.norm, paper.encoder.pretrained) == (384, "imagenet", "openai")
+    assert (paper.data.input_size, paper.encoder.norm, paper.encoder.tag) == (384, "imagenet", "openai")
     assert paper.ala.sbn.fusion_map == [(0, 0), (3, 1), (6, 2), (9, 3)]
     assert (paper.train.lr, paper.train.batch, paper.train.clip_norm) == (5e-5, 8, 0.01)
     assert paper.ala.lambda_ab == pytest.approx(1 / 15, abs=1e-6)
@@ -99,10 +99,10 @@ def test_a_learning_rate_is_a_positive_finite_number(changed, text):
     ("old", "new", "message"),
     [
         ("profile: mini", "profile: huge", "profile 'huge' does not exist; choose one of mini, photos, paper"),
-        ("seeds: [0, 1, 2]", "seeds: [0, 1, 1]", "name a seed twice"),
+        ("seeds: [0, 1, 2]", "seeds: [0, 1, 1]", "seeds: [0, 1, 1]: names 1 twice; remove one of them"),
         ("seeds: [0, 1, 2]", "seeds: []", "at least 1 item"),
         ("ablations: [i, ii,", "ablations: [i, v,", "ablations.1: 'v': input should be 'i', 'ii', 'iii' or 'iv'"),
-        ("ablations: [i, ii,", "ablations: [i, i,", "ablations ['i', 'i', 'iii', 'iv'] name one twice"),
+        ("ablations: [i, ii,", "ablations: [i, i,", "'iii', 'iv']: names i twice; remove one of them"),
         ("ablations: [i, ii, iii, iv]", "ablations: {i: {aea: true, sbn: false}}",
          "ablations: is a mapping; write the names of the rows, which the paper defines: [i, ii, iii, iv]"),
         ("        heads: 2", "        heads: 5", "heads (5) must divide width (32)"),
@@ -132,30 +132,36 @@ def test_a_learning_rate_is_a_positive_finite_number(changed, text):
          "photos.data.root: is no setting any more; name it by inputs.data (-S 'inputs.data=\"/its/path\"')"),
         ("      source: download ", "      archives: /x\n      source: download ",
          "paper.data.archives: is no setting any more; name it by inputs.data"),
-        ("      kind: timm ", "      checkpoint: null\n      kind: timm ",
+        ("      name: timm:", "      checkpoint: null\n      name: timm:",
          "photos.encoder.checkpoint: is no setting any more; name it by inputs.encoder"),
         ("      backbone: resnet50", "      checkpoint: /x\n      backbone: resnet50",
          "paper.fcam.checkpoint: is no setting any more; name it by inputs.fcam"),
-        ("      norm: clip\n      pretrain", "      norm: clip\n      pretrained: openai\n      pretrain",
-         "weights come from one place, not from pretrained and pretrain"),
+        ("name: open_clip:birdlet-clip", "name: open_clip:birdlet-clip/openai",
+         "name asks for weights openai, weights for packaged ones; remove /openai"),
+        ("name: open_clip:birdlet-clip", "name: birdlet-clip",
+         "mini.encoder.name: 'birdlet-clip': is neither timm:MODEL nor open_clip:MODEL/WEIGHTS; write e.g. timm:vit_"),
+        ("name: timm:mobilenetv2_100", "name: timm:a/b", "photos.encoder.name: 'timm:a/b': is neither timm:MODEL nor"),
+        ("weights: packaged", "weights: shipped", "mini.encoder.weights: 'shipped': input should be 'pretr"),
         ("      options: []\n      norm: clip\n", "      options: [[a, 1]]\n      norm: clip\n",
          "options are for timm models; an open_clip model is chosen by its name, set options to []"),
         ("source: birdlets", "source: download", "source download needs downloads"),
         ("train_per_species: 30", "train_per_species: 25", "must exceed data.train_per_class"),
-        ("      blur_kernel: 81", "      blur_kernel: 60", "blur_kernel (60) must be odd"),
+        ("      blur_kernel: 81", "      blur_kernel: 60", "metrics.blur_kernel: 60: must be odd"),
         ("      step: 160 ", "      step: 16000 ", "metrics.step (16000) exceeds the 6400 pixels"),
         ("main_rho: 2", "main_rho: 4", "errors: main_rho (4) is not one of rho (1.5, 2, 3)"),
         ("rho: [1.5, 2, 3]", "rho: [0.5, 2, 3]", "profiles.mini.errors.rho.0: 0.5: input should be greater"),
         ("worst_share: 0.0172592", "worst_share: 100", "errors.worst_share: 100: input should be less than"),
         ("      low: 0.66", "      low: 2", "edge: low (2) exceeds high (1.33)"),
-        ("      dilate: 3", "      dilate: 4", "edge: dilate (4) must be odd"),
+        ("      dilate: 3", "      dilate: 4", "edge.dilate: 4: must be odd"),
         ("      kappas: [0.5,", "      kappas: [0,", "edge.kappas.0: 0: input should be greater than 0"),
         ("guided: {radius: [2, 4, 8]", "guided: {radius: []", "edge.guided.radius: []: list should have at least"),
         ("aea: true ", "aeaa: true ", "aeaa: unknown setting"),
         ("    rise: {n_masks: 500,", "    rise: {", "profiles.mini.rise.n_masks: is missing"),
-        ("      pretrain: {", "      random_weights: true\n      pretrain: {", "not from pretrain and random_weights"),
-        ("kind: timm ", "random_weights: true\n      kind: timm ", "random_weights rehearse an open_clip model"),
-        ("pretrained: openai ", "random_weights: true #", "rehearse on drawn birds, not on data.source download"),
+        ("weights: packaged", "weights: random", "pretrain is not read with weights random; set it to null"),
+        ("weights: pretrained          # -S", "weights: train  # -S", "weights train are those of an open_clip model"),
+        ("weights: pretrained          # downl", "weights: random  #", "name asks for weights openai, weights for"),
+        ("open_clip:ViT-B-16/openai\n      weights: pretrained", "open_clip:ViT-B-16\n      weights: random",
+         "rehearse on drawn birds, not on data.source download"),
     ],
 )  # fmt: skip
 def test_one_sentence_for_each_mistake(changed, old, new, message):
@@ -178,7 +184,7 @@ def test_all_mistakes_are_told_at_once(changed):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("profile: mini\nprofile: mini\n", "key 'profile' stands twice (again in line 2)"),
+        ("profile: mini\nprofile: mini\n", 'found duplicate key "profile" (line 2, column 1)'),
         ("profile: [", "not readable as YAML"),
         ("\tprofile: mini", "not readable as YAML"),
         ("- a\n- b\n", "must hold settings by name"),

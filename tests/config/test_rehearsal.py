@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 
 from ala.config import load
-from ala.encoders.clip_source import read_config
+from ala.encoders.clip_source import build_config
 from tests.imports import ROOT
 
 #: What may differ. Whatever else differed would leave a shape or a path of `paper` unrehearsed.
 ALLOWED = {
     "data.source", "data.birdlets", "data.downloads", "data.expected", "data.train_per_class", "data.at_most",
-    "encoder.name", "encoder.pretrained", "encoder.random_weights",
+    "encoder.name", "encoder.weights",
     "train.epochs", "train.batch",
     "rise.n_masks", "rise.batch",
     "fcam.pretrained", "fcam.classifier.epochs", "fcam.classifier.batch", "fcam.decoder.epochs", "fcam.decoder.batch",
@@ -51,9 +51,9 @@ def test_sizes_are_the_papers(profiles):
 
 
 def test_the_encoder_is_the_one_that_openais_weights_ask_for(profiles):
-    ours, theirs = (read_config(profiles[name]["encoder"]["name"]) for name in ("rehearsal", "paper"))
-    assert ours == theirs | {"quick_gelu": True}
-    assert profiles["paper"]["encoder"]["pretrained"] == "openai"
+    ours, theirs = (build_config(load().profiles[name].encoder) for name in ("rehearsal", "paper"))
+    assert ours == theirs
+    assert profiles["paper"]["encoder"]["name"].endswith("/openai")
 
 
 def test_layers_are_some_of_the_papers_and_abns_own(profiles):

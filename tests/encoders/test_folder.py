@@ -4,14 +4,13 @@ import pytest
 import torch
 
 from ala.contracts.preprocessing import Preprocessing
-from ala.encoders import load_encoder, save_encoder, shared_encoder
-from ala.encoders.clip_vit import ClipVit, build_visual
-from ala.encoders.conv import ConvEncoder, build_network
+from ala.encoders import Encoder, load_encoder, save_encoder, shared_encoder
+from ala.encoders.networks import make_encoder
 from ala.utils.errors import UserError
 
 
-def random_vit(config: dict) -> ClipVit:
-    return ClipVit(build_visual(config), config, Preprocessing.named(16, "clip"))
+def random_vit(config: dict) -> Encoder:
+    return make_encoder({"name": "open_clip:small", "config": config}, Preprocessing.named(16, "clip"), 0)
 
 
 def test_models_of_one_process_share_the_encoder_until_its_files_change(tmp_path, tiny_config):
@@ -22,24 +21,29 @@ def test_models_of_one_process_share_the_encoder_until_its_files_change(tmp_path
     save_encoder(random_vit(tiny_config), tmp_path / "encoder")
     again = shared_encoder(tmp_path / "encoder")
     assert again is not first
-    for name, tensor in load_encoder(tmp_path / "encoder").weights().items():
-        assert torch.equal(again.weights()[name], tensor)
+    for name, tensor in load_encoder(tmp_path / "encoder").state_dict().items():
+        assert torch.equal(again.state_dict()[name], tensor)
     (tmp_path / "encoder" / "encoder.json").unlink()
     with pytest.raises(UserError, match=r"encoder\.json does not exist"):
         shared_encoder(tmp_path / "encoder")
 
 
-@pytest.mark.parametrize("kind", ["open_clip", "timm"])
-def test_opening_it_moves_no_generator_of_random_numbers(tmp_path, tiny_config, kind):
-    if kind == "open_clip":
-        encoder = random_vit(tiny_config)
+@pytest.mark.parametrize(
+    ("name", "options", "size"),
+    [("test_resnet", {}, 32), ("test_vit", {}, 96), ("test_vit", {"img_size": 64}, 96), (None, {}, 16), (None, {}, 40)],
+)
+def test_it_comes_back_as_it_was_and_moves_no_generator(tmp_path, tiny_config, name, options, size):
+    if name is None:
+        description = {"name": "open_clip:small", "config": tiny_config}
     else:
-        options = {"out_indices": [0, 1]}
-        network = build_network("test_resnet", options)
-        encoder = ConvEncoder(network, "test_resnet", options, Preprocessing.named(32, "imagenet"), 4)
+        description = {"name": f"timm:{name}", "options": options}
+    encoder = make_encoder(description, Preprocessing.named(size, "imagenet"), 4)
     save_encoder(encoder, tmp_path / "encoder")
     before = torch.get_rng_state()
     loaded = load_encoder(tmp_path / "encoder")
     assert torch.equal(torch.get_rng_state(), before)
-    for name, tensor in encoder.weights().items():
-        assert torch.equal(loaded.weights()[name], tensor)
+    assert (loaded.grid, loaded.tap_channels) == (encoder.grid, encoder.tap_channels)
+    images = torch.randn(2, 3, size, size)
+    for tap, value in encoder.taps(images, encoder.tap_channels).items():
+        assert torch.equal(loaded.taps(images, [tap])[tap], value)
+    assert torch.equal(loaded.pooled(images), encoder.pooled(images))

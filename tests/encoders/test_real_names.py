@@ -15,11 +15,11 @@ import torch
 from safetensors.torch import save_file
 
 from ala.config import load
-from ala.config.schema import Encoder
+from ala.config.schema import EncoderSettings
 from ala.contracts.preprocessing import Preprocessing
-from ala.encoders import build_encoder
-from ala.encoders.clip_source import load_clip, random_clip, read_config
-from ala.encoders.clip_vit import ClipVit, build_visual
+from ala.encoders import Encoder, build_encoder
+from ala.encoders.build import random_encoder
+from ala.encoders.clip_source import clip_encoder, load_clip, random_clip, read_config
 from ala.model.blueprint import plan
 from ala.utils.errors import UserError
 from tests.encoders.bicubic import bicubic_reference
@@ -31,39 +31,43 @@ SMALL_TEXT = {"context_length": 1, "vocab_size": 1, "width": 8, "heads": 1, "lay
 
 @pytest.fixture(scope="module")
 def model() -> open_clip.CLIP:
-    """The image tower as it is; leave it so, an encoder changes its attention in place."""
+    """The image tower as it is; an encoder has copies of its weights."""
     torch.manual_seed(0)
     return open_clip.CLIP(**(CONFIG | {"text_cfg": SMALL_TEXT})).eval()
 
 
-def encoder_of(model: open_clip.CLIP, size: int) -> ClipVit:
-    return ClipVit(copy.deepcopy(model.visual), CONFIG, Preprocessing.named(size, "imagenet"))
+def encoder_of(model: open_clip.CLIP, size: int) -> Encoder:
+    return clip_encoder(model.visual, f"open_clip:{NAME}", CONFIG, Preprocessing.named(size, "imagenet"))
+
+
+def named(name: str, weights: str = "pretrained") -> EncoderSettings:
+    return EncoderSettings.model_validate({"name": name, "weights": weights, "options": [], "norm": "imagenet"})
 
 
 def test_positions_of_14_x_14_are_resized_to_24_x_24(model):
     encoder = encoder_of(model, 384)
     theirs = model.visual.positional_embedding.detach()
     assert theirs.shape == (1 + 14 * 14, 768)
-    assert encoder.positions.shape == (1 + 24 * 24, 768)
-    assert torch.equal(encoder.positions[0], theirs[0])
+    positions = encoder.network.pos_embed[0]
+    assert positions.shape == (1 + 24 * 24, 768)
+    assert torch.equal(positions[0], theirs[0])
     expected = bicubic_reference(theirs[1:].reshape(14, 14, 768).double().numpy(), 24)
-    np.testing.assert_allclose(encoder.positions[1:].reshape(24, 24, 768).numpy(), expected, atol=1e-6)
-    assert encoder.weights()["positional_embedding"].shape == theirs.shape  # kept as they were trained
+    np.testing.assert_allclose(positions[1:].reshape(24, 24, 768).numpy(), expected, atol=1e-6)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("size", [224, 384])
-def test_the_last_tap_gives_open_clips_own_encode_image(model, size):
+def test_features_and_embedding_are_open_clips_own(model, size):
     encoder, theirs = encoder_of(model, size), copy.deepcopy(model)
     if size == 384:
-        theirs.visual.positional_embedding = torch.nn.Parameter(encoder.positions)
+        theirs.visual.positional_embedding = torch.nn.Parameter(encoder.network.pos_embed[0])
     image = torch.randn(1, 3, size, size, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         expected = theirs.encode_image(image)
-        tokens = encoder.tokens(image, [12])[12]  # (1, 1 + g², C)
-        by_hand = theirs.visual.ln_post(tokens)[:, 0] @ theirs.visual.proj
-    torch.testing.assert_close(by_hand, expected, atol=1e-5, rtol=1e-5)
+        features = theirs.visual.forward_intermediates(image)["image_intermediates"]
     torch.testing.assert_close(encoder.pooled(image), expected, atol=1e-5, rtol=1e-5)
+    for tap, value in encoder.taps(image, range(1, 13)).items():
+        torch.testing.assert_close(value, features[tap - 1], atol=1e-5, rtol=1e-5)
 
 
 def test_the_paper_profile_runs_nine_of_twelve_blocks(model):
@@ -72,7 +76,7 @@ def test_the_paper_profile_runs_nine_of_twelve_blocks(model):
         "aea-true-sbn-true", profile.ala, profile.abn, tap_channels=encoder.tap_channels, grid=encoder.grid,
         input_size=224, classes=200,
     )  # fmt: skip
-    assert profile.encoder.name == NAME
+    assert profile.encoder.model == NAME
     assert len(encoder.blocks) == 12
     ran: list[int] = []
     for number, block in enumerate(encoder.blocks, start=1):
@@ -103,33 +107,28 @@ def checkpoint_of(name: str, path: Path) -> Path:
 )
 def test_weights_of_another_model_are_one_sentence(tmp_path, other, misfit):
     path = checkpoint_of(other, tmp_path / "weights.safetensors")
-    settings = Encoder(kind="open_clip", name=NAME, options=[], norm="imagenet")
     expected = (
         rf"^{path} does not fit the open_clip model ViT-B-16: {misfit}; give weights of this architecture or"
         r" change encoder\.name$"
     )
     with torch.device("meta"), pytest.raises(UserError, match=expected):
-        load_clip(settings, path)
+        load_clip(named(f"open_clip:{NAME}"), path)
 
 
 @pytest.mark.parametrize("name", ["RN50", "RN50x4"])
 def test_a_resnet_tower_is_refused_in_words(tmp_path, name):
-    sentence = r"encoder\.name: its image tower \(ModifiedResNet\) is no square Vision Transformer .*e\.g\. ViT-B-16$"
+    sentence = r"encoder\.name: its image tower \(ModifiedResNet\) is no square Vision Transformer .*ViT-B-16/openai$"
     with torch.device("meta"), pytest.raises(UserError, match=sentence):
         random_clip(name)
     path = checkpoint_of(name, tmp_path / "weights.safetensors")
-    settings = Encoder(kind="open_clip", name=name, options=[], norm="imagenet")
     with torch.device("meta"), pytest.raises(UserError, match=sentence):
-        build_encoder(settings, 384, 24, ["001.Red_Bird"], file=path)
+        build_encoder(named(f"open_clip:{name}"), 384, 24, ["001.Red_Bird"], file=path)
 
 
-def test_the_tower_alone_is_kept_under_open_clips_names():
+def test_the_tower_alone_is_kept():
     """What :func:`ala.encoders.save_encoder` writes; of the text tower's 63 million weights nothing."""
-    whole = shapes_of(NAME)
     with torch.device("meta"):
-        visual = build_visual(read_config(NAME))
-        encoder = ClipVit(visual, read_config(NAME), Preprocessing.named(224, "imagenet"))
-    kept = {f"visual.{name}": value.shape for name, value in encoder.weights().items()}
-    assert kept == {name: shape for name, shape in whole.items() if name.startswith("visual.")}
-    assert sum(shape.numel() for shape in kept.values()) == 86_192_640
-    assert "text_cfg" not in encoder.description()["config"]
+        encoder = random_encoder(named(f"open_clip:{NAME}/openai"), 224, 0)
+    assert sum(value.numel() for value in encoder.state_dict().values()) == 86_192_640
+    assert "text_cfg" not in encoder.description["config"]
+    assert encoder.description["config"]["quick_gelu"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -17,8 +18,10 @@ from safetensors.torch import save_file
 from typer import Typer
 from typer.testing import CliRunner
 
+from ala.config import load
 from ala.data.birdlets import species
 from ala.encoders import load_encoder
+from ala.encoders.packaged import PACKAGED, trained_by
 from stages import encoder
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -60,9 +63,12 @@ def change(tmp_path, monkeypatch):
 
 @pytest.mark.slow
 def test_the_miniature_pretrains_and_keeps_one_text_per_species(change):
-    change("mini", pretrain={"pairs": 8, "epochs": 1, "batch": 4, "lr": 1e-3, "weight_decay": 0.0, "seed": 0})
-    settings = yaml.safe_load(Path("params.yaml").read_text())["profiles"]["mini"]["data"]
-    write_store(Path("data/store/80"), 80, [f"{k:03d}.Bird" for k in range(settings["birdlets"]["species"])], 6)
+    change(
+        "mini",
+        weights="train",
+        pretrain={"pairs": 8, "epochs": 1, "batch": 4, "lr": 1e-3, "weight_decay": 0.0, "seed": 0},
+    )
+    species_store()
     result = run()
     assert result.exit_code == 0, result.output
     metrics = json.loads(Path("models/encoder/metrics.json").read_text())
@@ -70,21 +76,57 @@ def test_the_miniature_pretrains_and_keeps_one_text_per_species(change):
     assert (metrics["used"]["batch"], metrics["used_in_training"]["batch"]) == (128, 4)
     assert metrics["zero_shot_accuracy"] in (0, 1 / 6)  # six equal photos, one of each label
     about = json.loads(Path("models/encoder/encoder.json").read_text())
-    from ala.config import load
-
     assert about["source"]["texts"] == [[one.caption()] for one in species(load().active.data.birdlets)]
     loaded = load_encoder(Path("models/encoder"))
-    assert loaded.text_features.shape[0] == settings["birdlets"]["species"]
+    assert loaded.text_features.shape[0] == 10
     first = Path("models/encoder/encoder.safetensors").read_bytes()
+    shutil.rmtree("state")  # the finished pre-training
     assert run().exit_code == 0
-    assert list(Path("state/resume").glob("*")) == []
     assert Path("models/encoder/encoder.safetensors").read_bytes() == first
+
+
+def species_store() -> None:
+    names = [one.caption() for one in species(load().active.data.birdlets)]
+    write_store(Path("data/store/80"), 80, [f"{k:03d}.Bird" for k in range(len(names))], 6)
+
+
+def test_the_miniature_takes_the_packaged_weights_of_the_settings(change):
+    change("mini")
+    species_store()
+    result = run()
+    assert result.exit_code == 0, result.output
+    out, shipped = Path("models/encoder"), PACKAGED / "birdlet-clip"
+    for name in ("encoder.safetensors", "text_features.safetensors", "encoder.json"):
+        assert (out / name).read_bytes() == (shipped / name).read_bytes()
+    assert json.loads((out / "metrics.json").read_text())["used_in_training"]["batch"] == 64
+    profile = load().active
+    assert load_encoder(out).source["trained_by"] == trained_by(profile.encoder, profile.data)
+    assert sum(file.stat().st_size for file in shipped.iterdir()) < 2e6
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        ({"norm": "half"}, "were trained with encoder.norm clip, not half; set encoder.weights to train"),
+        (
+            {"pretrain": {"pairs": 8, "epochs": 1, "batch": 4, "lr": 1e-3, "weight_decay": 0.0, "seed": 0}},
+            "were trained with encoder.pretrain.pairs 5000, not 8; set encoder.weights to train",
+        ),
+        ({"name": "open_clip:ViT-B-16"}, "no weights of ViT-B-16 are packaged; set it to train"),
+    ],
+)
+def test_packaged_weights_of_other_settings_are_refused(change, values, sentence):
+    change("mini", **values)
+    species_store()
+    result = run()
+    assert result.exit_code == 2
+    assert sentence in result.stderr
 
 
 def test_a_convolutional_encoder_has_no_zero_shot_accuracy(change, tmp_path):
     torch.manual_seed(0)
     save_file(timm.create_model("test_resnet").state_dict(), tmp_path / "cnn.safetensors")
-    change("photos", "cnn.safetensors", name="test_resnet", options=[])
+    change("photos", "cnn.safetensors", name="timm:test_resnet", options=[])
     write_store(Path("data/store/224"), 224, ["001.A", "002.B"], 2)
     result = run()
     assert result.exit_code == 0, result.output

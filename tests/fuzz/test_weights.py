@@ -1,4 +1,4 @@
-"""Weight files and resume units: nothing in them runs, damage is told or counts as absent."""
+"""Weight files, checkpoints and resume units: nothing in them runs, damage is told or counts as absent."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from safetensors.torch import save
 
 from ala.encoders.weights import read_weights
+from ala.utils.checkpoint import Checkpoint
 from ala.utils.resume import Resumable
 from tests.fuzz.damage import EDITS, Edits, damaged
 from tests.fuzz.told import bounded, told
@@ -127,18 +128,18 @@ def test_safetensors_headers_that_lie(header: Any) -> None:
 
 
 @given(EDITS, st.booleans())
-def test_a_damaged_unit_counts_as_absent(edits: Edits, tensors: bool) -> None:
+def test_what_a_run_keeps_counts_as_absent_once_damaged(edits: Edits, tensors: bool) -> None:
     with tempfile.TemporaryDirectory() as name, redirect_stderr(io.StringIO()) as said:
-        work = Resumable("train", Path(name) / "train-0")
+        work, checkpoint = Resumable("train", Path(name)), Checkpoint("train", Path(name) / "train-0.pt")
         if tensors:
-            work.keep_tensors("unit", {"x": torch.arange(9), "epoch": 3})
+            checkpoint.save({"x": torch.arange(9), "epoch": 3}, 3)
         else:
             work.keep_arrays("unit", {"x": np.arange(9)})
         (file,) = work.folder.iterdir()
         before = file.read_bytes()
         file.write_bytes(damaged(before, edits))
         with bounded():
-            found = work.tensors("unit") if tensors else work.arrays("unit")
+            found = checkpoint.load() if tensors else work.arrays("unit")
         if file.read_bytes() == before:
             assert found["x"].tolist() == list(range(9))
         else:

@@ -113,26 +113,14 @@ def test_many_images_take_hardly_more_memory_than_few(
     assert grown < (MANY - FEW) * EACH
 
 
-def test_areas_too(store_of: Callable[[int], Store], eight_at_once: None, tmp_path: Path) -> None:
-    from ala.report.areas import areas
-    from ala.report.rows import place
+def test_areas_too(store_of: Callable[[int], Store], eight_at_once: None) -> None:
+    from ala.report.gather import attended
 
-    settings = SETTINGS.model_copy(update={"seeds": [0]})
-    profile = settings.active.model_copy(update={"data": settings.active.data.model_copy(update={"input_size": SIDE})})
-    settings = settings.model_copy(update={"profiles": {**settings.profiles, settings.profile: profile}})
-
-    def attended(store: Store) -> Any:
-        return areas(settings, tmp_path / str(len(store)))
-
-    few, many = store_of(FEW), store_of(MANY)
-    for store in (few, many):
-        for name in ("aea-false-sbn-true", "aea-true-sbn-true"):
-            maps_of(store).save(tmp_path / str(len(store)) / place(name, 0, settings) / "test.npz")
-    attended(few)
-    assert peak(lambda: attended(many)) - peak(lambda: attended(few)) < (MANY - FEW) * EACH
-    whole = iou.at_size(maps_of(few), few.image_ids, SIDE)
-    for found in attended(few).values():
-        np.testing.assert_array_equal(found, (whole > 0.5).mean(axis=(1, 2)))
+    few, many = (maps_of(store_of(count)) for count in (FEW, MANY))
+    attended(few, SIDE)
+    assert peak(lambda: attended(many, SIDE)) - peak(lambda: attended(few, SIDE)) < (MANY - FEW) * EACH
+    whole = iou.at_size(few, few.image_ids, SIDE)
+    np.testing.assert_array_equal(attended(few, SIDE), (whole > 0.5).mean(axis=(1, 2)))
 
 
 @pytest.mark.parametrize("name", WORK)

@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 #: The miniature, smaller: everything is run, nothing is meant to be good.
 TINY = {
     "data": {"birdlets": {"species": 4, "train_per_species": 7, "test_per_species": 3}, "train_per_class": 5},
-    "encoder": {"pretrain": {"pairs": 64, "epochs": 2, "batch": 32}},
+    "encoder": {"weights": "train", "pretrain": {"pairs": 64, "epochs": 2, "batch": 32}},
     "train": {"epochs": 4, "batch": 8},
     "rise": {"n_masks": 16},
     "fcam": {"classifier": {"epochs": 2, "batch": 8}, "decoder": {"epochs": 2, "batch": 8}},

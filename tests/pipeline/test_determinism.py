@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 import yaml
-
 from ala.explainers.methods import METHODS
+
 from tests.pipeline.conftest import Scratch
 
 pytestmark = [pytest.mark.slow, pytest.mark.pipeline]

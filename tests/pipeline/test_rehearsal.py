@@ -76,7 +76,7 @@ def test_every_page_is_marked(rehearsal):
 def test_the_encoder_is_the_papers(rehearsal):
     folder = rehearsal.folder / "models/encoder"
     about = json.loads((folder / "encoder.json").read_text())
-    assert about["source"]["name"] == "ViT-B-16-quickgelu"
+    assert about["source"]["name"] == "open_clip:ViT-B-16-quickgelu"
     assert about["source"]["weights"] == "random weights"
     assert (about["input_size"], about["grid"]) == (384, 24)
     assert about["tap_channels"] == {str(tap): 768 for tap in range(13)}

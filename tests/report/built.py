@@ -16,7 +16,7 @@ from ala.report.run import Run
 from tests.report.fake_run import SIZE
 
 PROVENANCE = {
-    "commit": "abc", "dirty": False, "packages": {"torch": "2.9", "numpy": "2.1"}, "stages": [{"name": "train"}],
+    "commit": "abc", "dirty": False, "packages": {"torch": "2.9", "numpy": "2.1"}, "cost": {"train": {"seconds": 2.5}},
 }  # fmt: skip
 
 

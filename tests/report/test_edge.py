@@ -19,7 +19,7 @@ from ala.report import error_sheet, style
 from ala.report.edge import COLUMNS, choices, interval
 from ala.report.edge import table as edge_table
 from ala.report.edge_scores import gather
-from ala.report.table import markdown
+from ala.report.render import markdown
 from tests.report.fake_run import SIZE
 
 

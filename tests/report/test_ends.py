@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from ala.report import captions, ends, figures
+from ala.report.render import markdown
 from ala.report.run import Run
-from ala.report.table import markdown
 from tests.report.fake_run import MINE
 
 MAIN = "aea-true-sbn-true"

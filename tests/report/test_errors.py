@@ -12,8 +12,8 @@ from ala.metrics.errors import FLAGS, KINDS
 from ala.report import errors
 from ala.report.edge_scores import gather
 from ala.report.errors import COLUMNS
+from ala.report.render import markdown
 from ala.report.run import Run
-from ala.report.table import markdown
 from ala.utils.errors import UserError
 
 NAMES = ["001.A", "002.B", "003.C"]

@@ -9,7 +9,7 @@ import pytest
 
 from ala.report import layers, style
 from ala.report.gather import gather
-from ala.report.table import markdown
+from ala.report.render import markdown
 from ala.utils.errors import UserError
 
 

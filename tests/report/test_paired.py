@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from ala.report import claims, paired
+from ala.report.render import markdown
 from ala.report.slides import Claim
 from ala.report.statistics import holm
-from ala.report.table import markdown
 
 MAIN = "aea-true-sbn-true"
 

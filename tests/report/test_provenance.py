@@ -74,14 +74,18 @@ def test_what_was_used_is_what_the_stages_wrote(found, tmp_path, monkeypatch):
 
 def test_nothing_tells_of_the_machine(found, fake, tmp_path):
     run, make = found
-    write_json(tmp_path / "state/ledger/train@0.json", {"stage": "train@0", "seconds": 2.5, "forwards": 10})
+    profile, settings = found[0].settings.profile, found[0].settings.active.model_dump(mode="json")
+    entry = {"stage": "train@0", "seconds": 2.5, "forwards": 10, "profile": profile, "settings": settings}
+    write_json(tmp_path / f"state/ledger/{profile}/train@0.json", entry)
+    write_json(tmp_path / "state/ledger/other/train@0.json", {**entry, "profile": "other"})
     content = make(tmp_path)
     text = json.dumps(content) + footer(run, content)
     for secret in (str(fake.folder), str(tmp_path), str(Path.home()), platform.node()):
         assert secret not in text
     if len(getpass.getuser()) > 4:  # "root" could stand in a word
         assert getpass.getuser() not in text
-    assert content["cost"] == {"train@0": {"seconds": 2.5, "forwards": 10}}
+    assert content["cost"] == {"train@0": {"seconds": 2.5, "forwards": 10, "out_bytes": 0}}
+    assert content["settings"] == settings
 
 
 def test_every_model_map_and_score_has_its_hash(found, tmp_path):

@@ -79,7 +79,7 @@ def test_a_method_of_the_users_own_is_a_row_everywhere(built):
     assert len(frames["per_seed"].query("method == @MINE")) == 3
     assert {"ala", "fcam", "rise", "abn"} <= set(frames["paired"].query("second == @MINE")["first"])
     assert len(frames["paired"].query("first == @MINE and second == 'center'")) == 4
-    assert MINE in pd.read_csv(built.out / "curves/insertion.csv").columns
+    assert MINE in set(pd.read_csv(built.out / "curves/insertion.csv")["method"])
     text = built.render()
     look = built.run.rows[MINE].look
     assert look not in {row.look for row in built.run.rows if row.name != MINE}

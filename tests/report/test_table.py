@@ -9,7 +9,9 @@ import pytest
 
 from ala.report import captions, tables
 from ala.report.html.tables import MOST_ROWS, shown
-from ala.report.table import Table, cells, columns, label, markdown, number_text, spread_text, text_of
+from ala.report.render import markdown
+from ala.report.table import Table, cells, columns, label
+from ala.report.text import number_text, spread_text, text_of
 from tests.report.conftest import changed
 
 MAIN = "aea-true-sbn-true"

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from ala.report import notes, slides, tables
-from ala.report.table import markdown, write_csv
+from ala.report.render import markdown, write_csv
 from tests.report.conftest import changed
 
 MAIN = "aea-true-sbn-true"

@@ -58,7 +58,13 @@ def strangers(project: Path) -> dict[Path, str]:
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(f"mine, {name}")
             found[file] = f"mine, {name}"
-    for place in ("state/notes.txt", "state/resume/thesis/cv.pdf", "state/ledger/notes.txt", "downloads/CUB.tgz"):
+    for place in (
+        "state/notes.txt",
+        "state/resume/thesis/cv.pdf",
+        "state/checkpoints/best.pt",
+        "state/ledger/notes.txt",
+        "downloads/CUB.tgz",
+    ):
         file = project / place
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text("mine")
@@ -88,18 +94,25 @@ def test_make_runs_it() -> None:
 
 def test_a_strangers_file_beside_each_out_survives(project: Path) -> None:
     kept = strangers(project)
-    unit = project / f"state/resume/train-abn-{'0' * 16}"
+    unit, checkpoint = (
+        project / f"state/{place}-{'0' * 16}{end}"
+        for place, end in (("resume/store", ""), ("checkpoints/train-abn", ".pt"))
+    )
     unit.mkdir()
+    record = project / "state/ledger/mini/train@0.json"
+    record.parent.mkdir()
+    record.write_text("{}")
+    checkpoint.write_text("x")
     shard = project / f"state/shards/explain-rise-seed-0/{'0' * 32}.npz"
     shard.parent.mkdir(parents=True)
     shard.write_text("x")
-    (project / "state/ledger/train@0.json").write_text("{}")
     clean(project)
     assert {file: file.read_text() for file in kept} == kept
     assert [name for name in WRITTEN if (project / name).exists()] == []
     assert not unit.exists()
+    assert not record.parent.exists()
+    assert not checkpoint.exists()
     assert not shard.exists()
-    assert not (project / "state/ledger/train@0.json").exists()
 
 
 def test_without_strangers_nothing_is_left_behind(project: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -61,11 +62,11 @@ def count_epochs(patch: pytest.MonkeyPatch, last: int | None = None) -> list[int
     """Kill the run in the epoch after number `last` of its epochs; the list receives those that begin."""
     begun, real = [], loop.run_epoch
 
-    def mortal(*args: Any) -> Any:
-        begun.append(args[3].index)
+    def mortal(task: Any, epoch: Any, *rest: Any) -> Any:
+        begun.append(epoch.index)
         if last is not None and len(begun) > last:
             raise Killed
-        return real(*args)
+        return real(task, epoch, *rest)
 
     patch.setattr(loop, "run_epoch", mortal)
     return begun
@@ -74,6 +75,7 @@ def count_epochs(patch: pytest.MonkeyPatch, last: int | None = None) -> list[int
 def test_trainings_go_on(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     unbroken = run(project, "unbroken")
     assert list((project / "state/resume").iterdir()) == []
+    shutil.rmtree(project / "state")  # the finished trainings
     summary = json.loads(unbroken["summary.json"])
     assert {(one["used"]["batch"], one["used_in_training"]["batch"]) for one in summary.values()} == {(64, 8)}
     with monkeypatch.context() as patch:
@@ -90,7 +92,6 @@ def test_trainings_go_on(project: Path, monkeypatch: pytest.MonkeyPatch) -> None
         begun = count_epochs(patch)
         assert run(project, "scores") == unbroken
         assert begun == []
-    assert list((project / "state/resume").iterdir()) == []
 
 
 def test_other_settings_train_anew(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:

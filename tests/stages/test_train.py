@@ -71,7 +71,7 @@ def project(tmp_path: Path) -> Path:
 def run(project: Path, variant: str, **other: str) -> Any:
     app = Typer()
     app.command()(stages.train.main)
-    paths = {"params": "params.yaml", "images": "store", "out": "models"} | other
+    paths = {"params": "params.yaml", "images": "store", "encoder": "models/encoder", "out": "models"} | other
     where = [word for name, path in paths.items() for word in (f"--{name}", str(project / path))]
     return CliRunner().invoke(app, ["--variant", variant, "--seed", "1", "--device", "cpu", *where])
 
@@ -111,6 +111,7 @@ def test_writes_a_model_that_loads_and_the_same_again(project: Path, variant: st
     [
         ("full", {}, "variant 'full' does not exist; choose one of"),
         ("abn", {"images": "nowhere"}, "does not exist"),
+        ("abn", {"encoder": "nowhere"}, "nowhere"),
         ("abn", {"params": "nowhere.yaml"}, "nowhere.yaml does not exist"),
     ],
 )

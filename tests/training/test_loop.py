@@ -1,350 +1,264 @@
+"""The training loop on a toy: what it keeps, how it goes on after a kill, how it stops, and AEA's off epochs."""
+
 from __future__ import annotations
 
 import copy
-from collections import Counter
+import os
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from ala.config import Profile
-from ala.config.schema import Lora
-from ala.encoders import Encoder
-from ala.model.adapter import Adapter
-from ala.model.blueprint import VARIANTS, plan
-from ala.model.lora import LoraEncoder
-from ala.training import loop
-from ala.training.features import CachedSource
-from ala.training.loop import CURVE, Trained, batches, run_epoch, train_variant, validate
-from ala.training.optimiser import Optimiser
-from ala.training.schedule import Epoch
+from ala.training.loop import Epoch, Task, phases, run_epoch, split, train
+from ala.utils.checkpoint import Checkpoint
 from ala.utils.errors import UserError
 from tests.training.settings import Schedule
-
-FULL = "aea-true-sbn-true"
-CPU = torch.device("cpu")
-
-
-def trained(
-    variant: str, profile: Profile, encoder: Any, train: Any, val: Any, seed: int = 0, **changes: Any
-) -> Trained:
-    settings = profile.train.model_copy(update=changes)
-    return train_variant(
-        variant, profile.model_copy(update={"train": settings}), encoder, train, val, 3, seed, log=lambda line: None
-    )
-
-
-class Parts:
-    """An adapter with its optimiser and photos, as the loop holds them."""
-
-    def __init__(self, profile: Profile, encoder: Any, train: Any, variant: str = FULL) -> None:
-        blueprint = plan(
-            variant, profile.ala, profile.abn, tap_channels=encoder.tap_channels, grid=4, input_size=16, classes=3
-        )
-        self.adapter = Adapter(blueprint, seed=0)
-        self.optimiser = Optimiser(self.adapter, None, profile.train)
-        self.source = CachedSource(encoder, train, blueprint.taps, 0.5, CPU)
-
-    def epoch(self, index: int, on: bool) -> None:
-        self.optimiser.start_epoch(1e-2)
-        run_epoch(self.adapter, self.source, self.optimiser, Epoch(index, on), 0, 16, 1 / 15)
-
-    def resting(self) -> list[torch.nn.Parameter]:
-        return [*self.adapter.side.parameters(), *self.adapter.attention.parameters()]
+from tests.training.toys import BATCH, EPOCHS, Killed, N, bytes_of, epochs_of, fail_in_backward, toy_task, watch
 
 
 @pytest.fixture
-def parts(profile: Profile, encoder: Any, train: Any) -> Parts:
-    return Parts(profile, encoder, train)
+def checkpoint(tmp_path: Path) -> Checkpoint:
+    return Checkpoint.of("toy", {}, root=tmp_path)
 
 
-# --- AEA's off epoch -------------------------------------------------------------------------------------------------
+# --- the schedule ----------------------------------------------------------------------------------------------------
 
 
-def test_off_epoch_never_calls_the_resting_branches(parts: Parts) -> None:
-    calls: Counter[str] = Counter()
-    for name in ("side", "attention", "perception"):
-        getattr(parts.adapter, name).register_forward_hook(lambda m, i, o, name=name: calls.update([name]))
-    parts.epoch(0, on=False)
-    assert calls == {"perception": 3}
-    parts.epoch(1, on=True)
-    assert calls == {"perception": 6, "side": 3, "attention": 3}
+@pytest.mark.parametrize(
+    ("schedule", "pattern"),
+    [
+        (Schedule(), "-+-+-+-"),  # epoch 0 is off, then strictly alternating (METHODS 2.6)
+        (Schedule(first="on"), "+-+-+-+"),
+        (Schedule(off_epochs=2, on_epochs=1), "--+--+-"),
+        (Schedule(off_epochs=1, on_epochs=2), "-++-++-"),
+        (Schedule(off_epochs=2, on_epochs=3, first="on"), "+++--++"),
+    ],
+)
+def test_patterns(schedule: Any, pattern: str) -> None:
+    plan = phases(7, schedule, aea=True)
+    assert "".join("+" if epoch.on else "-" for epoch in plan) == pattern
+    assert [epoch.index for epoch in plan] == list(range(7))
+    assert [epoch.phase for epoch in plan] == ["on" if sign == "+" else "off" for sign in pattern]
+    assert all(epoch.on for epoch in phases(7, schedule, aea=False))
 
 
-def test_off_epoch_keeps_the_resting_branches_in_eval(parts: Parts) -> None:
-    modes: list[tuple[set[bool], set[bool]]] = []
-
-    def note(module: Any, inputs: Any) -> None:
-        resting = {m.training for part in (parts.adapter.side, parts.adapter.attention) for m in part.modules()}
-        modes.append((resting, {m.training for m in parts.adapter.perception.modules()}))
-
-    parts.adapter.perception.register_forward_pre_hook(note)
-    parts.epoch(0, on=True)
-    parts.epoch(1, on=False)
-    assert modes == [({True}, {True})] * 3 + [({False}, {True})] * 3
+def test_a_plan_without_on_epoch_is_refused() -> None:
+    with pytest.raises(UserError, match=r"train.epochs \(2\) ends before AEA's first on epoch; give at least 3 epochs"):
+        phases(2, Schedule(off_epochs=2), aea=True)
 
 
-def test_off_epoch_gives_the_resting_branches_no_gradient(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Looked at between backward and step, after an on epoch has left momentum behind."""
-    seen: list[tuple[bool, bool]] = []
+def test_an_off_epoch_leaves_the_resting_part_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is in eval mode, has no gradient when the norm is taken, and keeps weights, buffers, momentum."""
+    task, seen = toy_task(), []
+    other, resting = task.parts
     clip = torch.nn.utils.clip_grad_norm_
 
     def spy(parameters: Any, norm: float) -> Any:
-        perception = all(p.grad is not None for p in parts.adapter.perception.parameters())
-        seen.append((all(p.grad is None for p in parts.resting()), perception))
+        grads = [[p.grad is not None for p in part.modules[0].parameters()] for part in task.parts]
+        seen.append(([part.modules[0].training for part in task.parts], *map(all, grads), any(grads[1])))
         return clip(parameters, norm)
 
     monkeypatch.setattr("torch.nn.utils.clip_grad_norm_", spy)
-    parts.epoch(0, on=True)
-    parts.epoch(1, on=False)
-    assert seen == [(False, True)] * 3 + [(True, True)] * 3
-    assert all(p.grad is None for p in parts.adapter.parameters())  # nothing is carried into the next epoch
+    run_epoch(task, Epoch(0, on=True))
+    before = bytes_of(resting.modules[0]), copy.deepcopy(resting.optimiser.state_dict()["state"])
+    assert all(entry["momentum_buffer"].any() for entry in before[1].values())
+    moving = bytes_of(other.modules[0])
+    run_epoch(task, Epoch(1, on=False))
+    assert seen == [([True, True], True, True, True)] * 3 + [([True, False], True, False, False)] * 3
+    assert bytes_of(resting.modules[0]) == before[0]
+    torch.testing.assert_close(resting.optimiser.state_dict()["state"], before[1], rtol=0, atol=0)
+    assert bytes_of(other.modules[0]) != moving
+    assert all(p.grad is None for p in task.network.parameters())  # nothing is carried into the next epoch
 
 
-def test_off_epoch_moves_neither_weights_nor_buffers_nor_optimiser_state(parts: Parts) -> None:
-    """After an on epoch there is momentum and weight decay to move them by; perception moves all the while."""
-    parts.epoch(0, on=True)
-    state = copy.deepcopy(parts.optimiser.resting.state_dict()["state"])
-    assert len(state) == len(parts.resting())
-    assert all(entry["exp_avg"].any() and entry["step"] == 3 for entry in state.values())
-    kept = {n: t.clone() for n, t in parts.adapter.state_dict().items()}
-    parts.epoch(1, on=False)
-    after = parts.optimiser.resting.state_dict()["state"]
-    for index, entry in state.items():
-        for name in ("step", "exp_avg", "exp_avg_sq"):
-            assert torch.equal(after[index][name], entry[name])
-    for name, tensor in parts.adapter.state_dict().items():
-        rests = name.startswith(("side.", "attention."))
-        assert torch.equal(tensor, kept[name]) == rests, name
-    parts.epoch(2, on=True)
-    assert all(entry["step"] == 6 for entry in parts.optimiser.resting.state_dict()["state"].values())
+def test_batches_and_their_learning_rates() -> None:
+    rates = []
+    task = toy_task(factor=lambda epoch, number, count: rates.append((epoch, number, count)) or 0.5)
+    assert run_epoch(task, Epoch(2))["lr"] == 0.15
+    assert rates == [(2, 0, 3), (2, 1, 3), (2, 2, 3)]
+    assert {group["lr"] for part in task.parts for group in part.optimiser.param_groups} == {0.15}
 
 
-def test_a_zero_gradient_would_have_moved_them(parts: Parts) -> None:
-    """Why None matters: AdamW moves a parameter with gradient 0 by momentum and weight decay (METHODS 2.6)."""
-    parts.epoch(0, on=True)
-    before = parts.adapter.side.embed.weight.detach().clone()
-    for parameter in parts.resting():
-        parameter.grad = torch.zeros_like(parameter)
-    parts.optimiser.resting.step()
-    assert not torch.equal(parts.adapter.side.embed.weight, before)
-
-
-def test_off_epoch_reads_the_feature_layer_only(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
-    wanted: list[list[int]] = []
-    batch = parts.source.batch
-    monkeypatch.setattr(parts.source, "batch", lambda rows, taps, g: wanted.append(list(taps)) or batch(rows, taps, g))
-    parts.epoch(0, on=False)
-    parts.epoch(1, on=True)
-    assert wanted == [[3]] * 3 + [[0, 1, 3]] * 3
+def test_a_single_image_left_over_joins_the_last_batch() -> None:
+    assert [len(part) for part in split(np.arange(10), 4)] == [4, 4, 2]
+    assert [len(part) for part in split(np.arange(9), 4)] == [4, 5]
+    assert [len(part) for part in split(np.arange(8), 4)] == [4, 4]
+    assert [len(part) for part in split(np.arange(3), 4)] == [3]
+    assert np.concatenate(split(np.arange(9), 4)).tolist() == list(range(9))
 
 
 # --- what is kept ----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
-def test_only_on_epochs_are_validated_and_kept(
-    profile: Profile, encoder: Any, train: Any, val: Any, variant: str
+def scored(losses: list[float], **changes: Any) -> tuple[Task, Any]:
+    """A training whose on epochs have these validation losses."""
+    left = iter(losses)
+    task = toy_task(validate=lambda row: {"val_loss": next(left)}, **changes)
+    return task, train(task)
+
+
+def test_the_best_on_epoch_is_kept_the_first_of_equals() -> None:
+    task, course = scored([2.0, 1.0, 1.0], epochs=[Epoch(i, i % 2 == 1) for i in range(7)])
+    assert course.kept == 3
+    assert [row.get("val_loss") for row in course.curve] == [None, 2.0, None, 1.0, None, 1.0, None]
+    assert not any(module.training for module in task.network.modules())
+    same, _ = scored([2.0, 1.0], epochs=[Epoch(i, i % 2 == 1) for i in range(4)])
+    assert bytes_of(task.network) == bytes_of(same.network)
+
+
+def test_without_a_score_the_last_epoch_is_kept() -> None:
+    _, course = scored([1.0, 2.0], score=None)
+    assert course.kept == EPOCHS - 1
+
+
+def test_patience_counts_scored_epochs() -> None:
+    _, course = scored(
+        [3.0, 3.5, 2.0, 2.5, 2.1, 2.0, 1.0], epochs=[Epoch(i, i % 2 == 1) for i in range(20)], patience=3
+    )
+    # Epochs 1, 3, 5 ... are scored. Epoch 5 is a new best and the count starts again; an equal loss is no better one.
+    assert (course.kept, len(course.curve)) == (5, 12)
+
+
+# --- kills -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("killed", [(epoch, batch) for epoch in range(EPOCHS) for batch in (0, 2)])
+def test_a_killed_training_ends_in_the_same_bytes(
+    killed: tuple[int, int], checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    result = trained(variant, profile, encoder, train, val, epochs=5)
-    on = [row["epoch"] for row in result.curve if row["phase"] == "on"]
-    assert on == ([1, 3] if variant.startswith("aea-true") else [0, 1, 2, 3, 4])
-    assert result.epoch in on
-    assert result.chosen["phase"] == "on"
-    for row in result.curve:
-        assert list(row) == CURVE
-        assert (row["val_loss"] is not None) == (row["phase"] == "on")
-        assert row["val_miou"] is None  # nobody diagnosed
-    assert result.chosen["val_loss"] == min(row["val_loss"] for row in result.curve if row["phase"] == "on")
+    unbroken = toy_task()
+    course = train(unbroken)
+    with monkeypatch.context() as patch:
+        watch(patch, lambda setting, *place: place == killed)
+        with pytest.raises(Killed):
+            train(toy_task(), checkpoint)
+    torch.manual_seed(99)  # what other work left in the global generator
+    begun, again = watch(monkeypatch), toy_task()
+    assert train(again, checkpoint) == course
+    assert epochs_of(begun) == list(range(killed[0], EPOCHS))  # the epoch that was cut, and none before it
+    assert bytes_of(again.network) == bytes_of(unbroken.network)
 
 
-@pytest.mark.parametrize("criterion", ["val_loss", "val_accuracy", "last"])
-def test_the_kept_state_is_that_of_the_chosen_epoch(
-    profile: Profile, encoder: Any, train: Any, val: Any, criterion: str
+def test_a_finished_training_is_not_repeated(checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, again, prepared = toy_task(patience=1), toy_task(), []
+    course = train(first, checkpoint)
+    small = checkpoint.file.stat().st_size
+    begun = watch(monkeypatch)
+    again = toy_task(prepare=lambda: prepared.append(1))
+    assert train(again, checkpoint) == course
+    assert begun == prepared == []
+    assert bytes_of(again.network) == bytes_of(first.network)
+    assert "optimisers" not in checkpoint.load()
+    assert small == checkpoint.file.stat().st_size
+
+
+def test_a_forced_run_of_dvc_trains_again(
+    checkpoint: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A high learning rate makes epochs differ; validating the kept state again gives the chosen row."""
-    result = trained(FULL, profile, encoder, train, val, epochs=9, lr=0.03, criterion=criterion)
-    on = [row for row in result.curve if row["phase"] == "on"]
-    if criterion == "val_accuracy":
-        assert result.chosen == max(on, key=lambda row: (row["val_accuracy_pb_plus_ab"], -row["val_loss"]))
-    elif criterion == "last":
-        assert result.epoch == 7  # not 8, which is off
-    again = validate(result.model.adapter, CachedSource(encoder, val, [0, 1, 3], 0.0, CPU))
-    assert again.loss == pytest.approx(result.chosen["val_loss"], rel=1e-5)
-    assert again.accuracy_pb == result.chosen["val_accuracy_pb"]
-    assert not result.model.adapter.training
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    train(toy_task(), checkpoint)
+    begun, finished = watch(monkeypatch), checkpoint.file.stat().st_mtime_ns
+    (tmp_path / "dvc.lock").touch()
+    os.utime(tmp_path / "dvc.lock", ns=(1, finished - 1))  # of the stages before: DVC was killed before it wrote
+    train(toy_task(), checkpoint)
+    assert begun == []
+    os.utime(tmp_path / "dvc.lock", ns=(1, finished + 1))
+    train(toy_task(), checkpoint)
+    assert epochs_of(begun) == list(range(EPOCHS))
 
 
-def test_patience_counts_evaluated_epochs(
-    profile: Profile, encoder: Any, train: Any, val: Any, monkeypatch: pytest.MonkeyPatch
+def test_a_damaged_checkpoint_begins_again(
+    checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
-    losses = iter([3.0, 3.5, 2.0, 2.5, 2.1, 2.0, 1.0])
-    real = loop.validate
-    monkeypatch.setattr(loop, "validate", lambda *a: loop.Validation(next(losses), *list(vars(real(*a)).values())[1:]))
-    result = trained(FULL, profile, encoder, train, val, epochs=20, patience=3)
-    # Epochs 1, 3, 5 ... are evaluated. Epoch 5 is a new best and the count starts anew; an equal loss is no better one.
-    assert (result.epoch, len(result.curve)) == (5, 12)
+    unbroken = toy_task()
+    train(unbroken, checkpoint)
+    checkpoint.file.write_bytes(checkpoint.file.read_bytes()[:-1])
+    begun, again = watch(monkeypatch), toy_task()
+    train(again, checkpoint)
+    assert len(begun) == 3 * EPOCHS
+    assert bytes_of(again.network) == bytes_of(unbroken.network)
+    assert "is damaged, the training begins again" in capsys.readouterr().err
 
 
-def test_diagnosis_enters_the_curve_and_decides_nothing(profile: Profile, encoder: Any, train: Any, val: Any) -> None:
-    def diagnose(alpha: np.ndarray, rows: np.ndarray) -> dict[str, float]:
-        assert alpha.shape == (18, 4, 4)
-        assert alpha.min() >= 0
-        assert alpha.max() <= 1
-        assert rows.tolist() == list(range(18))
-        return {"val_miou": 0.25}
-
-    plain = trained(FULL, profile, encoder, train, val)
-    told = train_variant(FULL, profile, encoder, train, val, 3, 0, diagnose=diagnose, log=lambda line: None)
-    assert [row["val_miou"] for row in told.curve] == [None, 0.25, None, 0.25]
-    assert same(plain, told)
+# --- what stops it ---------------------------------------------------------------------------------------------------
 
 
-def test_validation_numbers_by_another_way(parts: Parts, encoder: Any, train: Any) -> None:
-    got = validate(parts.adapter, parts.source, batch=7)
-    images = encoder.preprocessing.normalise(train.pixels(np.arange(48)))
-    with torch.no_grad():
-        alpha, ab, pb = parts.adapter.eval()(images, encoder.taps(images, [0, 1, 3]))
-    labels = torch.as_tensor(train.labels)
-    logp = (pb + ab).log_softmax(1)
-    assert got.loss == pytest.approx(-logp[torch.arange(48), labels].mean().item(), rel=1e-5)
-    assert got.accuracy_pb == pytest.approx((pb.argmax(1) == labels).float().mean().item())
-    assert got.accuracy_pb_plus_ab == pytest.approx((logp.argmax(1) == labels).float().mean().item())
-    np.testing.assert_allclose(got.alpha, alpha[:, 0].numpy(), atol=1e-5)
+@pytest.mark.parametrize("step", [3, 5, 10])  # of three steps an epoch, in off and on epochs
+def test_too_little_memory_is_one_sentence_and_leaves_no_trace(
+    step: int, checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither in weights nor in BatchNorm's buffers: the state of the last epoch stays, and the rest is done again."""
+    unbroken, again = toy_task(), toy_task()
+    train(unbroken)
+    with monkeypatch.context() as patch:
+        begun = fail_in_backward(patch, step)
+        with pytest.raises(UserError) as told:
+            train(toy_task(), checkpoint)
+    assert str(told.value) == (
+        "the device's memory does not hold a training step of batch 4 (CUDA out of memory); lower train.batch to 2"
+    )
+    assert begun == list(range(step + 1))  # the step is not tried again: BatchNorm has moved
+    train(again, checkpoint)
+    assert bytes_of(again.network) == bytes_of(unbroken.network)
 
 
-# --- the run as a whole ----------------------------------------------------------------------------------------------
+def test_a_batch_that_cannot_be_halved_needs_another_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    fail_in_backward(monkeypatch, 0)
+    with pytest.raises(UserError, match=r"step of batch 3 \(.*\); use a device with more memory$"):
+        train(toy_task(batch=3))
 
 
-def same(a: Trained, b: Trained) -> bool:
-    x, y = a.model.adapter.state_dict(), b.model.adapter.state_dict()
-    return x.keys() == y.keys() and all(torch.equal(x[name], y[name]) for name in x)
+class Poisoned(torch.autograd.Function):
+    """Itself, with a gradient that is no number."""
+
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor) -> torch.Tensor:
+        return x.clone()
+
+    @staticmethod
+    def backward(ctx: Any, gradient: torch.Tensor) -> torch.Tensor:
+        return gradient * float("nan")
 
 
-@pytest.mark.parametrize("variant", [FULL, "abn"])
-def test_same_seed_same_weights(profile: Profile, encoder: Any, train: Any, val: Any, variant: str) -> None:
-    first = trained(variant, profile, encoder, train, val, seed=3)
-    torch.rand(7)  # whatever was drawn before does not matter
-    again = trained(variant, profile, encoder, train, val, seed=3)
-    assert same(first, again)
-    assert first.curve == again.curve
-    assert not same(first, trained(variant, profile, encoder, train, val, seed=4))
-
-
-def test_an_epoch_is_the_same_whatever_was_drawn_before(profile: Profile, encoder: Any, train: Any) -> None:
-    """Order, mirroring and dropout follow from seed and epoch, so that epochs do not hang together by chance."""
-    ends = []
-    for draws in (0, 5):
-        parts = Parts(profile, encoder, train)
-        torch.rand(draws)
-        parts.epoch(3, on=True)
-        ends.append(parts.adapter.state_dict())
-    assert all(torch.equal(ends[0][name], ends[1][name]) for name in ends[0])
-
-
-@pytest.mark.parametrize("variant", VARIANTS)
-def test_learns_the_toy_task(profile: Profile, encoder: Any, train: Any, val: Any, variant: str) -> None:
-    result = trained(variant, profile, encoder, train, val, epochs=16, lr=1e-2)
-    same_phase = [row["train_loss"] for row in result.curve if row["phase"] == "on"]
-    assert same_phase[-1] < 0.7 * same_phase[0]
-    assert result.chosen["val_accuracy_pb"] > 0.6  # one in three by chance
-
-
-def test_frozen_encoder_is_not_changed(profile: Profile, encoder: Any, train: Any, val: Any) -> None:
-    before = copy.deepcopy(encoder.state_dict())
-    trained(FULL, profile, encoder, train, val)
-    assert all(torch.equal(before[name], tensor) for name, tensor in encoder.state_dict().items())
-    assert all(p.grad is None and not p.requires_grad for p in encoder.parameters())
-
-
-def test_kept_and_live_features_train_alike(profile: Profile, encoder: Any, train: Any, val: Any) -> None:
-    """Without mirroring the two ways see the same batches."""
-    augment = profile.train.augment.model_copy(update={"hflip": 0.0})
-    settings = profile.model_copy(update={"train": profile.train.model_copy(update={"augment": augment})})
-    kept = train_variant(FULL, settings, encoder, train, val, 3, 0, log=lambda line: None)
-    log: list[str] = []
-    live = train_variant(FULL, settings, encoder, train, val, 3, 0, cache_bytes=0, log=log.append)
-    assert len(log) == 2
-    for a, b in zip(kept.curve, live.curve, strict=True):
-        assert a["train_loss"] == pytest.approx(b["train_loss"], rel=1e-3)
-
-
-def test_photos_augmented_on_the_fly(profile: Profile, encoder: Any, val: Any) -> None:
-    from tests.training.settings import Augment
-
-    photos = type(val)(24, 20, 2)
-    augment = Augment(resize=20, hflip=0.5, blur=0.3, sharpen=0.3)
-    result = trained(FULL, profile, encoder, photos, val, augment=augment)
-    assert len(result.curve) == 4
-
-
-def test_stores_of_another_size_are_refused(profile: Profile, encoder: Any, val: Any) -> None:
-    with pytest.raises(UserError, match=r"stores have 20 \(train\) and 16 \(val\) pixels, but the settings need 16"):
-        trained(FULL, profile, encoder, type(val)(24, 20, 2), val)
-
-
+@pytest.mark.parametrize("clip_norm", [1.0, None])
 @pytest.mark.parametrize(
-    "schedule", [Schedule(first="on"), Schedule(off_epochs=2, on_epochs=1), Schedule(off_epochs=1, on_epochs=2)]
+    ("what", "spoil"), [("loss is inf", lambda loss: loss * float("inf")), ("gradients' norm is nan", Poisoned.apply)]
 )
-def test_schedules_are_followed(profile: Profile, encoder: Any, train: Any, val: Any, schedule: Schedule) -> None:
-    settings = profile.model_copy(update={"ala": profile.ala.model_copy(update={"schedule": schedule})})
-    result = trained(FULL, settings, encoder, train, val, epochs=4)
-    phases = [row["phase"] for row in result.curve]
-    assert phases[0] == schedule.first
-    assert phases.count("on") >= 1
-
-
-def test_a_single_photo_left_over_joins_the_last_batch() -> None:
-    assert [len(part) for part in batches(np.arange(10), 4)] == [4, 4, 2]
-    assert [len(part) for part in batches(np.arange(9), 4)] == [4, 5]
-    assert [len(part) for part in batches(np.arange(8), 4)] == [4, 4]
-    assert [len(part) for part in batches(np.arange(3), 4)] == [3]
-    assert np.concatenate(batches(np.arange(9), 4)).tolist() == list(range(9))
-
-
-@pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_a_loss_that_is_not_finite_stops_the_run(
-    profile: Profile, encoder: Any, train: Any, val: Any, value: float
+def test_a_number_that_is_none_stops_before_the_step(
+    what: str, spoil: Any, clip_norm: float | None, checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    source = CachedSource(encoder, train, [0, 1, 2, 3], 0.5, CPU)
-    source.kept[3][7] = source.kept[3][48 + 7] = value  # photo 107, both orientations
-    with pytest.raises(
-        UserError, match=r"the loss is nan in epoch 0, batch \d \(images [\d, ]*\b107\b[\d, ]*\); lower"
-    ):
-        train_variant(
-            FULL, profile, encoder, train, val, 3, 0,
-            sources=(source, CachedSource(encoder, val, [0, 1, 2, 3], 0.0, CPU)), log=lambda line: None,
-        )  # fmt: skip
+    task, calls = toy_task(clip_norm=clip_norm), []
+
+    def loss(indices: np.ndarray, epoch: Epoch) -> Any:
+        calls.append(bytes_of(task.parts[0].modules[0]))
+        value, numbers = task.loss(indices, epoch)
+        return (spoil(value) if len(calls) == 5 else value), numbers
+
+    from dataclasses import replace
+
+    message = rf"toy: the {what} in epoch 1, batch 1 \(images 1\d\d(, 1\d\d){{3}}\); lower train.lr \(now 0.3\) or look"
+    with pytest.raises(UserError, match=message):
+        train(replace(task, loss=loss), checkpoint)
+    assert bytes_of(task.parts[0].modules[0]) == calls[-1]
+    begun, again, unbroken = watch(monkeypatch), toy_task(clip_norm=clip_norm), toy_task(clip_norm=clip_norm)
+    train(again, checkpoint)
+    assert begun[0] == ("train", 1, 0)
+    train(unbroken)
+    assert bytes_of(again.network) == bytes_of(unbroken.network)
 
 
-# --- LoRA ------------------------------------------------------------------------------------------------------------
+def test_a_validation_loss_that_is_no_number_stops() -> None:
+    with pytest.raises(UserError, match=r"toy: the validation loss is nan after epoch 1; lower train.lr \(now 0.3\)"):
+        scored([float("nan")])
 
 
-def test_lora_trains_in_on_epochs_only(
-    profile: Profile, clip_vit: Encoder, train: Any, val: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    ala = profile.ala.model_copy(update={"lora": Lora(block=1, rank=2, alpha=4.0)})
-    moved: list[tuple[bool, bool]] = []
-    real = loop.run_epoch
-
-    def spy(adapter: Any, source: Any, optimiser: Optimiser, epoch: Epoch, *rest: Any) -> Any:
-        update = source.encoder.update()
-        before = [p.detach().clone() for p in update.values()]
-        result = real(adapter, source, optimiser, epoch, *rest)
-        changed = [not torch.equal(a, b) for a, b in zip(before, update.values(), strict=True)]
-        moved.append((epoch.on, any(changed)))
-        assert all(changed) or not any(changed) or epoch.index == 1
-        return result
-
-    monkeypatch.setattr(loop, "run_epoch", spy)
-    frozen = copy.deepcopy(clip_vit.state_dict())
-    result = trained(FULL, profile.model_copy(update={"ala": ala}), clip_vit, train, val)
-    assert moved == [(False, False), (True, True), (False, False), (True, True)]
-    assert isinstance(result.model.encoder, LoraEncoder)
-    assert all(torch.equal(frozen[name], tensor) for name, tensor in clip_vit.state_dict().items())
-    inside = result.model.encoder.encoder.state_dict()
-    for name, tensor in frozen.items():
-        kept = name if name in inside else name.replace("weight", "parametrizations.weight.original")
-        assert torch.equal(inside[kept], tensor), name
-    assert any(parameter.any() for name, parameter in result.model.encoder.update().items() if name.endswith("up"))
+def test_means_are_over_all_images() -> None:
+    sizes: list[int] = []
+    task = toy_task(loss=lambda indices, epoch: sizes.append(len(indices)) or (parameter.sum() * 0 + 2.0, {"x": 1.0}))
+    parameter = next(task.network.parameters())
+    row = run_epoch(task, Epoch(0))
+    assert sizes == [BATCH, BATCH, N - 2 * BATCH]
+    assert row["train_loss"] == 2.0
+    assert row["x"] == 3 / N

@@ -2,13 +2,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
-from torch import nn
-
 from ala.config import Profile
 from ala.model.adapter import Adapter
 from ala.model.blueprint import plan
-from ala.training.optimiser import Optimiser, groups
+from ala.training.optimiser import adapter_parts, groups, parameters
 
 
 def adapter_of(profile: Profile, encoder: Any) -> Adapter:
@@ -34,26 +31,10 @@ def test_norms_positions_and_queries_have_no_weight_decay(profile: Profile, enco
 
 def test_every_parameter_belongs_to_one_optimiser(profile: Profile, encoder: Any) -> None:
     adapter = adapter_of(profile, encoder)
-    optimiser = Optimiser(adapter, None, profile.train)
-    ids = [id(parameter) for parameter in optimiser.parameters]
+    parts = adapter_parts(adapter, profile.train)
+    ids = [id(parameter) for parameter in parameters(parts)]
     assert len(ids) == len(set(ids))
     assert set(ids) == {id(parameter) for parameter in adapter.parameters()}
-    resting = {id(p) for group in optimiser.resting.param_groups for p in group["params"]}
+    assert [part.rests for part in parts] == [False, True]
+    resting = {id(p) for p in parameters(parts[1:])}
     assert resting == {id(p) for part in (adapter.side, adapter.attention) for p in part.parameters()}
-
-
-def test_clipping_is_over_all_parameters_together(profile: Profile, encoder: Any) -> None:
-    """Seen through plain SGD: one step of length lr * clip_norm over everything that trains."""
-    adapter = adapter_of(profile, encoder)
-    optimiser = Optimiser(adapter, None, profile.train.model_copy(update={"clip_norm": 0.01}))
-    optimiser.perception = torch.optim.SGD(optimiser.perception.param_groups, lr=1.0)  # type: ignore[assignment]
-    optimiser.resting = torch.optim.SGD(optimiser.resting.param_groups, lr=1.0)  # type: ignore[assignment]
-    for group in (*optimiser.perception.param_groups, *optimiser.resting.param_groups):
-        group |= {"lr": 1.0, "weight_decay": 0.0}
-    before = nn.utils.parameters_to_vector(adapter.parameters()).detach().clone()
-    images = torch.randn(8, 3, 16, 16)
-    output = adapter.train()(images, encoder.taps(images, [0, 1, 3]))
-    (100 * output.pb_logits.square().sum()).backward()
-    optimiser.step(on=True)
-    moved = nn.utils.parameters_to_vector(adapter.parameters()).detach() - before
-    assert abs(moved.norm().item() - 0.01) < 1e-4

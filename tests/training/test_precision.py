@@ -16,9 +16,8 @@ from ala.model.adapter import Adapter
 from ala.model.blueprint import VARIANTS, plan
 from ala.model.lora import LoraEncoder
 from ala.training.features import LiveSource, make_source
-from ala.training.loop import Trained, run_epoch, train_variant
-from ala.training.optimiser import Optimiser
-from ala.training.schedule import Epoch
+from ala.training.loop import Epoch, run_epoch
+from ala.training.variant import Trained, Work, train_variant
 from ala.utils.errors import UserError
 
 FULL = "aea-true-sbn-true"
@@ -80,18 +79,17 @@ def test_networks_run_in_bfloat16_and_loss_gradients_and_validation_in_float32(
         )
 
     monkeypatch.setattr(Adapter, "__init__", hooked)
-    real, step = nn.functional.cross_entropy, Optimiser.step
+    real, step = nn.functional.cross_entropy, torch.optim.AdamW.step
     monkeypatch.setattr(nn.functional, "cross_entropy", lambda logits, *a, **k: (
         seen["loss"].add(logits.dtype) or real(logits, *a, **k)))  # fmt: skip
 
-    def stepped(self: Optimiser, on: bool) -> float:
-        assert {p.grad.dtype for p in self.parameters if p.grad is not None} == {torch.float32}
-        norm = step(self, on)
-        moments = [state["exp_avg"].dtype for part in (self.perception, self.resting) for state in part.state.values()]
-        assert set(moments) == {torch.float32}
-        return norm
+    def stepped(self: torch.optim.AdamW) -> None:
+        parameters = [parameter for group in self.param_groups for parameter in group["params"]]
+        assert {p.grad.dtype for p in parameters if p.grad is not None} == {torch.float32}
+        step(self)
+        assert {state["exp_avg"].dtype for state in self.state.values()} == {torch.float32}
 
-    monkeypatch.setattr(Optimiser, "step", stepped)
+    monkeypatch.setattr(torch.optim.AdamW, "step", stepped)
     trained(FULL, profile, clip_vit, train, val, "bf16", cache_bytes=2**30 if cached else 0)
     assert seen["encoder"] == {torch.bfloat16, torch.float32}  # photos of the training, of the validation
     assert seen["training"] == {torch.bfloat16}
@@ -149,8 +147,11 @@ def step(profile: Any, encoder: Any, train: Any, precision: Any, on: bool = True
     adapter = Adapter(blueprint, 0)
     lora = encoder if isinstance(encoder, LoraEncoder) else None
     source = LiveSource(encoder, train, None, CPU, precision)
+    settings = profile.train.model_copy(update={"precision": precision})
+    work = Work(adapter, settings, 1 / 15, 0, lambda: (source, source))
+    work.prepare()
     with kept_for_backward() as kept:
-        run_epoch(adapter, source, Optimiser(adapter, lora, profile.train), Epoch(0, on), 0, 16, 1 / 15, precision)
+        run_epoch(work.task("test", [], train.image_ids, lora), Epoch(0, on))
     assert kept
     return kept
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import platform
 import subprocess
 import sys
 from pathlib import Path
@@ -12,12 +13,21 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 FILES = sorted([*(ROOT / "ala").rglob("*.py"), *(ROOT / "stages").glob("*.py")])
 
+#: What tunes a process, and the files that may name it.
+TUNES = {
+    "keep_freed_memory": {"ala/utils/process.py"}, "tuned(": {"ala/utils/process.py", "ala/utils/errors.py"},
+    "graceful(": {"ala/utils/process.py", "ala/utils/interrupt.py"},
+    "signal.signal(": {"ala/utils/interrupt.py", "ala/pipeline/executors/processes.py"},  # of workers of our own
+    "set_num_threads(": {"ala/utils/threads.py", "ala/pipeline/executors/processes.py"},  # the caller's number stays
+}  # fmt: skip
+
 #: Imports the libraries, notes what they and the process are like, imports all of `ala` and `stages`, and compares.
 CODE = """
 import importlib, logging, os, signal, sys, warnings
 from pathlib import Path
 import ala.utils.torchvision_import
-import matplotlib.pyplot, numpy, open_clip, pandas, PIL.Image, scipy.ndimage, seaborn, skimage, timm, torch, torchvision
+import matplotlib.pyplot, numpy, open_clip, pandas, PIL.Image, ruamel.yaml, scipy.ndimage, seaborn, skimage, timm, torch
+import torchvision
 
 LIBRARIES = {"matplotlib", "numpy", "open_clip", "pandas", "PIL", "scipy", "seaborn", "skimage", "timm", "torch",
              "torchvision", "tempfile", "shutil", "os", "io", "json", "builtins"}
@@ -81,7 +91,7 @@ def test_importing_every_module_changes_nothing():
 
 def test_open_clip_makes_timm_towers_afterwards():
     code = (
-        "import ala, ala.encoders.clip_vit, ala.encoders.clip_source, open_clip\n"
+        "import ala, ala.encoders.networks, ala.encoders.clip_source, open_clip\n"
         "model = open_clip.create_model('ViT-B-16-SigLIP', pretrained=None)\n"
         "print(type(model.visual).__name__)\n"
     )
@@ -102,7 +112,7 @@ def test_nothing_reaches_into_other_libraries(file):
     tree, name = ast.parse(file.read_text()), str(file.relative_to(ROOT))
     imported = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
     imported |= {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module}
-    assert "ctypes" not in imported or name == "ala/utils/memory.py"
+    assert "ctypes" not in imported or name == "ala/utils/process.py"
     assert not {found for found in imported if found.split(".")[0] == "dvc"}
     assert "torch.overrides" not in imported
     written = [
@@ -113,16 +123,27 @@ def test_nothing_reaches_into_other_libraries(file):
     assert "sys.modules.update" not in ast.unparse(tree)
 
 
-@pytest.mark.parametrize("file", sorted((ROOT / "stages").glob("*.py")), ids=lambda file: file.stem)
+@pytest.mark.parametrize(
+    "file", [file for file in FILES if file.parent.name == "stages" and "typer.run" in file.read_text()],
+    ids=lambda file: file.stem,
+)  # fmt: skip
 def test_every_stage_has_one_entry(file):
     tree = ast.parse(file.read_text())
     calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and ast.unparse(node.func) == "reported"]
     assert len(calls) == 1
 
 
-def test_the_entry_keeps_freed_memory():
+def test_a_program_keeps_freed_memory():
     code = CODE[CODE.index("def resident") :].replace("held = ", "from ala.utils.errors import reported\nheld = ")
     code = code.replace("block = ", "with reported():\n    block = ")
     command = [sys.executable, "-c", f"from pathlib import Path\n{code}"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-    assert (done.stdout.strip() == "False") == (sys.platform == "linux")
+    assert (done.stdout.strip() == "False") == (platform.libc_ver()[0] == "glibc")
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(ROOT)))
+def test_only_the_entry_tunes_the_process(file):
+    """Nothing in `ala` but the entry asks for it, and no thread count or signal is set elsewhere."""
+    text, name = file.read_text(), str(file.relative_to(ROOT))
+    for word, places in TUNES.items():
+        assert word not in text or name in places

@@ -6,7 +6,6 @@ import os
 
 import numpy as np
 import pytest
-import torch
 
 from ala.utils import errors, interrupt
 from ala.utils.errors import UserError
@@ -27,49 +26,16 @@ def _no_dvc(monkeypatch):
 
 def test_units_come_back_as_they_were(tmp_path):
     opened(tmp_path).keep_arrays("shard 0/1", {"a": np.arange(3, dtype=np.int16), "b": np.float32(2).reshape(())})
-    state = {"w": torch.randn(2, 3), "rows": [{"epoch": 1, "x": None}], "score": (0.5, -1.0), "phase": "on"}
-    opened(tmp_path).keep_tensors("epoch", state)
     work = opened(tmp_path)
     arrays = work.arrays("shard 0/1")
     assert arrays["a"].dtype == np.int16
     assert arrays["a"].tolist() == [0, 1, 2]
     assert arrays["b"] == 2
-    back = work.tensors("epoch")
-    assert torch.equal(back.pop("w"), state.pop("w"))
-    assert back == state
     assert work.arrays("shard 1") is None
-    assert work.tensors("other") is None
-    work.forget("epoch")
-    assert work.tensors("epoch") is None
+    work.forget("shard 0/1")
+    assert work.arrays("shard 0/1") is None
     assert work.folder.parent == tmp_path / "resume"
     assert work.folder.name.startswith("train-abn-seed-0-")
-
-
-def test_anything_that_decides_makes_another_folder(tmp_path):
-    data, code = tmp_path / "data", tmp_path / "rule.py"
-    data.mkdir()
-    (data / "x").write_bytes(b"1")
-    first = opened(tmp_path, inputs=[data]).folder
-    assert opened(tmp_path, inputs=[data]).folder == first
-    assert opened(tmp_path, inputs=[data], settings={**SETTINGS, "lr": 0.2}).folder != first
-    assert opened(tmp_path, inputs=[data], code=["ala.utils.seeds"]).folder != first
-    (data / "x").write_bytes(b"2")
-    os.utime(data / "x", ns=(1, 1))
-    second = opened(tmp_path, inputs=[data]).folder
-    (data / "x").rename(data / "y")
-    assert len({first, second, opened(tmp_path, inputs=[data]).folder, opened(tmp_path, inputs=[code]).folder}) == 4
-
-
-def test_the_source_text_of_modules_and_packages_decides(tmp_path, monkeypatch):
-    package = tmp_path / "rules_of_test"
-    package.mkdir()
-    (package / "__init__.py").touch()
-    (package / "one.py").write_text("x = 1\n")
-    monkeypatch.syspath_prepend(tmp_path)
-    of_package, of_file = (opened(tmp_path, code=[n]).folder for n in ("rules_of_test", "rules_of_test.one"))
-    (package / "one.py").write_text("x = 2\n")
-    assert opened(tmp_path, code=["rules_of_test"]).folder != of_package
-    assert opened(tmp_path, code=["rules_of_test.one"]).folder != of_file
 
 
 @pytest.mark.parametrize(
@@ -78,12 +44,10 @@ def test_the_source_text_of_modules_and_packages_decides(tmp_path, monkeypatch):
 def test_a_damaged_unit_counts_as_absent(tmp_path, damage, capsys):
     work = opened(tmp_path)
     work.keep_arrays("a", {"x": np.arange(100)})
-    work.keep_tensors("t", {"x": torch.arange(100)})
     for path in work.folder.iterdir():
         path.write_bytes(damage(path.read_bytes()))
     assert work.arrays("a") is None
-    assert work.tensors("t") is None
-    assert capsys.readouterr().err.count(" is damaged") == 2
+    assert capsys.readouterr().err.count(" is damaged") == 1
 
 
 def test_finished_work_leaves_nothing(tmp_path):

@@ -1,84 +1,75 @@
-"""Plan the order and the augmentation of training images from the seed, before anything is computed."""
+"""Draw the order and the augmentation of training images; the SGD of both stages of F-CAM."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from ala.config.schema import FcamStage
 from ala.data.store import Store
 from ala.utils.seeds import numpy_generator
 
 
-@dataclass(frozen=True)
-class Batch:
-    """One SGD step.
+class Crops:
+    """The training images, cropped and mirrored at random.
+
+    Each image is mirrored with probability 1/2 and, where the stored size is larger than `size`, cropped at a uniformly
+    drawn place (METHODS 1.5, column `[F]`).
+
+    Args:
+        size: pixels of what the network sees.
+        stage: `classifier` or `decoder`; each has its own draws.
 
     Attributes:
-        epoch: from 0.
-        number: within the epoch, from 0.
-        ends_epoch: whether it is the epoch's last.
-        rows: int64 `(B,)`, rows of the training store.
-        flipped: bool `(B,)`, mirrored left to right.
-        offsets: int64 `(B, 2)`, the crop's top and left in pixels of the stored image.
+        flipped: bool `(n,)`, which images this epoch mirrors left to right.
+        corners: int64 `(n, 2)`, top and left of this epoch's crops in pixels of the stored images.
     """
 
-    epoch: int
-    number: int
-    ends_epoch: bool
-    rows: np.ndarray
-    flipped: np.ndarray
-    offsets: np.ndarray
+    def __init__(self, store: Store, size: int, seed: int, stage: str) -> None:
+        self.store, self.size, self.seed, self.stage = store, size, seed, stage
+        self.flipped = np.zeros(len(store), bool)
+        self.corners = np.zeros((len(store), 2), np.int64)
+
+    def order(self, epoch: int) -> np.ndarray:
+        """Draw an epoch's order of the images, int64 `(n,)`, and how it mirrors and crops them."""
+        count = len(self.store)
+        generator = numpy_generator(self.seed, "fcam", self.stage, "batches", epoch)
+        order = generator.permutation(count)
+        self.flipped[order] = generator.random(count) < 0.5
+        self.corners[order] = generator.integers(0, self.store.size - self.size + 1, size=(count, 2))
+        return order
+
+    def pixels(self, indices: np.ndarray) -> Tensor:
+        """Crop and mirror some images: uint8 `(B, 3, size, size)`."""
+        pixels = self.store.pixels(indices)  # (B, 3, stored, stored)
+        if self.store.size != self.size:
+            pixels = torch.stack(
+                [
+                    image[:, top : top + self.size, left : left + self.size]
+                    for image, (top, left) in zip(pixels, self.corners[indices].tolist(), strict=True)
+                ]
+            )
+        flipped = torch.from_numpy(self.flipped[indices])
+        return torch.where(flipped[:, None, None, None], pixels.flip(3), pixels)
 
 
-@dataclass(frozen=True)
-class Plan:
-    """All batches of a training, or of its epochs from `first` on: each epoch visits every image once, in a new order.
-
-    Each image is mirrored with probability 1/2 and, where the stored side is larger than `crop`, cropped at a
-    uniformly drawn place (METHODS 1.5, column `[F]`).
-    """
-
-    photos: int
-    stored: int  # side of the stored images
-    crop: int  # side of what the network sees
-    epochs: int
-    batch: int
-    seed: int
-    stage: str
-    first: int = 0  # epoch to begin with; those before it are done
-
-    def __len__(self) -> int:
-        return (self.epochs - self.first) * -(-self.photos // self.batch)
-
-    def __iter__(self) -> Iterator[Batch]:
-        for epoch in range(self.first, self.epochs):
-            generator = numpy_generator(self.seed, "fcam", self.stage, "batches", epoch)
-            order = generator.permutation(self.photos)
-            flipped = generator.random(self.photos) < 0.5
-            offsets = generator.integers(0, self.stored - self.crop + 1, size=(self.photos, 2))
-            starts = range(0, self.photos, self.batch)
-            for number, start in enumerate(starts):
-                part = slice(start, start + self.batch)
-                yield Batch(epoch, number, number == len(starts) - 1, order[part], flipped[part], offsets[part])
+def sgd(
+    settings: FcamStage, slow: Sequence[nn.Parameter], fast: Iterable[nn.Parameter] = (), factor: float = 1.0
+) -> torch.optim.SGD:
+    """SGD with Nesterov momentum; the parameters `fast` learn `factor` times faster than `slow`."""
+    groups: list[dict[str, Any]] = [{"params": list(slow)}]
+    if fast := list(fast):
+        groups.append({"params": fast, "lr": settings.lr * factor})
+    return torch.optim.SGD(
+        groups, lr=settings.lr, momentum=settings.momentum, nesterov=settings.momentum > 0,
+        weight_decay=settings.weight_decay,
+    )  # fmt: skip
 
 
-def crops(store: Store, batch: Batch, size: int) -> Tensor:
-    """Crop and mirror the images of a batch: uint8 `(B, 3, size, size)`."""
-    pixels = store.pixels(batch.rows)  # (B, 3, stored, stored)
-    if store.size != size:
-        pixels = torch.stack(
-            [
-                photo[:, top : top + size, left : left + size]
-                for photo, (top, left) in zip(pixels, batch.offsets.tolist(), strict=True)
-            ]
-        )
-    return mirrored(pixels, torch.from_numpy(batch.flipped))
-
-
-def mirrored(images: Tensor, flipped: Tensor) -> Tensor:
-    """Mirror the images of `(B, C, H, W)` that bool `flipped` `(B,)` selects."""
-    return torch.where(flipped[:, None, None, None], images.flip(3), images)
+def rate_factor(settings: FcamStage) -> Callable[[int, int, int], float]:
+    """The learning rate's factor by epoch (from 0): a tenth after each `step_epochs`, or constant."""
+    return lambda epoch, *_: 0.1 ** (epoch // settings.step_epochs) if settings.step_epochs else 1.0

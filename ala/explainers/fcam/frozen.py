@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from ala.data.store import Store
-from ala.explainers.fcam.batches import Batch
 from ala.explainers.fcam.classifier import CamClassifier, Pyramid
 from ala.utils.fitting import Halving
 from ala.utils.progress import track
@@ -80,14 +80,15 @@ class FrozenFeatures:
         pyramid: Pyramid = self._classifier.pyramid(images)
         return pyramid.levels, self._classifier.cam(pyramid.last, labels.to(self._device))
 
-    def __call__(self, batch: Batch, pixels: Tensor) -> tuple[list[Tensor], Tensor]:
-        """Features of a batch whose images, cropped and mirrored, are `pixels` (uint8 `(B, 3, S, S)`).
+    def __call__(self, indices: np.ndarray, flipped: np.ndarray, pixels: Tensor) -> tuple[list[Tensor], Tensor]:
+        """Features of the images `indices`, mirrored where bool `flipped` is true, which cropped and mirrored are
+        `pixels` (uint8 `(B, 3, S, S)`).
 
         Returns:
             Levels, fine to coarse, each `(B, C_i, h_i, w_i)`, and true-class CAMs `(B, g, g)` in [0, 1]; no gradients.
         """
-        rows = torch.from_numpy(batch.rows)
+        index = torch.from_numpy(indices)
         if self._cams is None:
-            return self._compute(pixels, self._labels[rows])
-        rows, flips = rows.to(self._device), torch.from_numpy(batch.flipped).long().to(self._device)
-        return [level[flips, rows].permute(0, 3, 1, 2) for level in self._levels], self._cams[flips, rows]
+            return self._compute(pixels, self._labels[index])
+        index, flips = index.to(self._device), torch.from_numpy(flipped).long().to(self._device)
+        return [level[flips, index].permute(0, 3, 1, 2) for level in self._levels], self._cams[flips, index]

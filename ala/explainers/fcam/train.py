@@ -13,14 +13,14 @@ from ala.explainers.fcam.decoder import Decoder
 from ala.explainers.fcam.model import Fcam, Trained
 from ala.explainers.fcam.train_classifier import train_classifier
 from ala.explainers.fcam.train_decoder import train_decoder
+from ala.utils.checkpoint import Checkpoint
 from ala.utils.errors import UserError
-from ala.utils.resume import Resumable
 from ala.utils.seeds import seed_everything
 
 
 def train_fcam(
     train: Store, val: Store, settings: Settings, seed: int, device: torch.device | str = "cpu",
-    work: Resumable | None = None, file: Path | None = None,
+    checkpoint: Checkpoint | None = None, file: Path | None = None,
 ) -> Trained:  # fmt: skip
     """Train both stages. No mask is read; the validation images choose the classifier's epoch and nothing else.
 
@@ -31,12 +31,11 @@ def train_fcam(
         seed: of weights, order, augmentation and seeds.
         device: where to train.
         file: the backbone's pre-trained weights, in place of timm's own source.
-        work: saves the state of both stages between epochs; what is saved is not computed again.
+        checkpoint: keeps the state of each stage between epochs; a killed training goes on from it.
 
     Raises:
         UserError: a store has another side length or other classes, a weight file does not fit, or a loss is NaN or
             infinite.
-        Stopped: a signal arrived, and the state is saved.
     """
     for store, side in ((train, settings.resize or settings.input_size), (val, settings.input_size)):
         if store.size != side:
@@ -50,11 +49,13 @@ def train_fcam(
     seed_everything(seed, "fcam", "classifier")
     classifier = CamClassifier(settings, len(train.names), file=file)
     classifier = classifier.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    classifier_curve, chosen = train_classifier(classifier, train, val, settings, seed, work)
+    classifier_curve, chosen = train_classifier(
+        classifier, train, val, settings, seed, checkpoint and checkpoint.part("classifier")
+    )
     seed_everything(seed, "fcam", "decoder")
     decoder = Decoder(classifier.channels, classifier.strides, settings.decoder_channels)
     decoder = decoder.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    decoder_curve = train_decoder(classifier, decoder, train, settings, seed, work)
+    decoder_curve = train_decoder(classifier, decoder, train, settings, seed, checkpoint and checkpoint.part("decoder"))
     about = {
         "settings": settings.model_dump(mode="json"),
         "classes": len(train.names),

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-import math
 from typing import Any
 
 import numpy as np
@@ -14,27 +12,25 @@ from torch import Tensor
 
 from ala.config.schema import Fcam as Settings
 from ala.data.store import Store
-from ala.explainers.fcam.batches import Plan, crops
+from ala.explainers.fcam.batches import Crops, rate_factor, sgd
 from ala.explainers.fcam.boxes import box_accuracy, boxes_found
 from ala.explainers.fcam.cam import resize_maps
 from ala.explainers.fcam.classifier import CamClassifier
-from ala.explainers.fcam.optimise import Loss, descend, learning_rate, set_rate, sgd
-from ala.utils.epochs import Epochs, Part, Rows
-from ala.utils.errors import UserError
+from ala.training.loop import Epoch, Part, Task, train
+from ala.utils.checkpoint import Checkpoint
 from ala.utils.fitting import Halving
-from ala.utils.progress import track
-from ala.utils.resume import Resumable
+from ala.utils.seeds import derive
 
 CURVE = ["epoch", "lr", "train_loss", "train_accuracy", "val_loss", "val_accuracy", "val_box_accuracy"]
 
 
 def train_classifier(
-    classifier: CamClassifier, train: Store, val: Store, settings: Settings, seed: int, work: Resumable | None = None
-) -> tuple[pd.DataFrame, dict[str, Any]]:
+    classifier: CamClassifier, images: Store, val: Store, settings: Settings, seed: int,
+    checkpoint: Checkpoint | None = None,
+) -> tuple[pd.DataFrame, dict[str, Any]]:  # fmt: skip
     """Train in place by cross-entropy and SGD; leave the weights of the best epoch, in eval mode.
 
-    Best is the largest `settings.select` on `val`; among equals the smallest validation loss. `work` saves the state
-    between epochs; training resumes from a saved state, bit-identically.
+    Best is the largest `settings.select` on `val`; among equals the smallest validation loss.
 
     Returns:
         The curve, one row per epoch with the columns :data:`CURVE` (`val_box_accuracy` is empty unless it selects),
@@ -43,74 +39,31 @@ def train_classifier(
     Raises:
         UserError: the loss (of training or validation) or a gradient becomes NaN or infinite, or the device's memory
             does not hold a step.
-        Stopped: a signal arrived, and the state is saved.
     """
-    stage, size = settings.classifier, settings.input_size
+    stage = settings.classifier
     device = next(classifier.parameters()).device
     late = classifier.late_parameters() if stage.head_lr_factor != 1 else []
     taken = {id(parameter) for parameter in late}
     optimiser = sgd(stage, [p for p in classifier.parameters() if id(p) not in taken], late, stage.head_lr_factor)
-    best, curve = _Best(settings.select), Rows()
-    parts: dict[str, Part] = {"network": classifier, "optimiser": optimiser, "best": best, "curve": curve}
-    epochs = Epochs(work, "classifier", stage.epochs, parts)
-    plan = Plan(len(train), train.size, size, stage.epochs, stage.batch, seed, "classifier", epochs.done)
+    crops, halving = Crops(images, settings.input_size, seed, "classifier"), Halving()
 
-    halving = Halving()
-    losses, right = 0.0, 0
-    for batch in track(plan, "F-CAM classifier", total=len(plan), unit="batch"):
-        if batch.number == 0:
-            classifier.train()
-            losses, right = 0.0, 0
-            set_rate(optimiser, learning_rate(stage, batch.epoch))
-        pixels = crops(train, batch, size)  # (B, 3, S, S)
-        labels = torch.from_numpy(train.labels[batch.rows])  # (B,)
+    def loss(indices: np.ndarray, epoch: Epoch) -> tuple[Tensor, dict[str, float]]:
+        labels = torch.from_numpy(images.labels[indices]).to(device)  # (B,)
+        logits = classifier(classifier.preprocessing.normalise(crops.pixels(indices).to(device)))  # (B, K)
+        return F.cross_entropy(logits, labels), {"train_accuracy": (logits.argmax(1) == labels).sum().item()}
 
-        def loss_of(pixels: Tensor = pixels, labels: Tensor = labels) -> Loss:
-            wanted = labels.to(device)
-            logits = classifier(classifier.preprocessing.normalise(pixels.to(device)))  # (B, K)
-            return F.cross_entropy(logits, wanted), {"right": float((logits.argmax(1) == wanted).sum())}
-
-        loss, more = descend(optimiser, loss_of, "classifier", batch, train, stage)
-        losses += loss * len(labels)
-        right += int(more["right"])
-        if not batch.ends_epoch:
-            continue
-        row: dict[str, Any] = {"epoch": batch.epoch, "lr": learning_rate(stage, batch.epoch)}
-        row |= {"train_loss": losses / len(train), "train_accuracy": right / len(train)}
-        row |= validate(classifier, val, settings, halving)
-        if not math.isfinite(row["val_loss"]):
-            raise UserError(
-                f"F-CAM's classifier: the validation loss is {row['val_loss']} after epoch {batch.epoch}; lower"
-                f" fcam.classifier.lr (now {stage.lr})"
-            )
-        curve.rows.append(row)
-        best.offer(row, classifier)
-        epochs.finished()
-    classifier.load_state_dict(best.state)
-    classifier.eval()
-    return pd.DataFrame(curve.rows, columns=CURVE), best.row
-
-
-class _Best:
-    """The best epoch so far: its row of the curve and its weights."""
-
-    def __init__(self, select: str) -> None:
-        self.select = select
-        self.row: dict[str, Any] = {}
-        self.state: dict[str, Tensor] = {}
-
-    def offer(self, row: dict[str, Any], classifier: CamClassifier) -> None:
-        if not self.row or self._quality(row) > self._quality(self.row):
-            self.row, self.state = row, copy.deepcopy(classifier.state_dict())
-
-    def _quality(self, row: dict[str, Any]) -> tuple[float, float]:
-        return row[self.select], -row["val_loss"]
-
-    def state_dict(self) -> dict[str, Any]:
-        return {"row": self.row, "state": self.state}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.row, self.state = state["row"], state["state"]
+    course = train(
+        Task(
+            "F-CAM classifier", "fcam.classifier", classifier, [Part(optimiser, [classifier])],
+            list(classifier.parameters()), [Epoch(index) for index in range(stage.epochs)], stage.batch, stage.lr,
+            derive(seed, "fcam", "classifier"), np.asarray(images.image_ids), crops.order, loss, rate_factor(stage),
+            validate=lambda row: validate(classifier, val, settings, halving),
+            score=lambda row: (row[settings.select], -row["val_loss"]),
+        ),
+        checkpoint,
+    )  # fmt: skip
+    curve = [{column: row[column] for column in CURVE if column in row} for row in course.curve]
+    return pd.DataFrame(curve, columns=CURVE), curve[course.kept]
 
 
 @torch.no_grad()

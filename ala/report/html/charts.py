@@ -10,40 +10,49 @@ import pandas as pd
 from ala.report.run import Run
 
 DIGITS = 5
-#: Curves by name: heading, axis of the values.
+#: Curves by name of the frame and column: heading, and axis of the values.
 CURVES = {
-    "insertion": ("Insertion", "probability of the target class"),
-    "deletion": ("Deletion", "probability of the target class"),
-    "validation_miou": ("Mean IoU on validation", "mean IoU, mean over seeds"),
+    ("insertion", "probability"): ("Insertion", "probability of the target class"),
+    ("deletion", "probability"): ("Deletion", "probability of the target class"),
+    ("validation_miou", "miou"): ("Mean IoU on validation", "mean IoU, mean over seeds"),
+    ("training", "train_loss"): ("Training loss", "training loss, mean over seeds"),
+    ("training", "val_accuracy_pb"): ("Accuracy on validation", "accuracy on validation, mean over seeds"),
 }
-#: Columns of the training curves that are drawn: heading.
-TRAINING = {"train_loss": "Training loss", "val_accuracy_pb": "Accuracy on validation"}
 #: Axes by the name of the column.
-AXES = {"share": "share of the pixels"}
+AXES = {"share": "share of the pixels", "epoch": "epoch"}
 
 
 def charts(run: Run, curves: Mapping[str, pd.DataFrame]) -> list[dict[str, Any]]:
-    """One chart per frame of `curves`, whose first column is the axis, and one for each of :data:`TRAINING`.
+    """One chart for each of :data:`CURVES`: means over seeds, a line per method.
 
     A chart holds `id, title, x, y, file` and `series`, each with `look`, `label`, and points `x, y` without gaps.
     """
-    found = [_chart(run, name, *CURVES[name], name, curves[name]) for name in CURVES]
-    training = curves["training"]
-    for column, title in TRAINING.items():
-        if column in training:
-            wide = training.pivot_table(index="epoch", columns="model", values=column, aggfunc="mean").reset_index()
-            found.append(_chart(run, f"training-{column}", title, f"{title}, mean over seeds", "training", wide))
+    found = []
+    for (name, column), (title, axis) in CURVES.items():
+        frame = curves[name].rename(columns={"model": "method"})
+        if column in frame:
+            found.append(_chart(run, f"{name}-{column}", title, axis, name, frame, column))
     return [chart for chart in found if chart["series"]]
 
 
-def _chart(run: Run, name: str, title: str, axis: str, stem: str, frame: pd.DataFrame) -> dict[str, Any]:
-    across = str(frame.columns[0])
+def _chart(
+    run: Run, identity: str, title: str, axis: str, stem: str, frame: pd.DataFrame, column: str
+) -> dict[str, Any]:
+    across = next(name for name in AXES if name in frame)
+    place = {row.method: number for number, row in enumerate(run.rows.methods)}
+    parts = {str(method): part for method, part in frame.dropna(subset=[column]).groupby("method", sort=False)}
     series = []
-    for column in map(str, frame.columns[1:]):
-        points = frame[[across, column]].dropna()
-        if len(points):
-            look = run.rows[column].look.index if column in run.rows else None
-            series.append({"look": look, "label": run.rows.label(column), "x": points[across].round(DIGITS).tolist(),
-                           "y": points[column].round(DIGITS).tolist()})  # fmt: skip
-    return {"id": name, "title": title, "x": AXES.get(across, across), "y": axis, "file": f"curves/{stem}.csv",
-            "series": series}  # fmt: skip
+    for method in sorted(parts, key=lambda name: place[run.rows[name].method] if name in run.rows else len(place)):
+        points = parts[method].groupby(across)[column].mean()
+        series.append({
+            "look": run.rows[method].look.index if method in run.rows else None, "label": run.rows.label(method),
+            "x": points.index.to_numpy().round(DIGITS).tolist(), "y": points.round(DIGITS).tolist(),
+        })  # fmt: skip
+    return {
+        "id": identity,
+        "title": title,
+        "x": AXES[across],
+        "y": axis,
+        "file": f"curves/{stem}.csv",
+        "series": series,
+    }

@@ -1,4 +1,4 @@
-"""Provenance as rows of text: nested values become dotted names, lists of plain values become one line."""
+"""Provenance as rows of text: nested values become dotted names, lists become one line."""
 
 from __future__ import annotations
 
@@ -10,35 +10,26 @@ GENERAL = "general"
 
 def facts(provenance: Mapping[str, Any]) -> dict[str, list[tuple[str, str]]]:
     """(name, value) by group: each nested value of the first level is a group of its own, the others share one."""
-    groups: dict[str, list[tuple[str, str]]] = {}
+    groups: dict[str, list[tuple[str, str]]] = {GENERAL: []}
     for name, value in provenance.items():
-        nested = isinstance(value, Mapping) or (isinstance(value, list) and any(map(_nested, value)))
-        if nested:
+        if isinstance(value, Mapping):
             groups[name] = list(_lines(value, ""))
         else:
-            groups.setdefault(GENERAL, []).append((name, _text(value)))
-    return {name: groups[name] for name in sorted(groups, key=lambda name: name != GENERAL) if groups[name]}
+            groups[GENERAL] += _lines({name: value}, "")
+    return {name: lines for name, lines in groups.items() if lines}
 
 
-def _lines(value: Any, prefix: str) -> Iterator[tuple[str, str]]:
-    if isinstance(value, Mapping):
-        items = [(str(name), part) for name, part in value.items()]
-    elif isinstance(value, list) and any(map(_nested, value)):
-        items = [(str(number), part) for number, part in enumerate(value, 1)]
-    else:
-        yield prefix, _text(value)
-        return
-    for name, part in items:
-        yield from _lines(part, f"{prefix}.{name}" if prefix else name)
-
-
-def _nested(value: Any) -> bool:
-    return isinstance(value, (Mapping, list))
+def _lines(values: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, str]]:
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _lines(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", _text(value)
 
 
 def _text(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(_text, value))
     if value is None:
         return "not known"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return ", ".join(map(_text, value)) if isinstance(value, list) else str(value)
+    return ("yes" if value else "no") if isinstance(value, bool) else str(value)

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import pandas as pd
 
 from ala.report.rows import Rows
-from ala.report.table import Table, label, spread_text
+from ala.report.table import Table, label
+from ala.report.text import spread_text
 
 
 @dataclass(frozen=True)

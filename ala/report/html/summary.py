@@ -10,7 +10,8 @@ import pandas as pd
 from ala.report.rows import Row
 from ala.report.run import Run
 from ala.report.summary import METRICS
-from ala.report.table import KINDS, absent, is_number, spread_text, text_of
+from ala.report.table import KINDS
+from ala.report.text import absent, is_number, spread_text, text_of
 
 
 @dataclass(frozen=True)

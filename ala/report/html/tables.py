@@ -8,7 +8,8 @@ from typing import Any
 
 from ala.report.rows import ZERO_SHOT
 from ala.report.run import Run
-from ala.report.table import NAMING, Cell, Column, Table, absent, cells, columns
+from ala.report.table import NAMING, Cell, Column, Table, cells, columns
+from ala.report.text import absent
 
 #: A longer table is cut, and the page says so: its CSV has the rest.
 MOST_ROWS = 1000

@@ -96,7 +96,7 @@ CASES = [
     Case("a flag other than 0 and 1", "data", _edit(FLAGS, "2 1\n", "2 2\n"), "train_test_split.txt",
          "photo 2 the flag '2'", "expected 1 (train) or 0 (test)"),
     Case("a box without width", "data", _edit(BOXES, "2 12.0 10.0 16.0 8.0", "2 12.0 10.0 0 8.0"),
-         "bounding_boxes.txt", "photo 2 the box '12.0 10.0 0 8.0'", "with sides above 0"),
+         "bounding_boxes.txt", "photo 2 the box '12.0 10.0 0.0 8.0'", "with sides above 0"),
     Case("a box that is no number", "data", _edit(BOXES, "2 12.0 10.0 16.0 8.0", "2 12.0 nan 16.0 8.0"),
          "bounding_boxes.txt", "photo 2 the box '12.0 nan 16.0 8.0'", "with sides above 0"),
     Case("boxes as x1 y1 x2 y2", "data", _boxes(lambda x, y, w, h, _: (x, y, x + w, y + h)), BOXES,

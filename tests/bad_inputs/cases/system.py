@@ -81,20 +81,20 @@ def _file(name: str) -> Callable[[World], None]:
     return damage
 
 
+SCORE = "score --methods abn --seed 0"
 PERMISSION, LIMIT = "change its permissions, or name another place", "or write to another disk"
 CASES = [
     Case("the folder of the data must not be written to", "data", _read_only("data"), "data", "Permission denied",
          PERMISSION),
     Case("the folder of the models must not be written to", TRAIN, _read_only("models/abn"), "models/abn",
          "Permission denied", PERMISSION),
-    Case("the folder of the maps must not be written to", "explain --method abn --seed 0", _read_only("maps/abn"),
-         "maps/abn", "Permission denied", PERMISSION),
-    Case("the folder of the scores must not be written to", "evaluate --method abn --seed 0",
-         _read_only("scores/abn"), "scores/abn", "Permission denied", PERMISSION),
+    Case("the folder of the maps must not be written to", SCORE, _read_only("maps/abn"), "maps/abn",
+         "Permission denied", PERMISSION),
+    Case("the folder of the scores must not be written to", SCORE, _read_only("scores/abn"), "scores/abn",
+         "Permission denied", PERMISSION),
     Case("the folder of the report must not be written to", "report", _read_only("reports"), "reports",
          "Permission denied", PERMISSION),
-    Case("a file where the maps' folder should be", "explain --method abn --seed 0", _file("maps"), "maps", "",
-         "name another place"),
+    Case("a file where the maps' folder should be", SCORE, _file("maps"), "maps", "", "name another place"),
     Case("a file where the report's folder should be", "report", _file("reports"), "reports",
          "File exists", "remove what is in the way, or name another place"),
     Case("no room for a copy of the photos", "data", _full("data"), "data/dataset", "1,000 bytes free",
@@ -103,12 +103,13 @@ CASES = [
          "free some space or use another disk"),
     Case("the disk is full while the encoder is written", "encoder", _limited(20_000), "encoder.safetensors",
          "File too large", LIMIT),
-    Case("the disk is full while a model is written", TRAIN, _limited(3_000), "state/resume/train-abn-seed-0",
-         "bytes of resume state (File too large)", "name another folder by ALA_STATE"),
-    Case("the disk is full while maps are written", "explain --method abn --seed 0", _limited(1_000), "",
+    Case("the disk is full while a model is written", TRAIN, _limited(3_000), "weights.safetensors",
          "File too large", LIMIT),
-    Case("the disk is full while scores are written", "evaluate --method abn --seed 0", _limited(500), "",
-         "File too large", LIMIT),
+    Case("the disk is full while a training is kept", "train --variant abn --seed 1", _limited(3_000),
+         "state/checkpoints/train-abn-seed-1",
+         "bytes of a training's state (File too large)", "name another folder by ALA_STATE"),
+    Case("the disk is full while shards of maps are written", SCORE, _limited(500), "state/shards/explain-abn-seed-0",
+         "bytes of finished work (File too large)", "name another folder by ALA_STATE"),
 ]  # fmt: skip
 
 

@@ -98,7 +98,7 @@ def _other_encoder(world: World) -> None:
 
 
 AGAIN = "run the train stage again"
-EXPLAIN = "explain --method abn --seed 0"
+EXPLAIN = "score --methods abn --seed 0"
 CASES = [
     Case("a weight file is missing", "encoder", lambda w: (w / GIVEN).unlink(), GIVEN, "does not exist",
          "name it by its absolute path"),
@@ -137,7 +137,7 @@ CASES = [
          f"NaN or infinity in {FIRST} (1 of", "train or fetch it again"),
     Case("infinity in the weights", "encoder", _change(GIVEN, _fill(float("inf"), FIRST)), GIVEN,
          f"NaN or infinity in {FIRST} (1 of", "train or fetch it again"),
-    Case("an architecture that does not exist", "encoder", lambda w: w.set("encoder.name", "resnet_9000"),
+    Case("an architecture that does not exist", "encoder", lambda w: w.set("encoder.name", "timm:resnet_9000"),
          "encoder.name", "resnet_9000", "timm"),
     Case("the encoder's description is cut off", EXPLAIN, _cut("models/encoder/encoder.json"),
          "models/encoder/encoder.json", "not readable as JSON", "run the encoder stage again"),
@@ -161,10 +161,10 @@ CASES = [
          lambda w: (w / f"{ABN}/weights.safetensors").write_bytes(
              (w / f"models/{MAIN}/seed-0/weights.safetensors").read_bytes()) and None,
          f"{ABN}/weights.safetensors", "another architecture", AGAIN),
-    Case("F-CAM's weights hold NaN", "explain --method fcam --seed 0",
+    Case("F-CAM's weights hold NaN", "score --methods fcam --seed 0",
          _change(f"{FCAM}/decoder.safetensors", _fill(float("nan"))), f"{FCAM}/decoder.safetensors",
          "NaN or infinity in", "train or fetch it again"),
-    Case("F-CAM's weights of another model", "explain --method fcam --seed 0",
+    Case("F-CAM's weights of another model", "score --methods fcam --seed 0",
          lambda w: (w / f"{FCAM}/decoder.safetensors").write_bytes((w / f"{FCAM}/classifier.safetensors").read_bytes())
          and None, f"{FCAM}/decoder.safetensors", "belong to different models",
          f"delete {FCAM} and run the fcam stage again"),

@@ -11,31 +11,27 @@ import torch
 from ala.config.schema import Fcam as Settings
 from ala.config.schema import FcamStage
 from ala.data.store import Store
-from ala.explainers.fcam.batches import Plan, crops
+from ala.explainers.fcam.batches import Crops, rate_factor, sgd
 from ala.explainers.fcam.classifier import CamClassifier
 from ala.explainers.fcam.frozen import FrozenFeatures
-from ala.explainers.fcam.optimise import learning_rate, set_rate, sgd
 
 Toy = Callable[..., Store]
 
 
-def test_each_epoch_visits_every_photo_once_in_a_new_order() -> None:
-    plan = Plan(photos=10, stored=20, crop=16, epochs=3, batch=4, seed=0, stage="x")
-    batches = list(plan)
-    assert len(batches) == len(plan) == 9
-    orders = [np.concatenate([b.rows for b in batches if b.epoch == epoch]).tolist() for epoch in range(3)]
+def test_each_epoch_visits_every_image_once_in_a_new_order(toy: Toy) -> None:
+    crops = Crops(toy(10, 20, 0), 16, 0, "x")
+    orders, flipped, corners = zip(
+        *((crops.order(epoch).tolist(), crops.flipped.copy(), crops.corners.copy()) for epoch in range(3)), strict=True
+    )
     assert all(sorted(order) == list(range(10)) for order in orders)
     assert len({tuple(order) for order in orders}) == 3
-    assert [b.ends_epoch for b in batches[:3]] == [False, False, True]
-    offsets = np.concatenate([b.offsets for b in batches])
-    assert offsets.min() == 0
-    assert offsets.max() == 4
-    assert 0 < np.concatenate([b.flipped for b in batches]).mean() < 1
+    assert (np.min(corners), np.max(corners)) == (0, 4)
+    assert 0 < np.mean(flipped) < 1
 
 
-def test_the_seed_and_the_stage_decide() -> None:
+def test_the_seed_and_the_stage_decide(toy: Toy) -> None:
     def order(seed: int, stage: str) -> list[int]:
-        return np.concatenate([b.rows for b in Plan(30, 8, 8, 1, 8, seed, stage)]).tolist()
+        return Crops(toy(30, 8, 0), 8, seed, stage).order(0).tolist()
 
     assert order(0, "a") == order(0, "a")
     assert order(0, "a") != order(1, "a")
@@ -44,11 +40,13 @@ def test_the_seed_and_the_stage_decide() -> None:
 
 def test_crops_are_windows_mirrored_where_told(toy: Toy) -> None:
     store = toy(6, 20, 0)
-    for batch in Plan(6, 20, 16, 2, 4, 0, "x"):
-        got = crops(store, batch, 16).numpy()
-        for image, row, flipped, (top, left) in zip(got, batch.rows, batch.flipped, batch.offsets, strict=True):
-            window = store.images[row, top : top + 16, left : left + 16]
-            assert np.array_equal(image.transpose(1, 2, 0), window[:, ::-1] if flipped else window)
+    crops = Crops(store, 16, 0, "x")
+    for epoch in range(2):
+        indices = crops.order(epoch)[:4]
+        for image, index in zip(crops.pixels(indices).numpy(), indices, strict=True):
+            top, left = crops.corners[index]
+            window = store.images[index, top : top + 16, left : left + 16]
+            assert np.array_equal(image.transpose(1, 2, 0), window[:, ::-1] if crops.flipped[index] else window)
 
 
 def test_cached_features_equal_features_computed_anew(toy: Toy, settings: Callable[..., Settings]) -> None:
@@ -59,9 +57,11 @@ def test_cached_features_equal_features_computed_anew(toy: Toy, settings: Callab
     anew = FrozenFeatures(classifier, store, 48, 4, limit=1000)
     assert cached.cached
     assert not anew.cached
-    for batch in Plan(10, 48, 48, 2, 3, 0, "x"):
-        pixels = crops(store, batch, 48)
-        (levels, cams), (levels_anew, cams_anew) = cached(batch, pixels), anew(batch, pixels)
+    crops = Crops(store, 48, 0, "x")
+    for epoch in range(4):
+        indices = crops.order(epoch)[:3]
+        batch = (indices, crops.flipped[indices], crops.pixels(indices))
+        (levels, cams), (levels_anew, cams_anew) = cached(*batch), anew(*batch)
         assert torch.allclose(cams, cams_anew, atol=1e-5)
         for level, other in zip(levels, levels_anew, strict=True):
             assert level.shape == other.shape
@@ -75,14 +75,13 @@ def test_crops_cannot_be_cached(toy: Toy, settings: Callable[..., Settings]) -> 
 
 def test_the_rate_falls_by_steps_and_the_head_learns_faster() -> None:
     stage = FcamStage(epochs=5, lr=0.1, step_epochs=2, momentum=0.9, weight_decay=1e-4, batch=2)
-    assert [learning_rate(stage, epoch) for epoch in range(5)] == pytest.approx([0.1, 0.1, 0.01, 0.01, 0.001])
+    assert [0.1 * rate_factor(stage)(epoch, 0, 1) for epoch in range(5)] == pytest.approx([0.1, 0.1, 0.01, 0.01, 0.001])
     slow, fast = torch.nn.Parameter(torch.zeros(1)), torch.nn.Parameter(torch.zeros(1))
     optimiser = sgd(stage, [slow], [fast], factor=10)
-    set_rate(optimiser, 0.02)
-    assert [group["lr"] for group in optimiser.param_groups] == pytest.approx([0.02, 0.2])
+    assert [group["lr"] for group in optimiser.param_groups] == [0.1, 1.0]
     assert all(group["nesterov"] and group["momentum"] == 0.9 for group in optimiser.param_groups)
 
 
 def test_no_step_means_a_constant_rate() -> None:
     stage = FcamStage(epochs=100, lr=0.1, step_epochs=None, momentum=0.9, weight_decay=1e-4, batch=2)
-    assert learning_rate(stage, 99) == 0.1
+    assert rate_factor(stage)(99, 0, 1) == 1

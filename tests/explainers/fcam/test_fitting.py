@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,27 +17,12 @@ from ala.explainers.fcam.frozen import FrozenFeatures
 from ala.explainers.fcam.model import Trained
 from ala.explainers.fcam.train_classifier import validate
 from ala.utils.errors import UserError
-from ala.utils.resume import Resumable
+from tests.training.toys import fail_in_backward
 
 Toy = Callable[..., Store]
 Make = Callable[..., Settings]
 #: The number of the first step of each stage: two batches an epoch, two epochs of the classifier.
 STAGES = {"classifier": 0, "decoder": 4}
-
-
-def fail_in_backward(patch: pytest.MonkeyPatch, step: int) -> list[int]:
-    """Memory runs out in the backward pass of step number `step`; the numbers of the steps that were begun."""
-    begun: list[int] = []
-    real = torch.Tensor.backward
-
-    def stub(self: torch.Tensor, *args: Any, **options: Any) -> None:
-        begun.append(len(begun))
-        if len(begun) - 1 == step:
-            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
-        real(self, *args, **options)
-
-    patch.setattr(torch.Tensor, "backward", stub)
-    return begun
 
 
 @pytest.fixture
@@ -60,30 +44,6 @@ def test_training_stops_with_the_setting_and_a_number(
         f" fcam.{stage}.batch to 4"
     )
     assert begun == list(range(first + 2))  # the step is not tried again: BatchNorm has moved
-
-
-@pytest.mark.parametrize("stage", STAGES)
-def test_what_failed_leaves_no_trace_in_a_run_that_goes_on(
-    run: Any, settings: Make, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, stage: str
-) -> None:
-    """Neither in weights nor in BatchNorm's buffers: the state of the last epoch stays, and the rest is done again."""
-    monkeypatch.setenv("ALA_KEEP_SECONDS", "0")
-    first = STAGES[stage]
-    expected = run(settings()).model.state_dict()
-    assert any("running_mean" in name for name in expected)
-
-    def work() -> Resumable:
-        return Resumable.open("fcam", {}, root=tmp_path)
-
-    with monkeypatch.context() as patch:
-        fail_in_backward(patch, first + 3)  # the second epoch's second batch
-        with pytest.raises(UserError, match=rf"lower fcam\.{stage}\.batch to 4"):
-            run(settings(), work=work())
-    with monkeypatch.context() as patch:
-        begun = fail_in_backward(patch, -1)
-        found = run(settings(), work=work()).model.state_dict()
-    assert len(begun) == 8 - (first + 2)
-    assert [name for name in expected if not torch.equal(found[name], expected[name])] == []
 
 
 def test_validation_and_features_in_parts_are_the_same(

@@ -138,7 +138,7 @@ def test_a_loss_that_is_no_number_stops_with_its_place(small: tuple[Store, Store
     options = settings(**{f"{stage}__lr": 1e30, f"{stage}__epochs": 30})
     with pytest.raises(
         UserError,
-        match=rf"F-CAM's {stage}: the (loss|gradients' norm) is \w+ in epoch \d+, batch \d+ \(photos \d+, .*lower",
+        match=rf"F-CAM {stage}: the (loss|gradients' norm) is \w+ in epoch \d+, batch \d+ \(images \d+, .*lower",
     ):
         run(small, options)
 
@@ -148,7 +148,7 @@ def test_a_collapsed_classifier_stops_the_decoder(small: tuple[Store, Store], se
     classifier = CamClassifier(options, 4)
     torch.nn.init.zeros_(classifier.head.weight)  # every CAM is constant
     decoder = Decoder(classifier.channels, classifier.strides, options.decoder_channels)
-    with pytest.raises(UserError, match=r"in epoch 0 every photo's CAM is constant.*lower fcam.classifier.lr"):
+    with pytest.raises(UserError, match=r"in epoch 0 every image's CAM is constant.*lower fcam.classifier.lr"):
         train_decoder(classifier, decoder, small[0], options, 0)
 
 

@@ -1,12 +1,28 @@
-"""Configure how the C library handles freed memory."""
+"""Tune the process of a command: the one place where a program of ours (a stage, `ala`, a benchmark) does so.
+
+Importing `ala` changes nothing in a process. A program keeps freed memory (:func:`keep_freed_memory`) and handles two
+signals (:mod:`ala.utils.interrupt`). The number of threads stays what torch and `OMP_NUM_THREADS` make it.
+"""
 
 from __future__ import annotations
 
 import ctypes
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from ala.utils.interrupt import graceful
 
 _TRIM_THRESHOLD, _MMAP_MAX = -1, -4  # names of the settings in glibc's malloc.h
 _NEVER = 2**31 - 1
+
+
+@contextmanager
+def tuned() -> Iterator[None]:
+    """Run the block of a program: freed memory stays with the process, signals are handled until the block ends."""
+    keep_freed_memory()
+    with graceful():
+        yield
 
 
 def keep_freed_memory() -> None:
