@@ -15,7 +15,7 @@ Params = Annotated[Path, typer.Option(help="The settings.")]
 Out = Annotated[Path, typer.Option(help="A line that is always the same; the stage `data` waits for it.")]
 
 
-def main(params: Params = Path("params.yaml"), out: Out = Path("data/checked")) -> None:
+def main(params: Params = Path("params.yaml"), out: Out = Path("data/inputs/checked")) -> None:
     """Find out in a second what the run would find out late, or DVC would say in words of its own.
 
     Reads all settings; looks at the files that inputs.data, inputs.encoder and inputs.fcam name, as far as the active

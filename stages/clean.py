@@ -20,8 +20,8 @@ from ala.utils.resume import units
 
 State = Annotated[bool, typer.Option("--state", help="Only the half-done work of interrupted runs.")]
 
-#: What the variables of dvc.yaml can be within the path of an out, as regular expressions; `item.methods` are the
-#: entries of `methods` in params.yaml.
+#: What the variables of dvc.yaml can be within the path of an out, as regular expressions; entries of `methods` and
+#: names of `foreign` stand in params.yaml.
 VARIABLES = {"item": r"\d+", "item.seed": r"\d+", "item.extension": "|".join(EXTENSIONS)}
 
 #: What runs leave below `state`, beside half-done work.
@@ -53,14 +53,15 @@ def main(state: State = False) -> None:
 
 def outs(project: Path) -> list[Path]:
     """What exists of the outs that dvc.yaml names, without those that Git keeps (`cache: false`)."""
-    cells = "|".join(map(re.escape, load(project / "params.yaml").methods))
+    settings = load(project / "params.yaml")
+    named = {"item.methods": settings.methods, "key": list(settings.foreign)}
+    variables = VARIABLES | {name: "|".join(map(re.escape, values)) or "(?!)" for name, values in named.items()}
     stages = yaml.safe_load((project / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
     patterns = [out for stage in stages.values() for out in stage.get("do", stage)["outs"] if isinstance(out, str)]
-    return [path for pattern in dict.fromkeys(patterns) for path in _matching(project, pattern, cells)]
+    return [path for pattern in dict.fromkeys(patterns) for path in _matching(project, pattern, variables)]
 
 
-def _matching(project: Path, pattern: str, cells: str) -> Iterator[Path]:
-    variables = VARIABLES | {"item.methods": cells}
+def _matching(project: Path, pattern: str, variables: dict[str, str]) -> Iterator[Path]:
     names = re.split(r"\$\{([\w.]+)\}", pattern)  # text, variable, text, variable, ..., text
     parts = [f"(?:{variables[part]})" if at % 2 else re.escape(part) for at, part in enumerate(names)]
     wanted = re.compile("".join(parts))

@@ -31,7 +31,8 @@ STREAMS = {"derive", "numpy_generator", "seed_everything", "torch_generator"}
 PLACES = {"ha", "horizontalalignment", "loc", "va", "verticalalignment"}
 
 #: The public names of the library, among them functions called like their method; and the parts that train networks.
-EXPORTS = re.compile(r"ala/__init__\.py")
+#: Kinds of work in the ledger of a run are called like a method, too.
+EXPORTS = re.compile(r"ala/(__init__|pipeline/amounts)\.py")
 TRAINING = re.compile(r"(ala/(config|data|model|pipeline|training)|stages)/")
 
 

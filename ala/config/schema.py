@@ -562,6 +562,7 @@ class Settings(Section):
     seeds: Annotated[list[Natural], Field(min_length=1), Once]
     methods: Annotated[list[str], Field(min_length=1), Once]  # rows of the tables; joined by + they share a cell
     metrics: Annotated[list[str], Field(min_length=1), Once]
+    foreign: dict[str, str]  # name of a row to a folder of maps that another program made
     executor: Executor
     ablations: Annotated[list[Literal["i", "ii", "iii", "iv"]], BeforeValidator(_names), Once]  # see :data:`ROWS`
     extensions: Annotated[list[Literal["lora", "all-taps", "half-epochs"]], Once]  # see :data:`EXTENSIONS`

@@ -19,7 +19,8 @@ class Explainer(Protocol):
     The constructor takes, by name, what it needs of: `classifier` (normalised images `(B, 3, S, S)` to probabilities
     `(B, K)`), `model` (the loaded model itself, for its own map or its layers), `seed` (of the run), `batch` (images
     per forward pass), `grid` (cells per side of ALA's map) and the settings of its own block in params.yaml. `explain`
-    may take, by name, `ids` int64 `(B,)` and `boxes` float `(B, 4)` (x, y, width, height in pixels) as well.
+    may take, by name, `ids` int64 `(B,)`, `boxes` float `(B, 4)` (x, y, width, height in pixels) and `stems` (names of
+    the images' files) as well.
     """
 
     label: str  # in tables and figures

@@ -27,7 +27,7 @@ class Context:
         seed: of the cell.
         device: where models run.
         images: the folder of the image caches, one per size.
-        models, maps: folders of trained models and of maps.
+        models, maps, splits: folders of trained models, of maps, and of the lists of images.
     """
 
     settings: Settings
@@ -36,6 +36,7 @@ class Context:
     images: Path = Path("data/store")
     models: Path = Path("models")
     maps: Path = Path("maps")
+    splits: Path = Path("data/splits")
     encoder: Path | None = None  # the frozen encoder's folder; None: models/encoder
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import torch
 from ala.contracts.compute import used
 from ala.contracts.explainer import accepted, trait
 from ala.contracts.maps import Maps, disk_backed
+from ala.data.split import read_splits
 from ala.data.store import Store, subset_rows
 from ala.perturbation import predict, running
 from ala.pipeline import shards
@@ -74,6 +76,8 @@ def explain_shard(context: Context, method: Method, split: str, index: np.ndarra
             batch = method.settings.get("batch", context.profile.metrics.batch)
             targets = predict(classifier, images, index, batch, context.device).argmax(axis=1)
     more = accepted(explainer.explain, ids=images.image_ids[index], boxes=images.boxes[index])
+    if accepted(explainer.explain, stems=None):
+        more["stems"] = _stems(context, split, images.image_ids[index])
     found = explainer.explain(pixels, torch.as_tensor(targets, device=context.device), **more)
     importance = found.detach().float().cpu().numpy()
     wanted = 1 if trait(method.explainer, "shared") else len(index)
@@ -83,6 +87,12 @@ def explain_shard(context: Context, method: Method, split: str, index: np.ndarra
             f" returns ({wanted}, h, w)"
         )
     return {"importance": importance, "targets": targets.astype(np.int64)}
+
+
+def _stems(context: Context, split: str, ids: np.ndarray) -> list[str]:
+    """The names of the images' files, without folder and suffix."""
+    paths = read_splits(context.splits)[split].set_index("image_id")["path"]
+    return [PurePosixPath(path).stem for path in paths.loc[ids]]
 
 
 def used_for(context: Context, method: Method) -> dict[str, Any] | None:

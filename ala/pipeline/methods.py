@@ -6,7 +6,7 @@ A name is one of
   model gives of itself;
 - a file of `ala/explainers`, such as `rise`, or `package.module:Class`; `rise-on-fcam` explains another trained model
   than the explainer would by itself;
-- a folder below `inputs.maps`: maps that another program made.
+- a key of `foreign`: a folder of maps that another program made.
 
 Names joined by `+` share one DVC cell, and so one process: for methods that take seconds.
 """
@@ -23,8 +23,10 @@ from ala import registry
 from ala.config.schema import EXTENSIONS, ROWS, Settings, variant_name
 from ala.contracts.explainer import trait
 from ala.pipeline import code
+from ala.pipeline.foreign import Foreign
 from ala.utils.errors import UserError
 from ala.utils.files import stamped_sha256
+from ala.utils.resume import stamps
 
 #: Models that stages train; each gives a map of itself.
 VARIANTS = tuple(variant_name(**row) for row in ROWS.values())
@@ -85,6 +87,8 @@ def resolve(name: str, settings: Settings) -> Method:
     own = trained_model(name, settings)
     if own is not None:
         return Method(own, registry.find("explainers", "attention"), own, own, {})
+    if name in settings.foreign:
+        return Method(name, Foreign, None, settings.main_variant, {"folder": settings.foreign[name]})
     base, _, on = name.partition("-on-")
     explainer = registry.find("explainers", base)
     explains = trait(explainer, "explains")
@@ -104,11 +108,12 @@ def resolve(name: str, settings: Settings) -> Method:
 def recipe(method: Method, seed: int, models: Path) -> dict[str, Any]:
     """Everything of a method that decides about its maps, as JSON: explainer, its code and settings, the model."""
     module = method.explainer.__module__
+    files = {"files": stamps(Path(method.settings["folder"]))} if method.explainer is Foreign else {}
     return {
         "method": method.name,
         "explainer": f"{module}:{method.explainer.__qualname__}",
         "code": code.digest(module),
-        "settings": method.settings,
+        "settings": method.settings | files,
         "seed": seed,
         "model": method.model,
         "model_sha256": model_digest(method.model, seed, models),

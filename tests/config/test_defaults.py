@@ -26,7 +26,7 @@ MAY_BE_LEFT_OUT = {
 
 #: Free keys: one profile is read, by its name, and of explainers those that `methods` names; so a key that is only
 #: added decides nothing.
-MAY_BE_MAPPINGS = {"Settings.profiles", "Profile.explainers"}
+MAY_BE_MAPPINGS = {"Settings.profiles", "Settings.foreign", "Profile.explainers"}
 
 
 def sections(section: type[Section]) -> Iterator[type[Section]]:
