@@ -28,6 +28,7 @@ class Explainer(Protocol):
     images: Literal["all", "subset"]  # every image, or images_per_class of each class, where a map costs seconds
     calibrated: bool  # values are probabilities: fixed thresholds apply as they are
     binary: bool  # values are 0 or 1 and are the prediction themselves
+    baseline: bool  # a map that others must beat: grey, not ranked; as a rule what explains no model
     shared: bool  # one map for every image: explain returns (1, h, w)
 
     def explain(self, images: Tensor, targets: Tensor) -> Tensor:

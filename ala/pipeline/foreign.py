@@ -28,6 +28,7 @@ class Foreign:
 
     explains = "nothing"
     class_agnostic = True
+    baseline = False
 
     def __init__(self, folder: str) -> None:
         self.folder = Path(folder)
