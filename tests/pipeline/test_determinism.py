@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 import yaml
-from ala.explainers.methods import METHODS
 
+from ala.config import load
 from tests.pipeline.conftest import Scratch
 
 pytestmark = [pytest.mark.slow, pytest.mark.pipeline]
@@ -29,15 +29,16 @@ def test_batch_and_threads_change_no_byte_of_maps_and_scores(
 
     maps, scores = tmp_path / "maps", tmp_path / "scores"
     common = ["--seed", "0", "--params", str(tmp_path / "params.yaml"), "--maps", str(maps)]
-    methods = [word for method in METHODS for word in ("--method", method)]
     start = ["env", f"OMP_NUM_THREADS={threads}", f"ALA_STATE={tmp_path / 'state'}", "python", "-m"]
-    scratch.run(*start, "stages.explain", *common, *methods)
-    scratch.run(*start, "stages.evaluate", *common, *methods, "--scores", str(scores))
-    scratch.run(*start, "stages.protocols", *common, "--scores", str(scores))
+    cells = load(tmp_path / "params.yaml").methods
+    for cell in cells:
+        scratch.run(*start, "stages.score", *common, "--methods", cell, "--scores", str(scores))
     made = sorted(path.relative_to(tmp_path) for folder in (maps, scores) for path in folder.rglob("*.*"))
-    assert len(made) > 2 * len(METHODS)
+    assert len(made) == (4 + 1 + 1 + 1 + 4) * (3 + 4)
     assert [os.fspath(path) for path in made if content(tmp_path / path) != content(scratch.folder / path)] == []
-    one, other = (json.loads((root / "maps/abn/seed-0/used.json").read_text()) for root in (tmp_path, scratch.folder))
+    one, other = (
+        json.loads((root / "maps/abn/seed-0/abn/used.json").read_text()) for root in (tmp_path, scratch.folder)
+    )
     # torch takes no more threads than there are cores
     asked = scratch.run(*start[:3], "python", "-c", "import torch; print(torch.get_num_threads())")
     has = int(asked.stdout)

@@ -12,6 +12,8 @@ import yaml
 from PIL import Image
 
 from ala.config import load
+from ala.contracts.scores import load as load_scores
+from ala.contracts.scores import wide
 
 pytestmark = [pytest.mark.slow, pytest.mark.pipeline]
 
@@ -76,7 +78,9 @@ def test_model_free_rows_are_what_the_masks_alone_say(scratch, main):
 
 def test_tables_are_the_means_of_the_per_image_scores(scratch, main):
     per_seed = [
-        pd.read_csv(scratch.folder / f"scores/fcam/seed-{seed}/scores.csv")[["iou_mean_std", "insertion", "id"]].mean()
+        wide(load_scores(scratch.folder / f"scores/fcam/seed-{seed}/fcam/scores.csv"))[
+            ["iou_mean_std", "insertion", "id"]
+        ].mean()
         for seed in (0, 1)
     ]
     means = pd.DataFrame(per_seed)
@@ -110,9 +114,9 @@ def test_the_report_holds_every_table_its_twin_and_one_page(scratch):
     record = json.loads((folder / "provenance.json").read_text())
     assert record["results"]["profile"] == "mini"
     assert len(record["results"]["models"]) == 6 * 2  # four variants, ABN, F-CAM; two seeds
-    assert {"train@0", "rise@1", "protocols@0", "layers@1", "edge@0", "encoder"} <= record["cost"].keys()
+    assert {"train@0", "score@rise-1", "score@fcam-0", "layers@1", "edge@0", "encoder"} <= record["cost"].keys()
     assert all(entry["seconds"] > 0 and entry["peak_memory_mb"] > 20 for entry in record["cost"].values())
-    assert record["cost"]["rise@0"]["forwards"] >= 16 * 8  # masks times photos
+    assert record["cost"]["score@rise-0"]["forwards"] >= 16 * 8  # masks times photos
 
 
 def test_nothing_of_this_machine_is_in_the_reports(scratch):
@@ -144,12 +148,51 @@ def test_a_forced_run_writes_the_same_bytes(scratch):
     assert changed == []
 
 
+CELLS = ["ala+i+ii+iii+iv", "fcam", "rise", "abn", "full+center+noise+box"]
+
+
+def scored(*cells: str, seeds: tuple[int, ...] = (0, 1)) -> set[str]:
+    return {f"score@{cell}-{seed}" for cell in cells for seed in seeds}
+
+
+def undo(scratch) -> None:
+    """Put settings, lock, report and outs back to those of the first run."""
+    scratch.run("git", "checkout", "-q", "--", ".")
+    scratch.run("dvc", "checkout", "-q")
+
+
+def test_a_method_more_runs_its_own_cells_and_the_report(scratch):
+    before = pd.read_csv(scratch.folder / "reports/tables/main.csv").set_index("method")
+    methods = ",".join([*CELLS, "rise-on-fcam"])
+    done = scratch.run("dvc", "exp", "run", "-S", f"methods=[{methods}]", "--name", "one-more")
+    after = pd.read_csv(scratch.folder / "reports/tables/main.csv").set_index("method")
+    undo(scratch)
+    assert scratch.stages_run(done) == {"methods@0", "methods@1", *scored("rise-on-fcam"), "report"}
+    assert set(after.index) == {*before.index, "rise-on-fcam"}
+    assert after.loc[before.index, "miou_mean"].equals(before["miou_mean"])
+
+
+def test_a_seed_more_runs_that_seed_and_the_report(scratch):
+    done = scratch.run("dvc", "exp", "run", "-S", "seeds=[0,1,3]", "--name", "three-seeds")
+    undo(scratch)
+    assert scratch.stages_run(done) == {
+        "check", "report", *scored(*CELLS, seeds=(3,)),
+        *(f"{name}@3" for name in ("train", "train_abn", "fcam", "methods", "layers", "edge")),
+    }  # fmt: skip
+
+
+def test_an_executor_decides_nothing(scratch):
+    done = scratch.run("dvc", "exp", "run", "-S", "executor={kind: processes, workers: 2}", "--name", "pool")
+    undo(scratch)
+    assert scratch.stages_run(done) == set()
+
+
 def test_aea_switch_reruns_only_what_it_touches(scratch, main, ablation):
+    """Nothing is trained; ABN and F-CAM are scored on the common model again, which is the main one."""
     before = (scratch.folder / "reports/tables/ablation.csv").read_bytes()
     done = scratch.run("dvc", "exp", "run", "-S", "aea=false", "--name", "no-aea")
     assert scratch.stages_run(done) == {
-        *(f"{name}@{seed}" for name in ("rise", "evaluate_main", "edge", "protocols") for seed in (0, 1)),
-        "check", "report",
+        "check", "report", *scored(*CELLS), *(f"{name}@{seed}" for name in ("methods", "edge") for seed in (0, 1)),
     }  # fmt: skip
     assert (scratch.folder / "reports/tables/ablation.csv").read_bytes() == before
     switched = pd.read_csv(scratch.folder / "reports/tables/main.csv").set_index("method")
@@ -160,8 +203,7 @@ def test_aea_switch_reruns_only_what_it_touches(scratch, main, ablation):
     assert any("ala" in key for key in difference["reports/metrics.json"])
     assert "no-aea" in scratch.run("dvc", "exp", "show", "--csv").stdout
     scratch.run("dvc", "plots", "show")
-    scratch.run("git", "checkout", "-q", "--", ".")
-    scratch.run("dvc", "checkout", "-q")
+    undo(scratch)
 
 
 def test_extensions_become_rows_of_the_ablation(scratch):

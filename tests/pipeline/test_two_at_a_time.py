@@ -11,7 +11,7 @@ import pytest
 from tests.pipeline.conftest import Scratch
 
 pytestmark = [pytest.mark.pipeline, pytest.mark.slow]
-EVALUATE = ["python", "-m", "stages.evaluate", "--seed", "0", "--method", "rise", "--method", "trivial"]
+SCORE = ["python", "-m", "stages.score", "--seed", "0", "--methods", "rise"]
 
 
 def contents(*folders: Path) -> dict[str, bytes]:
@@ -39,7 +39,7 @@ def outs(scratch: Scratch) -> list[Path]:
 
 def test_two_stages_at_once(scratch: Scratch, outs: list[Path]) -> None:
     before, lock = contents(*outs), (scratch.folder / "dvc.lock").read_bytes()
-    runs = [scratch.start("dvc", "repro", "-f", "-s", stage) for stage in ("evaluate_main@0", "edge@1")]
+    runs = [scratch.start("dvc", "repro", "-f", "-s", stage) for stage in ("score@rise-0", "edge@1")]
     for run in runs:
         status, said = ended(run)
         assert status == 0, said
@@ -49,10 +49,10 @@ def test_two_stages_at_once(scratch: Scratch, outs: list[Path]) -> None:
 
 def test_dvc_says_who_runs_the_same_stage(scratch: Scratch, outs: list[Path]) -> None:
     before = contents(*outs)
-    removed = scratch.folder / "scores/rise/seed-0/scores.csv"
-    first = scratch.start("dvc", "repro", "-f", "-s", "evaluate_main@0")
+    removed = scratch.folder / "scores/rise/seed-0/rise/scores.csv"
+    first = scratch.start("dvc", "repro", "-f", "-s", "score@rise-0")
     until(lambda: not removed.exists())
-    second = scratch.run("dvc", "repro", "-f", "-s", "evaluate_main@0", check=False)
+    second = scratch.run("dvc", "repro", "-f", "-s", "score@rise-0", check=False)
     status, said = ended(first)
     assert status == 0, said
     assert second.returncode != 0
@@ -64,16 +64,16 @@ def test_dvc_says_who_runs_the_same_stage(scratch: Scratch, outs: list[Path]) ->
 def test_direct_runs_of_the_same_stage_leave_one_whole_result(scratch: Scratch, outs: list[Path]) -> None:
     """They know nothing of each other, and share the state of half-done work."""
     before = contents(*outs)
-    for run in [scratch.start(*EVALUATE) for _ in range(3)]:
+    for run in [scratch.start(*SCORE) for _ in range(3)]:
         status, said = ended(run)
         assert status == 0, said
     assert contents(*outs) == before
-    assert "up to date" in scratch.run("dvc", "status", "evaluate_main@0").stdout
+    assert "up to date" in scratch.run("dvc", "status", "score@rise-0").stdout
 
 
 def test_a_queue_of_three(scratch: Scratch) -> None:
     """Each experiment has a folder of its own; what it enters into its dvc.lock is what the lone run entered."""
-    stages = {"one": "evaluate_main@0", "two": "evaluate_main@1", "three": "edge@0"}
+    stages = {"one": "score@rise-0", "two": "score@rise-1", "three": "edge@0"}
     for name, stage in stages.items():
         scratch.run("dvc", "exp", "run", "--queue", "-f", "--name", name, "-s", stage)
     try:
