@@ -11,6 +11,7 @@ import yaml
 
 from ala.config import load
 from ala.config.schema import EXTENSIONS, Profile, Section, Settings
+from stages import options
 from tests.bad_inputs.world import World, build, change
 from tests.imports import ROOT, dvc_stages
 
@@ -137,7 +138,8 @@ def reads(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
             for command in commands(name):
                 if "lora" in command and "lora" not in params["extensions"]:
                     continue
-                patch.setattr(importlib.import_module(f"stages.{command.split()[0]}"), "load", recorder.load)
+                for module in (importlib.import_module(f"stages.{command.split()[0]}"), options):
+                    patch.setattr(module, "load", recorder.load, raising=False)
                 done = World(folder, patch).run(command)
                 assert done.exit_code == 0, f"{command}: {done.output} {done.exception!r}"
                 found[name] |= recorder.read

@@ -74,7 +74,7 @@ def _base(root: Path) -> Path:
         if (base / "images.txt").exists():
             return base
     raise UserError(
-        f"inputs.data {root} holds no images.txt, so it is no data set in CUB-200-2011 layout; name the folder of one,"
+        f"{root} holds no images.txt, so it is no data set in CUB-200-2011 layout; name the folder of one,"
         " or its layout by data.layout"
     )
 
