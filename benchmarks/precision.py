@@ -26,10 +26,10 @@ def compared(model: Any, other: Any, photos: Any, rows: Any, settings: Any, devi
     import numpy as np
     from scipy.stats import spearmanr
 
-    from ala.explainers.rise import rise_maps
     from ala.metrics.curves import area
     from ala.metrics.insertion_deletion import blur_kernel, insertion_deletion
     from ala.perturbation import predict
+    from benchmarks.opened import rise_maps
 
     metrics, rise = settings.active.metrics, settings.active.rise
     targets = predict(model, photos, rows, metrics.batch, device).argmax(axis=1)
@@ -69,21 +69,20 @@ def main(
 ) -> None:
     """Measure and write the table."""
     import pandas as pd
-    from ala.explainers.methods import load_explained
 
     from ala.config import load
     from ala.data.store import Store, subset_rows
     from ala.perturbation import Running
     from ala.report.readme import update
     from ala.utils.device import resolve
+    from benchmarks.opened import context_of
     from benchmarks.perturbation import environment
 
     settings, device = load(params), resolve("auto")
     metrics, lines = settings.active.metrics, []
     for one in seed or settings.seeds:
-        for method in ("rise", "fcam"):
-            explained = load_explained(method, one, settings, models, device)
-            model = explained.classifier
+        for name in (settings.main_variant, "fcam"):
+            model = context_of(settings, one, device, store, models).model(name).classifier
             photos = Store.open(store / str(model.preprocessing.size), "test")
             rows = subset_rows(photos, metrics.images_per_class, metrics.subset_seed)
             ways: dict[str, Any] = {"bf16": Running(model, "bf16")}
@@ -91,7 +90,7 @@ def main(
                 ways["fp32, compiled"] = Running(model, "fp32", compiled=True)
             for way, other in ways.items():
                 line = compared(model, other, photos, rows, settings, device, one)
-                lines.append({"model": explained.name, "way": way, "device": device.type, **line})
+                lines.append({"model": name, "way": way, "device": device.type, **line})
                 table = pd.DataFrame(lines)
                 out.mkdir(parents=True, exist_ok=True)
                 table.to_csv(out / f"{environment(device)}-precision.csv", index=False, float_format="%.4g")

@@ -1,6 +1,6 @@
 """Is F-CAM ahead because its map is finer? Its maps, and ALA's, averaged over ALA's grid, on validation photos.
 
-    dvc repro explain && python -m benchmarks.resolution
+    dvc repro && python -m benchmarks.resolution
 
 Reads the maps of the active profile and its seeds. Writes benchmarks/results/resolution-PROFILE.csv, and the means over
 seeds into docs/deviations.md, between two markers.
@@ -18,7 +18,7 @@ from ala.config import load
 
 
 def main(
-    maps: Annotated[Path, typer.Option(help="What the stage `explain` wrote.")] = Path("maps"),
+    maps: Annotated[Path, typer.Option(help="What the stage `score` wrote.")] = Path("maps"),
     out: Annotated[Path, typer.Option(help="Folder of the table.")] = Path("benchmarks/results"),
     page: Annotated[Path, typer.Option(help="The page with the markers.")] = Path("docs/deviations.md"),
 ) -> None:
@@ -30,6 +30,7 @@ def main(
     from ala.contracts.maps import Maps
     from ala.data.store import Store
     from ala.metrics import iou
+    from ala.pipeline.methods import named
     from ala.report.readme import update
 
     settings = load()
@@ -46,7 +47,7 @@ def main(
     ]
     for method in (settings.main_variant, "fcam"):
         for seed in settings.seeds:
-            made = Maps.load(maps / method / f"seed-{seed}" / "val.npz")
+            made = Maps.load(maps / named(settings)[method] / f"seed-{seed}" / method / "val.npz")
             fine = torch.from_numpy(made.importance)[:, None]  # (n, 1, h, w)
             sizes = {made.importance.shape[-1], grid}
             for size in sorted(sizes, reverse=True):

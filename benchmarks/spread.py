@@ -2,8 +2,8 @@
 
 On a GPU two runs differ in the last bits (docs/determinism.md). Run a stage twice into two folders, then compare them:
 
-    python -m stages.explain --method abn --seed 0 --device cuda --maps first
-    python -m stages.explain --method abn --seed 0 --device cuda --maps second
+    ALA_STATE=state-first python -m stages.score --methods abn --seed 0 --device cuda --maps first
+    ALA_STATE=state-second python -m stages.score --methods abn --seed 0 --device cuda --maps second
     python -m benchmarks.spread first second
 """
 

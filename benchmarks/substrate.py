@@ -33,10 +33,10 @@ from ala.config import load
 if TYPE_CHECKING:
     import pandas as pd
     import torch
-    from ala.explainers.methods import Explained
 
     from ala.config.schema import Settings
     from ala.data.store import Store
+    from ala.pipeline.context import Context
 
 SIZES = (11, 21, 31, 41, 61, 81, 121, 161, 241, 321)  # of the official blur; sigma = (size - 1) / 2
 SIGMAS = (5, 10, 20, 40)  # of true Gaussians
@@ -92,47 +92,45 @@ def chosen(table: pd.DataFrame, chance: float) -> int:
     return near[0] if near else SIZES[-1]
 
 
-def maps_of(name: str, model: Explained, val: Store, settings: Settings, seed: int, device: torch.device) -> Any:
+def maps_of(name: str, model: Any, val: Store, context: Context) -> Any:
     """Importance `(n, h, w)` of all validation images by the method `name`."""
     import numpy as np
-    from ala.explainers.methods import own_maps, trivial_maps
 
-    from ala.explainers.rise import rise_maps
     from ala.perturbation import predict
+    from ala.pipeline.explain import explain
+    from ala.pipeline.methods import resolve
+    from benchmarks.opened import rise_maps
 
-    profile = settings.active
-    if name in ("noise", "center"):
-        found = next(one for one in trivial_maps(val, settings, seed) if one.method == name)
-        return found.view(val.image_ids)
-    if name == "rise":
-        everything = np.arange(len(val))
-        targets = predict(model.classifier, val, everything, profile.rise.batch, device).argmax(axis=1)
-        return rise_maps(model.classifier, val, everything, targets, profile.rise, device)
-    return own_maps(model, val, profile.metrics.batch, device).view(val.image_ids)
+    if name == "rise":  # of all images, not of the subset
+        everything, settings = np.arange(len(val)), context.profile.rise
+        targets = predict(model, val, everything, settings.batch, context.device).argmax(axis=1)
+        return rise_maps(model, val, everything, targets, settings, context.device)
+    return explain(context, resolve(name, context.settings), "val").view(val.image_ids)
 
 
 def insertions(settings: Settings, models: Path, store: Path, sizes: list[int], device: torch.device) -> pd.DataFrame:
     """Area of insertion on validation images: one row per method, seed and size of the kernel."""
     import numpy as np
     import pandas as pd
-    from ala.explainers.methods import load_explained
 
     from ala.data.store import Store
     from ala.metrics.curves import area
     from ala.metrics.insertion_deletion import blur_kernel, insertion_deletion
     from ala.perturbation import predict
+    from benchmarks.opened import context_of, evaluated
 
     metrics, lines = settings.active.metrics, []
     for seed in settings.seeds:
         for name in ("noise", "center", "rise", settings.main_variant, "abn", "fcam"):
-            model = load_explained("trivial" if name in ("noise", "center") else name, seed, settings, models, device)
-            val = Store.open(store / str(model.classifier.preprocessing.size), "val")
+            context = context_of(settings, seed, device, store, models)
+            model = evaluated(context, name).classifier
+            val = Store.open(store / str(model.preprocessing.size), "val")
             rows = np.arange(len(val))
-            maps = maps_of(name, model, val, settings, seed, device)
-            full = predict(model.classifier, val, rows, metrics.batch, device)
+            maps = maps_of(name, model, val, context)
+            full = predict(model, val, rows, metrics.batch, device)
             for size in sizes:
                 curves = insertion_deletion(
-                    model.classifier, val, rows, maps, full, method=name, step=metrics.step,
+                    model, val, rows, maps, full, method=name, step=metrics.step,
                     kernel=blur_kernel(size, (size - 1) / 2), seed=metrics.subset_seed, batch=metrics.batch,
                     device=device, reference_side=settings.active.data.input_size, curve="insertion",
                 )  # fmt: skip
@@ -190,17 +188,18 @@ def main(
 ) -> None:
     """Measure, apply the rule and write the tables."""
     import pandas as pd
-    from ala.explainers.methods import VARIANTS, load_explained
 
     from ala.data.store import Store
+    from ala.pipeline.methods import VARIANTS
     from ala.report.readme import update
     from ala.utils.device import resolve
+    from benchmarks.opened import context_of, evaluated
 
     settings, where = load(params), resolve(device)
     lines: list[dict[str, Any]] = []
     for name in (*VARIANTS, "abn", "fcam"):
         for seed in settings.seeds:
-            model = load_explained(name, seed, settings, models, where).classifier
+            model = evaluated(context_of(settings, seed, where, store, models), name).classifier
             val = Store.open(store / str(model.preprocessing.size), "val")
             found = predictions(model, val, 64, where)
             lines += [{"model": name, "seed": seed, "images": len(val), "device": where.type, **row} for row in found]

@@ -3,7 +3,7 @@
     python -m benchmarks.training_precision
 
 For each seed the main variant is trained in float32 and in bfloat16 from the same photos, encoder and draws, and scored
-in float32 as the stages `explain` and `evaluate` do: accuracy on validation photos, mean IoU (mean + std rule) on all
+in float32 as the stage `score` does: accuracy on validation photos, mean IoU (mean + std rule) on all
 test photos, insertion, deletion and ID on the perturbation subset, each model on its own maps. `seconds` are those of
 the training alone. On a CPU without bfloat16 in hardware it is emulated, which is slow; the metrics are the same kind.
 
@@ -45,12 +45,16 @@ def with_means(rows: pd.DataFrame) -> pd.DataFrame:
 
 def trained_and_scored(settings: Any, precision: str, seed: int, folders: tuple[Path, Path], device: Any) -> dict:
     """One line: the main variant of `settings` trained in `precision` on (store, models) and scored in float32."""
-    from ala.explainers.methods import Explained, own_maps
-    from ala.metrics.score import Probe, Truth, score
+    import numpy as np
 
-    from ala.config.schema import Engine
+    from ala import registry
+    from ala.contracts.maps import Maps
+    from ala.contracts.scores import wide
     from ala.data.store import Store
     from ala.encoders import load_encoder
+    from ala.explainers.attention import own_maps
+    from ala.metrics.scoring import Evaluated, Scoring, score, val_tau
+    from ala.perturbation import predict
     from ala.training.variant import train_variant
 
     store, models = folders
@@ -59,16 +63,24 @@ def trained_and_scored(settings: Any, precision: str, seed: int, folders: tuple[
     size, batch = profile.data.input_size, profile.metrics.batch
     train = Store.open(store / str(profile.train.augment.resize or size), "train")
     at_size = store / str(size)
-    truth = Truth(Store.open(at_size, "val"), Store.open(at_size, "test"), profile.data.mask_threshold)
+    val, test = Store.open(at_size, "val"), Store.open(at_size, "test")
     encoder = load_encoder(models / "encoder", device)
     began = time.perf_counter()
-    done = train_variant(variant, profile, encoder, train, truth.val, len(train.names), seed, device=device)
+    done = train_variant(variant, profile, encoder, train, val, len(train.names), seed, device=device)
     seconds = time.perf_counter() - began
-    explained = Explained(variant, done.model, done.model.explain, calibrated=False)
-    val, test = (own_maps(explained, photos, batch, device) for photos in (truth.val, truth.test))
-    probe = Probe.of(done.model, truth.test, batch, device, Engine(precision="fp32", compile=False))
-    summary = score(val, test, truth, probe, profile.metrics, seed).summary
-    found = {"val_accuracy": done.chosen["val_accuracy_pb"], **{name: summary[name] for name in METRICS[1:]}}
+
+    def maps_of(images: Store) -> Maps:
+        pixels = done.model.preprocessing.normalise(images.pixels(np.arange(len(images))).to(device))
+        found = own_maps(done.model.explain, pixels, batch).numpy()
+        return Maps(images.image_ids, found, variant, variant, np.full(len(images), -1))
+
+    full = predict(done.model, test, np.arange(len(test)), batch, device)
+    threshold = profile.data.mask_threshold
+    scoring = Scoring(maps_of(test), test, threshold, profile.metrics, val_tau(maps_of(val), val, threshold),
+                      Evaluated(variant, done.model, test, full, device))  # fmt: skip
+    metrics = [registry.find("metrics", name)() for name in ("prediction", "iou", "insertion-deletion")]
+    means = wide(score(scoring, metrics, seed).rows).rename(columns={"iou_mean_std": "miou_mean_std"})
+    found = {"val_accuracy": done.chosen["val_accuracy_pb"], **{name: means[name].mean() for name in METRICS[1:]}}
     return {"seed": seed, "precision": precision, "epoch": done.epoch, **found, "seconds": seconds}
 
 

@@ -108,7 +108,7 @@ def main(
     from ala.contracts.maps import Maps
     from ala.data.store import Store
     from ala.encoders import load_encoder
-    from ala.explainers.attention import explain_photos
+    from ala.explainers.attention import own_maps
     from ala.metrics import iou
     from ala.report.readme import update
     from ala.training.variant import train_variant
@@ -134,8 +134,8 @@ def main(
         for path, value in (BASE | changes).items():
             settings = changed(settings, path, value)
         done = train_variant(variant, settings, encoder, train, val, len(val.names), seed, log=lambda _: None)
-        everything = np.arange(len(val))
-        alpha = explain_photos(done.model.explain, done.model.preprocessing, val, everything, 64, device)
+        images = done.model.preprocessing.normalise(val.pixels(np.arange(len(val))))
+        alpha = own_maps(done.model.explain, images, 64).numpy()
         maps = Maps(val.image_ids, alpha, "ala", variant, np.full(len(val), -1))
         scaled = iou.at_size(maps, val.image_ids, val.size)
         rows.append({

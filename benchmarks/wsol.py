@@ -71,19 +71,18 @@ def page_of(table: pd.DataFrame) -> str:
 def main(
     params: Annotated[Path, typer.Option(help="The settings; the profile they name is used.")] = Path("params.yaml"),
     store: Annotated[Path, typer.Option(help="Images and masks by side length.")] = Path("data/store"),
-    maps: Annotated[Path, typer.Option(help="What the stages `explain` and `rise` wrote.")] = Path("maps"),
+    maps: Annotated[Path, typer.Option(help="What the stage `score` wrote.")] = Path("maps"),
     out: Annotated[Path, typer.Option(help="Folder of the table.")] = Path("benchmarks/results"),
     page: Annotated[Path, typer.Option(help="The page with the markers.")] = Path("docs/deviations.md"),
 ) -> None:
     """Measure in both ways and write the tables."""
     import numpy as np
     import pandas as pd
-    from ala.explainers.methods import METHODS as ALL
-    from ala.explainers.trivial import METHODS as TRIVIAL
 
     from ala.contracts.maps import Maps
     from ala.data.store import Store, subset_rows
     from ala.metrics import iou
+    from ala.pipeline.methods import named
     from ala.report.readme import update
 
     settings = load(params)
@@ -94,15 +93,14 @@ def main(
     nearest = (np.arange(SIDE) + 0.5) * test.size // SIDE  # of an enlarged pixel, the pixel that it lies in
     large_masks = masks[:, nearest.astype(int)][:, :, nearest.astype(int)]
     lines: list[dict[str, Any]] = []
-    for method in ALL:
+    for method, cell in named(settings).items():
         for seed in settings.seeds:
-            for name in [f"{one}-test" for one in TRIVIAL] if method == "trivial" else ["test"]:
-                content = Maps.load(maps / method / f"seed-{seed}" / f"{name}.npz")
-                line = {"method": content.method, "seed": seed, "images": len(rows)}
-                here = measured(iou.at_size(content, ids, test.size), masks, boxes, metrics.box_step)
-                large = enlarged(content.select(ids), scaled=not content.binary)
-                there = measured(large, large_masks, boxes * (SIDE / test.size), STEP)
-                lines += [{**line, "way": "here", **here}, {**line, "way": "at 224", **there}]
+            content = Maps.load(maps / cell / f"seed-{seed}" / method / "test.npz")
+            line = {"method": content.method, "seed": seed, "images": len(rows)}
+            here = measured(iou.at_size(content, ids, test.size), masks, boxes, metrics.box_step)
+            large = enlarged(content.select(ids), scaled=not content.binary)
+            there = measured(large, large_masks, boxes * (SIDE / test.size), STEP)
+            lines += [{**line, "way": "here", **here}, {**line, "way": "at 224", **there}]
     table = pd.DataFrame(lines)
     out.mkdir(parents=True, exist_ok=True)
     table.to_csv(out / f"wsol-{settings.profile}.csv", index=False, float_format="%.4f")

@@ -77,7 +77,7 @@ class RiseMasks:
         return [one[row : row + self.side, column : column + self.side] for one, (row, column) in crops]
 
 
-class _Masked:
+class Masked:
     """Perturbed image f of an image is the normalised image times mask f; a 0 shows the mean colour."""
 
     def __init__(self, images: Tensor, masks: Tensor) -> None:
@@ -158,7 +158,7 @@ def rise(
         if not hasattr(classifier, "logits"):
             raise UserError("rise.output logits needs a model with logits; set rise.output to probabilities")
         score = classifier.logits
-    side, device, classes = images.shape[-1], images.device, np.asarray(targets)
+    side, device, classes = images.shape[-1], images.device, torch.as_tensor(targets).cpu().numpy()
     masks = RiseMasks.draw(n_masks, grid, p1, side, seed)
     batch = whole_lanes(batch, side, device)
     per_turn, per_group = (max(1, limit // (4 * side * side)) for limit in (memory, sums))
@@ -183,7 +183,7 @@ def _sum_over_masks(
     importance = torch.zeros(len(images), masks.side**2, device=device)
     for start in range(0, len(masks), per_turn):
         shown = masks.render(start, min(len(masks), start + per_turn), device)  # (m, S, S)
-        frames = _Masked(images, shown)
+        frames = Masked(images, shown)
         scores = target_scores(
             score, targets, frames, batch, device, "rise", advance, probabilities=probabilities
         )  # (n, m)

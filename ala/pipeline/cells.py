@@ -15,6 +15,8 @@ from ala.pipeline.methods import cells, model_digest, of_cell, recipe
 from ala.pipeline.score import Scored, score
 from ala.utils.files import atomic_folder, write_json
 
+SPLITS = ("val", "test")  # thresholds are chosen on one, scores are of the other
+
 
 def describe(context: Context, out: Path) -> list[str]:
     """Write what decides about each cell into `out`, one JSON file per cell, and about the main model: `main.json`.
@@ -54,9 +56,12 @@ def run(context: Context, cell: str, scores: Path) -> dict[str, Scored]:
         UserError: see :func:`ala.pipeline.explain.explain` and :func:`ala.pipeline.score.score`.
     """
     methods, place = of_cell(cell, context.settings), Path(cell) / f"seed-{context.seed}"
+    for method in methods:
+        for split in SPLITS:
+            explain(context, method, split)  # into shards, so that what fails has written nothing
     with atomic_folder(context.maps / place) as folder:
         for method in methods:
-            for split in ("val", "test"):
+            for split in SPLITS:
                 maps = explain(context, method, split)
                 said = warning(maps, f"{method.name}, seed {context.seed}, {split} images")
                 if said is not None:

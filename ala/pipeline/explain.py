@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 from typing import Any
@@ -149,6 +150,13 @@ def _open(context: Context, method: Method) -> tuple[Any, Any]:
     unknown = sorted(set(method.settings) - set(known))
     if unknown:
         raise UserError(f"methods: {method.name} takes no setting {unknown[0]!r}; remove it from params.yaml")
+    needed = inspect.signature(method.explainer).parameters.values()
+    missing = [one.name for one in needed if one.default is one.empty and one.name not in known]
+    if missing:
+        raise UserError(
+            f"methods: {method.name} needs the settings {', '.join(missing)}; write explainers: {{{method.name}:"
+            f" {{{missing[0]}: ...}}}} in profiles.{context.settings.profile} of params.yaml"
+        )
     return method.explainer(**known), classifier
 
 

@@ -8,10 +8,11 @@ import numpy as np
 import torch
 
 from ala.config.schema import Rise
-from ala.explainers.rise import RiseMasks, rise_maps
+from ala.explainers.rise import RiseMasks
 from ala.metrics.insertion_deletion import blur_kernel, blurred, insertion_deletion
 from ala.metrics.order import order, shown_pixels
 from benchmarks.engine.jobs import GRID, SIDE, Job
+from benchmarks.opened import rise_maps
 
 
 def ala(job: Job, model: Any) -> np.ndarray:

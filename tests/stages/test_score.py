@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import yaml
 
 import stages.methods
 import stages.score
@@ -105,8 +106,6 @@ def test_the_main_models_maps_are_not_scored_twice(project: Path) -> None:
 
 
 def test_a_metric_more_is_the_only_work(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import yaml
-
     params = yaml.safe_load((project / "params.yaml").read_text())
     (project / "params.yaml").write_text(yaml.safe_dump(params | {"metrics": ["prediction", "iou"]}))
     score(project, "abn")
@@ -161,6 +160,15 @@ def test_cells_depend_on_their_own_method_alone(project: Path) -> None:
     assert {name for name in again if again[name] != after[name]} == {"rise.json"}
 
 
+def test_a_cheaper_relative_of_rise_is_a_word_and_its_settings(project: Path) -> None:
+    params = yaml.safe_load((project / "params.yaml").read_text())
+    settings = {"n_masks": 20, "grid": 4, "p1": 0.5, "seed": 0, "bound": 0.9, "block": 10}
+    params["profiles"]["mini"]["explainers"] = {"adaptive-rise": settings}
+    (project / "params.yaml").write_text(yaml.safe_dump(params))
+    score(project, "adaptive-rise")
+    assert Maps.load(project / "maps/adaptive-rise/seed-1/adaptive-rise/test.npz").importance.shape == (4, 16, 16)
+
+
 def test_collapsed_maps_are_told(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(toys.Toy, "explain", lambda self, images: torch.ones(len(images), 4, 4))
     result = toys.run(stages.score, project, "--methods", "abn")
@@ -175,6 +183,14 @@ def test_failures_are_one_sentence_and_write_nothing(project: Path) -> None:
     result = toys.run(stages.score, project, "--methods", "no.such_module:Thing")
     assert result.exit_code == 2
     assert "no.such_module cannot be imported" in result.output
+    params = yaml.safe_load((project / "params.yaml").read_text())
+    for settings, message in (
+        ({"n_masks": 9, "limit": 1}, "methods: adaptive-rise takes no setting 'limit'; remove it from params.yaml"),
+        ({"n_masks": 9}, "methods: adaptive-rise needs the settings p1, bound, block; write explainers: {adaptive-ri"),
+    ):
+        params["profiles"]["mini"]["explainers"] = {"adaptive-rise": settings}
+        (project / "params.yaml").write_text(yaml.safe_dump(params))
+        assert message in toys.run(stages.score, project, "--methods", "adaptive-rise").output
     (project / "params.yaml").write_text("profile: [")
     assert toys.run(stages.score, project, "--methods", "abn").exit_code == 2
     assert not (project / "maps").exists()

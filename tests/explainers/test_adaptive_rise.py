@@ -2,31 +2,30 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 from scipy.stats import spearmanr
 
-from ala.approximate.adaptive_rise import adaptive_rise, rank_correlation
-from ala.config.schema import Rise
-from ala.explainers.rise import RiseMasks
+from ala.explainers.adaptive_rise import AdaptiveRise, adaptive_rise, rank_correlation
+from ala.explainers.rise import RiseMasks, rise
+from ala.utils.errors import UserError
 from tests.explainers.conftest import Constant, Planted, SmallNet, ToyPhotos
-from tests.explainers.test_rise import rise_maps
 
-CPU = torch.device("cpu")
-
-
-def settings(**changes: object) -> Rise:
-    options = {"n_masks": 240, "grid": 4, "p1": 0.5, "seed": 3, "output": "probabilities", "batch": 16}
-    return Rise.model_validate(options | changes)
+SETTINGS: dict[str, Any] = {"n_masks": 240, "grid": 4, "p1": 0.5, "seed": 3, "batch": 16}
 
 
 def test_a_bound_out_of_reach_gives_rise_itself() -> None:
-    photos, model, rows, targets = ToyPhotos(3, 16), SmallNet(16), np.array([2, 0]), np.array([1, 3])
-    found = adaptive_rise(model, photos, rows, targets, settings(), CPU, bound=1 - 1e-9, block=50)
-    exact = rise_maps(model, photos, rows, targets, settings().model_dump())
-    np.testing.assert_allclose(found.importance, exact, atol=1e-5)
+    model, targets = SmallNet(16), np.array([1, 3])
+    images = model.preprocessing.normalise(ToyPhotos(3, 16).pixels(np.array([2, 0])))
+    found = adaptive_rise(model, images, targets, **SETTINGS, bound=1 - 1e-9, block=50)
+    exact = rise(model, images, targets, **SETTINGS)
+    torch.testing.assert_close(found.importance, exact, atol=1e-5, rtol=0)
     assert found.masks.tolist() == [240, 240]
+    explainer = AdaptiveRise(model, **SETTINGS, bound=1 - 1e-9, block=50)
+    assert torch.equal(explainer.explain(images, torch.as_tensor(targets)), found.importance)
 
 
 def test_each_photo_stops_by_itself_and_its_map_is_the_mean_of_its_masks() -> None:
@@ -39,14 +38,13 @@ def test_each_photo_stops_by_itself_and_its_map_is_the_mean_of_its_masks() -> No
 
     photos = ToyPhotos(1, 16)
     model = Half(photos.images[0], (slice(2, 8), slice(2, 8)))
-    rows, targets = np.array([0, 0]), np.array([0, 1])
-    found = adaptive_rise(model, photos, rows, targets, settings(), CPU, bound=0.6, block=20)
+    image = model.preprocessing.normalise(photos.pixels(np.array([0])))
+    found = adaptive_rise(model, image.repeat(2, 1, 1, 1), np.array([0, 1]), **SETTINGS, bound=0.6, block=20)
     assert found.masks[0] < found.masks[1]
     used = int(found.masks[0])
     assert used % 20 == 0
     assert found.agreement[0] >= 0.6
     shown = RiseMasks.draw(240, 4, 0.5, 16, 3).render(0, used)  # the first of RISE's own masks
-    image = model.preprocessing.normalise(photos.pixels(np.array([0])))
     weights = torch.stack([model(image * mask)[0, 0] for mask in shown])
     expected = (weights[:, None, None] * shown).sum(0) / (used * 0.5)
     np.testing.assert_allclose(found.importance[0], expected.numpy(), atol=1e-5)
@@ -64,6 +62,5 @@ def test_rank_correlation() -> None:
 @pytest.mark.parametrize("wrong", [{"bound": 0.0}, {"bound": 1.0}, {"block": 3}, {"block": 0}])
 def test_nonsense_is_refused(wrong: dict[str, float]) -> None:
     options = {"bound": 0.9, "block": 10} | wrong
-    rows = np.array([0])
-    with pytest.raises(ValueError, match="must"):
-        adaptive_rise(Constant(16), ToyPhotos(1, 16), rows, rows, settings(), CPU, **options)  # type: ignore[arg-type]
+    with pytest.raises(UserError, match=r"adaptive-rise\.(bound|block) is .* must"):
+        adaptive_rise(Constant(16), torch.zeros(1, 3, 16, 16), np.array([0]), **SETTINGS, **options)  # type: ignore[arg-type]
