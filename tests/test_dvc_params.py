@@ -103,14 +103,19 @@ class Recorder:
                 self._note(section, name)
 
 
-def commands(name: str) -> list[str]:
+def commands(name: str, methods: list[str]) -> list[str]:
     """What the stage runs, of seed 0, as `STAGE OPTIONS`."""
     given = STAGES[name]["cmd"]
     found = []
     for command in [given] if isinstance(given, str) else given:
-        for extension in EXTENSIONS if "${item.extension}" in command else ("",):
-            words = command.replace("${item.extension}", extension).replace("${item.seed}", "0")
-            found.append(words.replace("${item}", "0").removeprefix("python -m stages."))
+        words = command.removeprefix("python -m stages.").replace("${key}", "lisa")
+        words = words.replace("${item.seed}", "0").replace("${item}", "0")
+        for variable, values in (("${item.extension}", list(EXTENSIONS)), ("${item.methods}", methods)):
+            if variable in words:
+                found += [words.replace(variable, value) for value in values]
+                break
+        else:
+            found.append(words)
     return found
 
 
@@ -126,7 +131,9 @@ def reads(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         change(folder / "params.yaml", DRAWN)
     params = yaml.safe_load((folder / "params.yaml").read_text())
     asked = [name for name in EXTENSIONS if name != "lora" or request.param.startswith("drawn")]  # of ViTs alone
-    params |= {"seeds": [0], "extensions": asked}
+    (folder / "lisa").mkdir()
+    (folder / "lisa" / "1.npy").write_bytes(b"")  # no row of `methods`, so nobody reads it as a map
+    params |= {"seeds": [0], "extensions": asked, "foreign": {"lisa": "lisa"}}
     (folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
     found: dict[str, set[str]] = {}
     with pytest.MonkeyPatch.context() as patch:
@@ -135,7 +142,7 @@ def reads(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         recorder = Recorder(patch)
         for name in STAGES:
             found[name] = set()
-            for command in commands(name):
+            for command in commands(name, params["methods"]):
                 if "lora" in command and "lora" not in params["extensions"]:
                     continue
                 for module in (importlib.import_module(f"stages.{command.split()[0]}"), options):
