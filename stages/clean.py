@@ -16,7 +16,6 @@ from ala.config import load
 from ala.config.schema import EXTENSIONS
 from ala.utils.checkpoint import checkpoints, state_folder
 from ala.utils.errors import reported
-from ala.utils.resume import units
 
 State = Annotated[bool, typer.Option("--state", help="Only the half-done work of interrupted runs.")]
 
@@ -37,14 +36,14 @@ def main(state: State = False) -> None:
     """
     with reported():
         kept = state_folder()
-        found = [*units(kept), *checkpoints(kept), *sorted(kept.glob(SHARDS))]
+        found = [*checkpoints(kept), *sorted(kept.glob(SHARDS))]
         if not state:
             found += sorted(Path("state").glob(RECORDS))
             found += outs(Path())
         for path in found:
             remove(path)
         for folder in {
-            *(kept / name for name in ("resume", "checkpoints", "shards")),
+            *(kept / name for name in ("checkpoints", "shards")),
             *(path.parent for path in found),
         }:
             _remove_empty(folder)

@@ -12,9 +12,9 @@ from tests.imports import ROOT, dvc_stages, imported_files
 NO_NUMBERS = {
     "ala/__init__.py", "ala/registry.py", "ala/config", "ala/contracts/classifier.py", "ala/data/parallel.py",
     "ala/utils/checkpoint.py", "ala/utils/device.py", "ala/utils/disk.py", "ala/utils/errors.py",
-    "ala/utils/files.py", "ala/utils/finite.py", "ala/utils/fitting.py", "ala/utils/interrupt.py",
+    "ala/utils/files.py", "ala/utils/finite.py", "ala/utils/fitting.py",
     "ala/pipeline", "ala/utils/ledger.py", "ala/utils/process.py",
-    "ala/utils/progress.py", "ala/utils/repository.py", "ala/utils/resume.py", "ala/utils/threads.py",
+    "ala/utils/progress.py", "ala/utils/repository.py", "ala/utils/threads.py",
     "ala/utils/torchvision_import.py",
 }  # fmt: skip
 

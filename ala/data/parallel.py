@@ -24,19 +24,14 @@ def each(
     items: Sequence[T],
     what: str,
     unit: str = "photo",
-    finished: Callable[[int], None] = lambda _: None,
 ) -> list[R]:
-    """`[function(item) for item in items]` in threads, in order, with progress; the first exception ends it all.
-
-    `finished(n)` is called in this thread when the first n items are done.
-    """
+    """`[function(item) for item in items]` in threads, in order, with progress; the first exception ends it all."""
     results: list[R] = []
     with ThreadPoolExecutor(workers()) as pool:
         futures = [pool.submit(function, item) for item in items]
         try:
             for future in track(futures, what, total=len(futures), unit=unit):
                 results.append(future.result())
-                finished(len(results))
             return results
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)  # what has not begun never will; the rest ends

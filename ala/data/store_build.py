@@ -1,14 +1,12 @@
 """Build the image cache of :mod:`ala.data.store`: decode and resize each image once (METHODS 1.5).
 
-At CUB's size that takes minutes and writes gigabytes. So the arrays are filled where they lie, and how far they are
-filled is noted beside them: nothing is written twice, and a killed run goes on after the last noted image. Two runs at
-once fill the same arrays with the same bytes.
+At CUB's size that takes minutes and writes gigabytes, so the arrays are filled where they lie, on the disk of the
+result. A run that is killed begins again.
 """
 
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 import numpy as np
@@ -20,11 +18,9 @@ from ala.data.decode import Reading, reduced
 from ala.data.index import Entry, Index, such
 from ala.data.parallel import each
 from ala.data.store import STORE_VERSION
-from ala.utils import interrupt
 from ala.utils.disk import need_room, reserve
 from ala.utils.errors import UserError
-from ala.utils.files import atomic_folder, scratch_folder
-from ala.utils.resume import Resumable
+from ala.utils.files import atomic_folder
 
 
 def required(settings: Profile) -> dict[int, set[str]]:
@@ -55,7 +51,6 @@ def fill_store(
     splits: dict[str, pd.DataFrame],
     size: int,
     reading: Reading,
-    work: Resumable | None = None,
 ) -> None:
     """Decode and resize the images of `splits` (frames of :func:`ala.data.split.split`) to `size` x `size`.
 
@@ -65,18 +60,16 @@ def fill_store(
     Args:
         folder: for this side length alone; `store.json` is written last.
         reading: how images and masks are read.
-        work: notes which images are safely on the disk in `folder`, so that an interrupted run continues after them.
 
     Raises:
         UserError: an image or mask does not decode, or the disk is too small.
-        Stopped: a signal arrived, and what was decoded is recorded.
     """
     if not folder.is_dir() or not any(folder.iterdir()):
         photos = sum(map(len, splits.values()))
         need_room(folder, int(photos * size * size * 4 * 1.01), f"a store of {photos:,} photos at {size} x {size}")
         folder.mkdir(parents=True, exist_ok=True)
     for name, frame in splits.items():
-        _fill_split(folder, index, name, frame.sort_values("image_id", ignore_index=True), size, reading, work)
+        _fill_split(folder, index, name, frame.sort_values("image_id", ignore_index=True), size, reading)
     about = {
         "version": STORE_VERSION, "size": size, "names": index.names,
         "splits": {name: len(frame) for name, frame in splits.items()},
@@ -99,23 +92,11 @@ def _entries(index: Index, frame: pd.DataFrame) -> list[Entry]:
     return [known[key] for key in ids]
 
 
-def _fill_split(
-    folder: Path, index: Index, name: str, frame: pd.DataFrame, size: int, reading: Reading, work: Resumable | None
-) -> None:
+def _fill_split(folder: Path, index: Index, name: str, frame: pd.DataFrame, size: int, reading: Reading) -> None:
     count, what, entries = len(frame), f"{name} at {size} px", _entries(index, frame)
     boxes = np.array([one.boxes[0] if one.boxes else [np.nan] * 4 for one in entries], dtype=np.float64)  # (count, 4)
     shapes = {"images": (count, size, size, 3), "masks": (count, size, size)}
-    files = {part: folder / f"{name}-{part}.npy" for part in shapes}
-    kept = work.arrays(what) if work is not None and all(file.exists() for file in files.values()) else None
-    done = 0 if kept is None else len(kept["boxes"])
-    if kept is None:
-        if work is not None:
-            work.forget(what)
-        for part, shape in shapes.items():
-            _create(files[part], shape)
-    else:
-        boxes[:done] = kept["boxes"]
-    images, masks = (np.lib.format.open_memmap(file, mode="r+") for file in files.values())
+    images, masks = (_create(folder / f"{name}-{part}.npy", shape) for part, shape in shapes.items())
 
     def fill(row: int) -> None:
         file = index.image_file(entries[row])
@@ -133,20 +114,7 @@ def _fill_split(
         except (OSError, SyntaxError, ValueError) as error:  # Pillow reports damage by any of these
             raise UserError(f"{file} does not decode ({error}); run `dvc repro data` again") from None
 
-    noted = done
-
-    def note(more: int) -> None:
-        nonlocal noted
-        if work is None or not (work.due() or done + more == count):
-            return
-        images.flush()  # on the disk before it is noted
-        masks.flush()
-        work.mark(f"{what}, {noted} to {done + more}")
-        noted = done + more
-        work.keep_arrays(what, {"boxes": boxes[:noted]})
-        interrupt.checkpoint(f"{noted:,} of {count:,} photos of {what}")
-
-    each(fill, range(done, count), what, finished=note)
+    each(fill, range(count), what)
     images.flush()
     masks.flush()
     np.save(folder / f"{name}-ids.npy", frame["image_id"].to_numpy(dtype=np.int64))
@@ -154,14 +122,8 @@ def _fill_split(
     np.save(folder / f"{name}-boxes.npy", boxes.astype(np.float32))
 
 
-def _create(file: Path, shape: tuple[int, ...]) -> None:
-    """Make `file` an array of zeros that has its room on the disk; one that another run has made is left as it is."""
-    with scratch_folder(file.parent.parent, ".new-") as fresh:  # not where it would become part of the store
-        np.lib.format.open_memmap(fresh / file.name, mode="w+", dtype=np.uint8, shape=shape)
-        reserve(fresh / file.name)
-        try:
-            os.link(fresh / file.name, file)
-        except FileExistsError:
-            pass
-        except OSError:  # a disk without hard links
-            (fresh / file.name).replace(file)
+def _create(file: Path, shape: tuple[int, ...]) -> np.memmap:
+    """Make `file` an array of zeros that has its room on the disk."""
+    array = np.lib.format.open_memmap(file, mode="w+", dtype=np.uint8, shape=shape)
+    reserve(file)
+    return array

@@ -15,7 +15,7 @@ from ala.config.schema import Profile, Settings
 from ala.contracts.compute import used
 from ala.data.store import Store
 from ala.pipeline.models import Loaded, load
-from ala.utils.resume import stamps
+from ala.utils.files import stamps
 
 
 @dataclass(frozen=True)

@@ -25,8 +25,7 @@ from ala.contracts.explainer import trait
 from ala.pipeline import code
 from ala.pipeline.foreign import Foreign
 from ala.utils.errors import UserError
-from ala.utils.files import stamped_sha256
-from ala.utils.resume import stamps
+from ala.utils.files import stamped_sha256, stamps
 
 #: Models that stages train; each gives a map of itself.
 VARIANTS = tuple(variant_name(**row) for row in ROWS.values())

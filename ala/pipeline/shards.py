@@ -25,7 +25,6 @@ from typing import Any
 
 import numpy as np
 
-from ala.utils import interrupt
 from ala.utils.errors import UserError
 from ala.utils.files import atomic_path
 from ala.utils.progress import progress
@@ -71,20 +70,14 @@ def compute(shards: Sequence[Shard], executor: Any, what: str) -> Iterator[Array
     """The arrays of all `shards`, in order, read one at a time; those whose file is missing `executor` makes first.
 
     Raises:
-        Stopped: a signal asked for it; finished shards stay.
         UserError: a shard cannot be made or written.
     """
     missing = [one for one in shards if not one.path.exists()]
     if missing:
-        interrupt.begin()
-        try:
-            total, left = (sum(one.images for one in some) for some in (shards, missing))
-            with progress(total, what, unit="image", done=total - left) as advance:
-                for one, _ in zip(missing, executor.results(make, missing), strict=True):
-                    advance(one.images)
-                    interrupt.checkpoint(f"a shard of {what}")
-        finally:
-            interrupt.end()
+        total, left = (sum(one.images for one in some) for some in (shards, missing))
+        with progress(total, what, unit="image", done=total - left) as advance:
+            for one, _ in zip(missing, executor.results(make, missing), strict=True):
+                advance(one.images)
     return map(read, shards)
 
 

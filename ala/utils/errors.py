@@ -60,19 +60,15 @@ def reported() -> Iterator[None]:
     This is the entry of every command, and the one place where a command tunes its own process
     (:mod:`ala.utils.process`).
 
-    Ctrl-C and SIGTERM end the block after the present unit of work (:mod:`ala.utils.interrupt`), with a sentence how
-    to go on and exit code 130. What the block cost is recorded where DVC runs it (:mod:`ala.utils.ledger`).
+    Ctrl-C and SIGTERM end the block with a sentence how to go on and exit code 130: finished shards and epochs are on
+    the disk. What the block cost is recorded where DVC runs it (:mod:`ala.utils.ledger`).
     """
-    from ala.utils.interrupt import Stopped
     from ala.utils.ledger import recorded
     from ala.utils.process import tuned
 
     try:
         with tuned(), recorded():
             yield
-    except Stopped as stopped:
-        print(f"stopped after {stopped}; run the same command to go on", file=sys.stderr)
-        raise SystemExit(130) from None
     except KeyboardInterrupt:
         print("stopped; run the same command to go on from what was kept", file=sys.stderr)
         raise SystemExit(130) from None

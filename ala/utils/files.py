@@ -166,3 +166,10 @@ def sha256(path: Path) -> str:
     """The sha256 of a file, in hexadecimal."""
     with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def stamps(folder: Path) -> dict[str, list[int]]:
+    """Return size and time of change of every file below `folder`, used instead of bytes where those are gigabytes."""
+    files = (path for path in sorted(folder.rglob("*")) if path.is_file())
+    found = ((path.relative_to(folder).as_posix(), path.stat()) for path in files)
+    return {name: [stat.st_size, stat.st_mtime_ns] for name, stat in found}

@@ -12,16 +12,15 @@ import torch
 from PIL import Image
 
 from ala.config import load
-from ala.data import parallel, store_build
+from ala.data import parallel
 from ala.data.decode import Reading
 from ala.data.index import Index
 from ala.data.layouts.cub import read_cub
 from ala.data.split import split
 from ala.data.store import Store, subset_rows
-from ala.data.store_build import build_store, fill_store, required
+from ala.data.store_build import build_store, required
 from ala.utils import disk
 from ala.utils.errors import UserError
-from ala.utils.resume import Resumable
 
 SIZE = 24
 READING = Reading(threshold=127, object_levels=None, background_levels=(), orientation=None)
@@ -229,59 +228,3 @@ def test_damaged_stores_are_not_trusted(folder: Path, file: str, damage: Callabl
     damage(folder / file)
     with pytest.raises(UserError, match=message):
         Store.open(folder, "test")
-
-
-def test_a_store_that_was_cut_off_goes_on_after_the_last_noted_photo(
-    index: Index, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("ALA_KEEP_SECONDS", "0")
-    monkeypatch.setattr(parallel, "workers", lambda: 1)
-    wanted, opened, real = split(index, 0, 2), [], Image.open
-
-    def opening(file: Path) -> Image.Image:
-        opened.append(Path(file).name)
-        if len(opened) == 19:  # nine photos with their masks are done
-            raise KeyboardInterrupt
-        return real(file)
-
-    monkeypatch.setattr(store_build.Image, "open", opening)
-    work = Resumable.open("store", {}, root=tmp_path / "state")
-    with pytest.raises(KeyboardInterrupt):
-        fill_store(work.folder / str(SIZE), index, wanted, SIZE, READING, work)
-    again = Resumable.open("store", {}, root=tmp_path / "state")
-    fill_store(again.folder / str(SIZE), index, wanted, SIZE, READING, again)
-    assert len(opened) == 19 + 2 * (15 - 9)  # the tenth photo is opened twice, no other
-    whole = {path.name: path.read_bytes() for path in folder.iterdir()}
-    assert {path.name: path.read_bytes() for path in (again.folder / str(SIZE)).iterdir()} == whole
-
-
-def test_a_note_without_its_arrays_is_not_believed(index: Index, folder: Path, tmp_path: Path) -> None:
-    work = Resumable.open("store", {}, root=tmp_path / "state")
-    fill_store(work.folder / str(SIZE), index, split(index, 0, 2), SIZE, READING, work)
-    (work.folder / str(SIZE) / "test-masks.npy").unlink()
-    again = Resumable.open("store", {}, root=tmp_path / "state")
-    fill_store(again.folder / str(SIZE), index, split(index, 0, 2), SIZE, READING, again)
-    whole = {path.name: path.read_bytes() for path in folder.iterdir()}
-    assert {path.name: path.read_bytes() for path in (again.folder / str(SIZE)).iterdir()} == whole
-
-
-def test_two_runs_at_once_fill_the_same_arrays(
-    index: Index, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The second one begins when the first is half through, and both end; nothing that was filled is emptied."""
-    monkeypatch.setenv("ALA_KEEP_SECONDS", "0")
-    monkeypatch.setattr(parallel, "workers", lambda: 1)
-    wanted, real, opened = split(index, 0, 2), Image.open, 0
-    first, second = (Resumable.open("store", {}, root=tmp_path / "state") for _ in range(2))
-
-    def opening(file: Path) -> Image.Image:
-        nonlocal opened
-        opened += 1
-        if opened == 7:
-            fill_store(second.folder / str(SIZE), index, wanted, SIZE, READING, second)
-        return real(file)
-
-    monkeypatch.setattr(store_build.Image, "open", opening)
-    fill_store(first.folder / str(SIZE), index, wanted, SIZE, READING, first)
-    whole = {path.name: path.read_bytes() for path in folder.iterdir()}
-    assert {path.name: path.read_bytes() for path in (first.folder / str(SIZE)).iterdir()} == whole

@@ -1,4 +1,4 @@
-"""Weight files, checkpoints and resume units: nothing in them runs, damage is told or counts as absent."""
+"""Weight files, checkpoints and shards: nothing in them runs, damage is told or counts as absent."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from hypothesis import strategies as st
 from safetensors.torch import save
 
 from ala.encoders.weights import read_weights
+from ala.pipeline import shards
 from ala.utils.checkpoint import Checkpoint
-from ala.utils.resume import Resumable
 from tests.fuzz.damage import EDITS, Edits, damaged
 from tests.fuzz.told import bounded, told
 
@@ -127,19 +127,16 @@ def test_safetensors_headers_that_lie(header: Any) -> None:
     read("w.safetensors", len(text).to_bytes(8, "little") + text + bytes(8))
 
 
-@given(EDITS, st.booleans())
-def test_what_a_run_keeps_counts_as_absent_once_damaged(edits: Edits, tensors: bool) -> None:
+@given(EDITS)
+def test_a_checkpoint_counts_as_absent_once_damaged(edits: Edits) -> None:
     with tempfile.TemporaryDirectory() as name, redirect_stderr(io.StringIO()) as said:
-        work, checkpoint = Resumable("train", Path(name)), Checkpoint("train", Path(name) / "train-0.pt")
-        if tensors:
-            checkpoint.save({"x": torch.arange(9), "epoch": 3}, 3)
-        else:
-            work.keep_arrays("unit", {"x": np.arange(9)})
-        (file,) = work.folder.iterdir()
+        checkpoint = Checkpoint("train", Path(name) / "train-0.pt")
+        checkpoint.save({"x": torch.arange(9), "epoch": 3}, 3)
+        (file,) = Path(name).iterdir()
         before = file.read_bytes()
         file.write_bytes(damaged(before, edits))
         with bounded():
-            found = checkpoint.load() if tensors else work.arrays("unit")
+            found = checkpoint.load()
         if file.read_bytes() == before:
             assert found["x"].tolist() == list(range(9))
         else:
@@ -147,15 +144,18 @@ def test_what_a_run_keeps_counts_as_absent_once_damaged(edits: Edits, tensors: b
             assert "is damaged" in said.getvalue()
 
 
-@given(st.text(max_size=20))
-@example("..")
-@example("a/../../b")
-def test_units_stay_in_their_folder(unit: str) -> None:
-    with tempfile.TemporaryDirectory() as name:
-        work = Resumable("train", Path(name) / "resume" / "train-0")
-        work.keep_arrays(unit, {"x": np.arange(3)})
-        assert work.arrays(unit)["x"].tolist() == [0, 1, 2]
-        (file,) = (path for path in Path(name).rglob("*") if path.is_file())
-        assert file.parent == work.folder
-        work.forget(unit)
-        assert work.arrays(unit) is None
+def nine() -> dict[str, np.ndarray]:
+    return {"x": np.arange(9)}
+
+
+@given(EDITS)
+def test_a_damaged_shard_is_made_again(edits: Edits) -> None:
+    with tempfile.TemporaryDirectory() as name, redirect_stderr(io.StringIO()) as said:
+        shard = shards.Shard(Path(name) / "work" / "0.npz", 1, nine, ())
+        shards.make(shard)
+        before = shard.path.read_bytes()
+        shard.path.write_bytes(after := damaged(before, edits))
+        with bounded():
+            assert shards.read(shard)["x"].tolist() == list(range(9))
+        assert shard.path.read_bytes() == before
+        assert ("is damaged" in said.getvalue()) == (after != before)

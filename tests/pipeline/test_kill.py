@@ -28,7 +28,7 @@ def killed_after(scratch: Scratch, seconds: float, log: Path) -> int | None:
     """Start `dvc repro` and kill it and all its children; its exit status if it ended before."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     environment = os.environ | {
-        "PATH": path, "OMP_NUM_THREADS": "1", "DVC_NO_ANALYTICS": "1", "ALA_KEEP_SECONDS": "0", "ALA_UNIT_LOG": str(log)
+        "PATH": path, "OMP_NUM_THREADS": "1", "DVC_NO_ANALYTICS": "1", "ALA_UNIT_LOG": str(log)
     }  # fmt: skip
     with beside(scratch, "output.txt").open("wb") as output:
         process = subprocess.Popen(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 import sys
@@ -11,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from ala.config import load
-from ala.utils.resume import Resumable, sweep
 from stages.clean import outs
 from tests.imports import ROOT, dvc_stages
 
@@ -62,7 +60,7 @@ def strangers(project: Path) -> dict[Path, str]:
             found[file] = f"mine, {name}"
     for place in (
         "state/notes.txt",
-        "state/resume/thesis/cv.pdf",
+        "state/shards/thesis/cv.pdf",
         "state/checkpoints/best.pt",
         "state/ledger/notes.txt",
         "downloads/CUB.tgz",
@@ -96,11 +94,7 @@ def test_make_runs_it() -> None:
 
 def test_a_strangers_file_beside_each_out_survives(project: Path) -> None:
     kept = strangers(project)
-    unit, checkpoint = (
-        project / f"state/{place}-{'0' * 16}{end}"
-        for place, end in (("resume/store", ""), ("checkpoints/train-abn", ".pt"))
-    )
-    unit.mkdir()
+    checkpoint = project / f"state/checkpoints/train-abn-{'0' * 16}.pt"
     record = project / "state/ledger/mini/train@0.json"
     record.parent.mkdir()
     record.write_text("{}")
@@ -111,14 +105,14 @@ def test_a_strangers_file_beside_each_out_survives(project: Path) -> None:
     clean(project)
     assert {file: file.read_text() for file in kept} == kept
     assert [name for name in WRITTEN if (project / name).exists()] == []
-    assert not unit.exists()
     assert not record.parent.exists()
     assert not checkpoint.exists()
     assert not shard.exists()
 
 
 def test_without_strangers_nothing_is_left_behind(project: Path) -> None:
-    (project / f"state/resume/train-abn-{'0' * 16}").mkdir(parents=True)
+    (project / "state/checkpoints").mkdir(parents=True)
+    (project / f"state/checkpoints/train-abn-{'0' * 16}.pt").write_text("x")
     clean(project)
     assert sorted(path.name for path in project.iterdir()) == ["dvc.yaml", "params.yaml"]
     assert clean(project) == "nothing to remove\n"
@@ -127,8 +121,8 @@ def test_without_strangers_nothing_is_left_behind(project: Path) -> None:
 def test_half_done_work_alone(project: Path, tmp_path: Path) -> None:
     kept = strangers(project)
     home = tmp_path / "home"
-    mine = home / "resume/cv.pdf"
-    unit = home / f"resume/train-abn-{'0' * 16}/epoch"
+    mine = home / "checkpoints/cv.pdf"
+    unit = home / f"shards/explain-rise-seed-0/{'0' * 32}.npz"
     for file in (mine, unit):
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text("x")
@@ -136,7 +130,7 @@ def test_half_done_work_alone(project: Path, tmp_path: Path) -> None:
     assert {file: file.read_text() for file in kept} == kept
     assert [name for name in WRITTEN if not (project / name).exists()] == []
     assert mine.exists()
-    assert not unit.parent.exists()
+    assert not unit.exists()
 
 
 def test_what_a_link_points_to_stays(project: Path, tmp_path: Path) -> None:
@@ -153,20 +147,3 @@ def test_every_variable_in_an_out_is_known(project: Path) -> None:
     found = {path.relative_to(project).as_posix() for path in outs(project)}
     assert found == set(WRITTEN)
     assert not any(name.startswith("reports") for name in found)
-
-
-def test_the_end_of_a_run_sweeps_its_own_units_alone(tmp_path: Path) -> None:
-    work = Resumable.open("train", {}, root=tmp_path)
-    work.folder.mkdir(parents=True)
-    mine = tmp_path / "resume/thesis"
-    mine.mkdir()
-    for folder in (work.folder, mine):
-        (folder / "finished").touch()
-    (tmp_path / "dvc.lock").write_text("")
-    later = (work.folder / "finished").stat().st_mtime_ns + 10**9
-    os.utime(tmp_path / "dvc.lock", ns=(later, later))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("DVC_ROOT", str(tmp_path))
-        sweep(tmp_path)
-    assert not work.folder.exists()
-    assert (mine / "finished").exists()

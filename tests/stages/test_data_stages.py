@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -20,7 +19,6 @@ from typer import Typer
 from typer.testing import CliRunner, Result
 
 from ala.config import load
-from ala.data import store_build
 from ala.data.split import read_splits
 from ala.data.store import Store
 from stages import data, split, store
@@ -99,27 +97,6 @@ def test_one_after_the_other(here: Path) -> None:
     assert opened.images.shape == (4, 224, 224, 3)
     assert opened.boxes[0].tolist() == pytest.approx([56, 74.6667, 112, 74.6667], abs=1e-3)
     assert sorted(file.name for file in Path("data").iterdir()) == ["dataset", "metrics.json", "splits", "store"]
-
-
-def test_arrays_that_another_run_has_taken_are_told(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two runs fill the same arrays, the first to end moves them to their place."""
-    for stage in (data, split):
-        assert run(stage).exit_code == 0
-    real = store_build.fill_store
-
-    def filled_and_taken(folder: Path, *words: Any) -> None:
-        real(folder, *words)
-        shutil.rmtree(folder)
-
-    monkeypatch.setattr(store_build, "fill_store", filled_and_taken)
-    result = run(store)
-    assert result.exit_code == 2
-    assert re.fullmatch(
-        r"error: state/resume/store-\w+ was taken by another run of this stage, .*; data/store is what that run wrote,"
-        r" run again if it is not there\n",
-        result.stderr,
-    )
-    assert not Path("data/store").exists()
 
 
 def test_draws_the_miniature(here: Path) -> None:

@@ -29,7 +29,6 @@ class Killed(BaseException):
 def project(trained_project: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """With test photos, the trained models that the stage reads, and two layers to look into."""
     monkeypatch.setenv("ALA_STATE", str(trained_project / "state"))
-    monkeypatch.setenv("ALA_KEEP_SECONDS", "0")
     monkeypatch.delenv("DVC_STAGE", raising=False)
     folder = trained_project / "store" / str(SIDE)
     for part in ("images", "masks", "ids", "labels", "boxes"):

@@ -16,8 +16,7 @@ FILES = sorted([*(ROOT / "ala").rglob("*.py"), *(ROOT / "stages").glob("*.py")])
 #: What tunes a process, and the files that may name it.
 TUNES = {
     "keep_freed_memory": {"ala/utils/process.py"}, "tuned(": {"ala/utils/process.py", "ala/utils/errors.py"},
-    "graceful(": {"ala/utils/process.py", "ala/utils/interrupt.py"},
-    "signal.signal(": {"ala/utils/interrupt.py", "ala/pipeline/executors/processes.py"},  # of workers of our own
+    "signal.signal(": {"ala/utils/process.py", "ala/pipeline/executors/processes.py"},  # of workers of our own
     "set_num_threads(": {"ala/utils/threads.py", "ala/pipeline/executors/processes.py"},  # the caller's number stays
 }  # fmt: skip
 

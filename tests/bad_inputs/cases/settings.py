@@ -121,9 +121,6 @@ CASES = [
          "choose one of"),
     Case("a device that does not exist", "encoder --device cuda:7", lambda w: None, "device", "'cuda:7'",
          "use --device auto or --device cpu"),
-    Case("no number of seconds in ALA_KEEP_SECONDS", "store",
-         lambda w: w.patch.setenv("ALA_KEEP_SECONDS", "soon"), "ALA_KEEP_SECONDS", "'soon'",
-         "must be a number of seconds"),
 ]  # fmt: skip
 
 
