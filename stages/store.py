@@ -38,12 +38,14 @@ def main(
         from ala.data.decode import Reading
         from ala.data.index import read_index
         from ala.data.split import read_splits
-        from ala.data.store_build import fill_store, required
+        from ala.data.store_build import check_room, fill_store, required
 
         settings = load(params).active
         reading, index, frames = Reading.of(settings.data), read_index(dataset), read_splits(splits)
+        wanted = required(settings)
+        check_room(out, wanted, frames)
         with atomic_folder(out) as temporary:
-            for size, names in sorted(required(settings).items()):
+            for size, names in sorted(wanted.items()):
                 start, folder = time.perf_counter(), temporary / str(size)
                 fill_store(folder, index, {name: frames[name] for name in sorted(names)}, size, reading)
                 megabytes = sum(file.stat().st_size for file in folder.iterdir()) / 1e6

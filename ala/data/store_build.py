@@ -41,8 +41,21 @@ def build_store(folder: Path, index: Index, splits: dict[str, pd.DataFrame], siz
     Raises:
         UserError: an image or mask does not decode, or the disk is too small.
     """
+    check_room(folder, {size: set(splits)}, splits)
     with atomic_folder(folder) as temporary:
         fill_store(temporary, index, splits, size, reading)
+
+
+def check_room(folder: Path, wanted: dict[int, set[str]], splits: dict[str, pd.DataFrame]) -> None:
+    """Check that the disk of `folder` has room for the splits wanted at each size.
+
+    Raises:
+        UserError: it has not.
+    """
+    counts = {size: sum(len(splits[name]) for name in names) for size, names in sorted(wanted.items())}
+    parts = [f"{count:,} photos at {size} x {size}" for size, count in counts.items()]
+    need = sum(int(count * size * size * 4 * 1.01) for size, count in counts.items())
+    need_room(folder, need, f"a store of {' and '.join(parts)}")
 
 
 def fill_store(
@@ -62,12 +75,9 @@ def fill_store(
         reading: how images and masks are read.
 
     Raises:
-        UserError: an image or mask does not decode, or the disk is too small.
+        UserError: an image or mask does not decode.
     """
-    if not folder.is_dir() or not any(folder.iterdir()):
-        photos = sum(map(len, splits.values()))
-        need_room(folder, int(photos * size * size * 4 * 1.01), f"a store of {photos:,} photos at {size} x {size}")
-        folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     for name, frame in splits.items():
         _fill_split(folder, index, name, frame.sort_values("image_id", ignore_index=True), size, reading)
     about = {

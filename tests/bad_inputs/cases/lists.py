@@ -143,8 +143,8 @@ CASES = [
          "photos is no folder", "name it by its absolute path"),
     Case("no data set is named", "data", lambda w: w.give(data=None), "inputs.data", "is inputs/none",
          "name it by its absolute path"),
-    Case("a folder without a data set", "data", lambda w: w.give(data="photos/images"), "inputs.data",
-         "photos/images holds no images.txt", "name the folder of one, or its layout by data.layout"),
+    Case("a folder without a data set", "data", lambda w: w.give(data="photos/images"), "photos/images",
+         "holds no images.txt", "name the folder of one, or its layout by data.layout"),
     Case("a data set inside the folder that is written", "data", lambda w: w.give(data="data/dataset"),
          "inputs.data", "which this stage writes", "move it and name its new place"),
 ]  # fmt: skip

@@ -99,7 +99,7 @@ CASES = [
          "File exists", "remove what is in the way, or name another place"),
     Case("no room for a copy of the photos", "data", _full("data"), "data/dataset", "1,000 bytes free",
          "free some space or use another disk"),
-    Case("no room for the store", "store", _full("state"), "data/store", "1,000 bytes free",
+    Case("no room for the store", "store", _full("data"), "data/store", "1,000 bytes free",
          "free some space or use another disk"),
     Case("the disk is full while the encoder is written", "encoder", _limited(20_000), "encoder.safetensors",
          "File too large", LIMIT),
