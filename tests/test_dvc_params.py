@@ -20,6 +20,9 @@ STAGES = dvc_stages()
 #: Read on every way to the active profile, whose name stands in `params` as ${profile}.
 EVERYWHERE = {"profile", "profiles"}
 
+#: Decide where work is done, and no number.
+NO_NUMBERS = {"executor.kind", "executor.workers"}
+
 #: The miniature, smaller still, with the encoder that it trains itself.
 DRAWN: dict[str, Any] = {
     "data.birdlets": {"species": 3, "train_per_species": 4, "test_per_species": 2},
@@ -158,8 +161,10 @@ def test_params_cover_what_the_stage_reads(reads: dict[str, set[str]], name: str
     stage = STAGES[name]
     params = {one.replace("${profile}", "mini") for one in stage["params"]}
     params |= {dep[2:-1] for dep in stage["deps"] if dep.startswith("${inputs.")}  # tracked by its bytes
+    if any(dep.startswith("cells/") for dep in stage["deps"]):  # those files say what the settings of `methods` decide
+        params |= {one.replace("${profile}", "mini") for one in STAGES["methods"]["params"]}
     missed = {
-        one for one in reads[name] - EVERYWHERE
+        one for one in reads[name] - EVERYWHERE - NO_NUMBERS
         if not any(one == block or one.startswith(f"{block}.") for block in params)
     }  # fmt: skip
     assert missed == set(), f"{name}: add these to its params in dvc.yaml, or do not read them"

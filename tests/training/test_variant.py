@@ -10,7 +10,7 @@ import torch
 
 from ala.config import Profile
 from ala.config.schema import Lora
-from ala.encoders import FrozenEncoder
+from ala.encoders import Encoder
 from ala.model.adapter import Adapter
 from ala.model.blueprint import VARIANTS, plan
 from ala.model.lora import LoraEncoder
@@ -307,7 +307,7 @@ def test_too_little_memory(
 
 
 def test_lora_trains_in_on_epochs_only(
-    profile: Profile, clip_vit: FrozenEncoder, train: Any, val: Any, monkeypatch: pytest.MonkeyPatch
+    profile: Profile, clip_vit: Encoder, train: Any, val: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ala = profile.ala.model_copy(update={"lora": Lora(block=1, rank=2, alpha=4.0)})
     moved: list[tuple[bool, bool]] = []
