@@ -15,6 +15,7 @@ import re
 import shutil
 import struct
 import tempfile
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -27,7 +28,7 @@ from typing import Any
 #: What NumPy, zipfile and JSON raise on foreign or damaged bytes, as far as tests/fuzz has met it.
 UNREADABLE = (
     ArithmeticError, AssertionError, AttributeError, EOFError, LookupError, MemoryError, NotImplementedError, OSError,
-    RuntimeError, SyntaxError, TypeError, ValueError, struct.error, zipfile.BadZipFile, zlib.error,
+    RuntimeError, SyntaxError, TypeError, ValueError, struct.error, tokenize.TokenError, zipfile.BadZipFile, zlib.error,
 )  # fmt: skip
 
 #: Identifies this machine, among others that write to the same disk, in the names of scratch folders.
