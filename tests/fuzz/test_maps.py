@@ -200,3 +200,18 @@ STORED_CURVES = saved_curves()
 def test_damaged_curves(edits: Edits) -> None:
     with file_of(damaged(STORED_CURVES, edits)) as path:
         told(lambda: Curves.load(path), path)
+
+
+def test_a_header_that_python_cannot_tokenize() -> None:
+    """NumPy reads headers by Python's tokenizer, whose error is of no other kind."""
+    maps = Maps(np.arange(2), np.zeros((2, 1, 1), np.float32), "m", "v", np.zeros(2, np.int64))
+    with file_of() as path:
+        maps.save(path)
+        with zipfile.ZipFile(path) as archive:
+            parts = {name: archive.read(name) for name in archive.namelist()}
+        header = parts["importance.npy"]
+        parts["importance.npy"] = header.replace(b")", b" ", 1)  # of the shape; a bracket stays open
+        with zipfile.ZipFile(path, "w") as archive:
+            for name, content in parts.items():
+                archive.writestr(name, content)
+        assert isinstance(complaint(lambda: Maps.load(path)), UserError)

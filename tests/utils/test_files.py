@@ -216,6 +216,23 @@ def test_a_kill_between_two_renames_leaves_no_folder_and_no_half_one(tmp_path):
     assert names(target) == ["again.csv"]
 
 
+def test_a_folder_that_a_containers_image_holds_is_copied_aside(tmp_path, monkeypatch):
+    target, rename = tmp_path / "tables", os.rename
+    target.mkdir()
+    (target / "old.csv").write_text("old")
+
+    def refused(path: str | Path, to: str | Path) -> None:
+        if Path(path) == target:
+            raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))  # what overlayfs says of its lower layer
+        rename(path, to)
+
+    monkeypatch.setattr("os.rename", refused)
+    with atomic_folder(target) as folder:
+        (folder / "new.csv").write_text("new")
+    assert names(tmp_path) == ["tables"]
+    assert names(target) == ["new.csv"]
+
+
 def test_what_a_killed_writer_left_goes_and_what_others_have_stays(tmp_path):
     code = (
         "import os, signal, sys; from pathlib import Path; from ala.utils.files import scratch_folder\n"
