@@ -187,6 +187,8 @@ def _sum_over_masks(
         scores = target_scores(
             score, targets, frames, batch, device, "rise", advance, probabilities=probabilities
         )  # (n, m)
-        importance.addmm_(torch.as_tensor(scores, device=device), shown.flatten(1))  # (n, m) @ (m, S * S)
+        weights, flat = torch.as_tensor(scores, device=device), shown.flatten(1).T  # (n, m), (S * S, m)
+        for one, weight in zip(importance, weights, strict=True):  # one by one: a map does not depend on its neighbours
+            one.addmv_(flat, weight)
         del shown, frames  # before the next turn's masks are made
     return importance.view(len(images), masks.side, masks.side)

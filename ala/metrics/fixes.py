@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, Mapping
-from typing import Protocol, TypeVar
+from collections.abc import Callable, Iterator
+from typing import Protocol
 
 import numpy as np
 import pandas as pd
 
 from ala.config.schema import Metrics
 from ala.contracts.maps import Computed, Maps
-from ala.data.store import Store, subset_rows
+from ala.data.store import Store
 from ala.metrics import iou
 from ala.metrics.curves import area
 from ala.metrics.fix_tables import FIX_COLUMNS
 from ala.metrics.insertion_deletion import blur_kernel, insertion_deletion
-from ala.metrics.scoring import Evaluated
-from ala.utils.progress import progress
+from ala.metrics.scoring import Arrays, Evaluated
 
 
 class Fixed(Protocol):
@@ -30,58 +29,61 @@ class Fixed(Protocol):
 
 #: Function of maps float32 `(n, S, S)` in [0, 1] and their images uint8 `(n, S, S, 3)` that returns the fixed maps.
 Fix = Callable[[np.ndarray, np.ndarray], Fixed]
-Choice = TypeVar("Choice", bound=Hashable)
 
 
-def best(
-    candidates: Mapping[Choice, Fix], maps: Maps, store: Store, mask_threshold: int
-) -> tuple[Choice, dict[Choice, float]]:
-    """Find the candidate with the largest mean IoU on all images of `store` (the first of equals); return all mean
-    IoUs, too.
-
-    It is meant for validation images: a choice on test images would be biased.
-    """
-    found = {name: float(_ious(fix, maps, store, mask_threshold)[0].mean()) for name, fix in candidates.items()}
-    return max(found, key=lambda name: found[name]), found
-
-
-def score_fix(
-    name: str,
-    fix: Fix,
-    maps: Maps,
-    store: Store,
-    mask_threshold: int,
-    evaluated: Evaluated,
-    settings: Metrics,
-    seed: int,
-) -> pd.DataFrame:
-    """Make one row per test image in the columns of `edge.csv`.
+def overlaps(fix: Fix, maps: Maps, store: Store, index: np.ndarray, mask_threshold: int) -> Arrays:
+    """Compute `iou` float64 `(n,)`, and `empty` boolean `(n,)`: whether the prediction has no pixel.
 
     Args:
-        name: of the fix.
         fix: function that changes the maps.
-        maps: of all test images.
-        store: test images and masks at the side of the evaluation.
+        maps: of the images of `store`.
+        store: images and masks at the side of the evaluation.
+        index: int `(n,)`, indices of `store`.
         mask_threshold: foreground where grey > threshold.
-        evaluated: the model that the maps explain.
-        settings: the `metrics` block; insertion and deletion as everywhere.
-        seed: of the run, kept in the rows.
     """
-    ious, empty = _ious(fix, maps, store, mask_threshold)
-    subset = subset_rows(store, settings.images_per_class, settings.subset_seed)
-    chosen = evaluated.images.rows_of(store.image_ids[subset])
+    scores: list[np.ndarray] = []
+    empty: list[np.ndarray] = []
+    for some, one in _fixed(fix, maps, store, index):
+        scores.append(iou.iou(one.foreground, store.foreground(some, mask_threshold)))
+        empty.append(~np.asarray(one.foreground.any(axis=(1, 2))))
+    return {"iou": np.concatenate(scores), "empty": np.concatenate(empty)}
+
+
+def curve_areas(
+    fix: Fix, maps: Maps, store: Store, index: np.ndarray, evaluated: Evaluated, settings: Metrics
+) -> Arrays:
+    """Compute `insertion` and `deletion` float64 `(n,)` of fixed maps, as everywhere else (METHODS 5).
+
+    Args:
+        fix, maps, store, index: as in :func:`overlaps`.
+        evaluated: the model that the maps explain.
+        settings: the `metrics` block.
+    """
+    chosen = evaluated.images.rows_of(store.image_ids[index])
 
     def fixed(rows: np.ndarray) -> np.ndarray:  # (b, S, S)
         return np.concatenate([one.importance for _, one in _fixed(fix, maps, store, rows)])
 
     curves = insertion_deletion(
-        evaluated.classifier, evaluated.images, chosen, Computed(fixed, subset), evaluated.full[chosen], method=name,
+        evaluated.classifier, evaluated.images, chosen, Computed(fixed, index), evaluated.full[chosen], method="fix",
         step=settings.step,
         kernel=blur_kernel(settings.blur_kernel, settings.blur_sigma), seed=settings.subset_seed,
         batch=settings.batch, device=evaluated.device, reference_side=store.size,
     )  # fmt: skip
-    rows = pd.DataFrame({"fix": name, "seed": seed, "image_id": store.image_ids, "iou": ious, "empty": empty})
-    for kind, values in {"insertion": area(curves.insertion), "deletion": area(curves.deletion)}.items():
+    return {"insertion": area(curves.insertion), "deletion": area(curves.deletion)}
+
+
+def fix_rows(name: str, seed: int, store: Store, found: Arrays, subset: np.ndarray, areas: Arrays) -> pd.DataFrame:
+    """Make one row per image of `store` in the columns of `edge.csv`.
+
+    Args:
+        name: of the fix.
+        seed: of the run.
+        found: what :func:`overlaps` found for all images.
+        subset: the indices for which :func:`curve_areas` found `areas`.
+    """
+    rows = pd.DataFrame({"fix": name, "seed": seed, "image_id": store.image_ids, **found})
+    for kind, values in areas.items():
         rows[kind] = np.nan
         rows.loc[subset, kind] = values
     rows["id"] = rows["insertion"] - rows["deletion"]
@@ -95,19 +97,8 @@ def original_rows(scores: pd.DataFrame) -> pd.DataFrame:
     return rows.astype({"empty": bool}).reset_index(drop=True)
 
 
-def _ious(fix: Fix, maps: Maps, store: Store, mask_threshold: int) -> tuple[np.ndarray, np.ndarray]:
-    """Compute IoU and whether the prediction is empty, float64 and boolean `(n,)`, of all images of `store`."""
-    scores, empty = np.zeros(len(store)), np.zeros(len(store), dtype=bool)
-    for rows, one in _fixed(fix, maps, store, np.arange(len(store))):
-        scores[rows] = iou.iou(one.foreground, store.foreground(rows, mask_threshold))
-        empty[rows] = ~one.foreground.any(axis=(1, 2))
-    return scores, empty
-
-
 def _fixed(fix: Fix, maps: Maps, store: Store, rows: np.ndarray) -> Iterator[tuple[np.ndarray, Fixed]]:
     """Yield indices of `store`, a few at a time, with their fixed maps."""
-    with progress(len(rows), f"fixes of {store.split} maps", unit="image") as advance:
-        for some in iou.chunks(rows, store.size):
-            values = iou.at_size(maps, store.image_ids[some], store.size)
-            yield some, fix(values, np.asarray(store.images[some]))
-            advance(len(some))
+    for some in iou.chunks(rows, store.size):
+        values = iou.at_size(maps, store.image_ids[some], store.size)
+        yield some, fix(values, np.asarray(store.images[some]))

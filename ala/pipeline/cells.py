@@ -80,4 +80,4 @@ def save(one: Scored, folder: Path) -> None:
     contract.save(one.rows, folder / "scores.csv")
     for name, curves in one.curves.items():
         curves.save(folder / {"predicted": "curves.npz", "true": "true_class.npz"}[name])
-    write_json(folder / "summary.json", one.summary)
+    write_json(folder / "summary.json", {**one.summary, "n_rows": len(one.rows)})

@@ -46,7 +46,7 @@ class Context:
 
     def split(self, name: str, size: int | None = None) -> Store:
         """The images of a split at `size` (default: data.input_size)."""
-        return _opened(self.images / str(size or self.profile.data.input_size), name)
+        return _opened(self.key, self.images / str(size or self.profile.data.input_size), name)
 
     def model(self, name: str) -> Loaded:
         """A trained model of this seed."""
@@ -69,8 +69,8 @@ class Context:
     @cached_property
     def key(self) -> str:
         """The same for equal contexts whose images and models have not changed, also in another process."""
-        parts = (self.settings.model_dump_json(), self.seed, str(self.device), self.images, self.models, self.encoder,
-                 stamps(self.images), stamps(self.models))  # fmt: skip
+        parts = (self.settings.model_dump_json(), self.seed, str(self.device), Path.cwd(), self.images, self.models,
+                 self.encoder, stamps(self.images), stamps(self.models))  # fmt: skip
         return hashlib.sha256(repr(parts).encode()).hexdigest()
 
     def __getstate__(self) -> dict[str, Any]:
@@ -78,5 +78,6 @@ class Context:
 
 
 @lru_cache(maxsize=8)
-def _opened(folder: Path, split: str) -> Store:
+def _opened(key: str, folder: Path, split: str) -> Store:
+    """The store of a context's `key`: not an older one of this process, nor one in another working directory."""
     return Store.open(folder, split)

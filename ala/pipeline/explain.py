@@ -144,8 +144,10 @@ def _open(context: Context, method: Method) -> tuple[Any, Any]:
     profile = context.profile
     offered = {
         "classifier": classifier, "model": loaded.model if loaded is not None else None, "seed": context.seed,
-        "batch": profile.metrics.batch, "grid": profile.data.input_size // profile.ala.sbn.patch, **method.settings,
+        "batch": profile.metrics.batch, **method.settings,
     }  # fmt: skip
+    if accepted(method.explainer, grid=None) and "grid" not in offered:
+        offered["grid"] = profile.data.input_size // profile.ala.sbn.patch
     known = accepted(method.explainer, **offered)
     unknown = sorted(set(method.settings) - set(known))
     if unknown:

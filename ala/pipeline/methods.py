@@ -70,11 +70,11 @@ def named(settings: Settings) -> dict[str, str]:
 
 def trained_model(name: str, settings: Settings) -> str | None:
     """The folder below models/ of the trained model that `name` means, or None."""
+    if name in (*VARIANTS, "abn", *EXTENSIONS):
+        return name
     if name == "ala":
         return settings.main_variant
-    if name in settings.ablations:
-        return variant_name(**ROWS[name])
-    return name if name in (*VARIANTS, "abn", *EXTENSIONS) else None
+    return variant_name(**ROWS[name]) if name in settings.ablations else None
 
 
 def resolve(name: str, settings: Settings) -> Method:

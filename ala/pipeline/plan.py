@@ -113,7 +113,9 @@ def plan(settings: Settings, root: Path = Path()) -> Plan:
 def cells(settings: Settings, root: Path) -> list[str]:
     """Name the cells of a run without their seeds: the stages of dvc.yaml, `score@METHOD` for each of `methods`."""
     stages = YAML(typ="safe").load((root / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
-    items: dict[str, list[str]] = {"score": settings.methods, "extend": list(settings.extensions)}
+    items: dict[str, list[str]] = {
+        "foreign": list(settings.foreign), "score": settings.methods, "extend": list(settings.extensions),
+    }  # fmt: skip
     cells_of = {stage: [f"{stage}@{one}" for one in some] for stage, some in items.items()}
     return [cell for stage in stages for cell in cells_of.get(stage, [stage])]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -33,7 +34,7 @@ def score(context: Context, method: Method, metrics: Sequence[str] | None = None
     tau = val_tau(val, context.split("val"), data.mask_threshold)
     scoring = Scoring(
         test, context.split("test"), data.mask_threshold, context.profile.metrics, tau,
-        evaluated_name=method.evaluated, main_name=context.settings.main_variant,
+        evaluated_name=method.evaluated,
     )  # fmt: skip
     base = {
         **context.decides, "maps": [one.path.stem for one in work(context, method, "test")],
@@ -42,12 +43,15 @@ def score(context: Context, method: Method, metrics: Sequence[str] | None = None
     found: dict[Metric, Arrays] = {}
     for name in metrics or context.settings.metrics:
         metric: Metric = registry.find("metrics", name)()
+        models = _looked_at(context, method, metric)
+        if getattr(metric, "on_main", False):
+            scoring = replace(scoring, main_name=context.settings.main_variant)
         index = scoring.indices(metric.images)
         block = context.profile.metrics.model_dump()
         decides = {
             **base, "code": code.digest(type(metric).__module__, "ala.pipeline.models"),
             "settings": {field: block[field] for field in metric.reads},
-            "models": [model_digest(one, context.seed, context.models) for one in _looked_at(context, method, metric)],
+            "models": [model_digest(one, context.seed, context.models) for one in models],
         }  # fmt: skip
         pieces = [
             shards.shard(
@@ -82,7 +86,8 @@ def _looked_at(context: Context, method: Method, metric: Metric) -> list[str]:
     """The models whose predictions a metric follows: that of the method, and for some the main one."""
     if not metric.evaluates:
         return []
-    return [method.evaluated] + [context.settings.main_variant] * getattr(metric, "on_main", False)
+    main = [context.settings.main_variant] if getattr(metric, "on_main", False) else []
+    return [method.evaluated, *main]
 
 
 _evaluated: dict[tuple[str, str], Evaluated] = {}
@@ -91,10 +96,11 @@ _evaluated: dict[tuple[str, str], Evaluated] = {}
 def evaluated_model(context: Context, name: str) -> Evaluated:
     """A trained model as metrics see it, with its predictions of all test images (kept as shards, and in memory)."""
     key = (context.key, name)
-    if key not in _evaluated:
-        main = (context.key, context.settings.main_variant)
-        for other in [one for one in _evaluated if one != main]:  # the main model and one more are kept
-            del _evaluated[other]
+    if key in _evaluated:
+        _evaluated[key] = _evaluated.pop(key)
+    else:
+        while len(_evaluated) > 1:  # the two that were used last are kept: of a method, and the main model
+            del _evaluated[next(iter(_evaluated))]
         classifier = context.model(name).classifier
         images = context.split("test", classifier.preprocessing.size)
         decides = {

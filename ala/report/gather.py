@@ -59,7 +59,11 @@ def _add_scores(run: Run, row: Row, seed: int, folder: Path) -> None:
     found = frame["method"].unique().tolist(), frame["seed"].unique().tolist()
     if found != ([row.method], [seed]):
         raise UserError(f"{path} holds methods {found[0]} and seeds {found[1]}; run `{row.command([seed])}` again")
-    run.summaries[row.method, seed] = read_json(folder / "summary.json")
+    summary = run.summaries[row.method, seed] = read_json(folder / "summary.json")
+    if len(frame) != summary.get("n_rows", len(frame)):
+        raise UserError(
+            f"{path} has {len(frame):,} rows of {summary['n_rows']:,}, it is cut off; run `{row.command([seed])}` again"
+        )
     run.scores.update(series(frame[frame["image_id"] >= 0]))
     whole = frame[frame["image_id"] < 0]
     for protocol, metric, value in zip(whole["protocol"], whole["metric"], whole["value"], strict=True):

@@ -15,7 +15,7 @@ ALLOWED = {
     "data.source", "data.birdlets", "data.downloads", "data.expected", "data.train_per_class", "data.at_most",
     "encoder.name", "encoder.weights",
     "train.epochs", "train.batch",
-    "rise.n_masks", "rise.batch",
+    "rise.n_masks", "rise.batch", "explainers.adaptive-rise.n_masks", "explainers.adaptive-rise.block",
     "fcam.pretrained", "fcam.classifier.epochs", "fcam.classifier.batch", "fcam.decoder.epochs", "fcam.decoder.batch",
     "layers.abn",
     "metrics.images_per_class", "metrics.val_images_per_class", "metrics.step", "metrics.lab_points", "metrics.batch",

@@ -263,7 +263,7 @@ def test_archives_of_another_data_set(packed: Data, tmp_path: Path) -> None:
     other = tmp_path / "flowers.txt"
     other.write_text("rose")
     downloads = [_archived(tmp_path / "downloads" / f"{name}.tgz", (other, "flowers.txt")) for name in "ab"]
-    with pytest.raises(UserError, match=r"a\.tgz and .*b\.tgz: .*inputs\.data it holds no images\.txt"):
+    with pytest.raises(UserError, match=r"a\.tgz and .*b\.tgz: it holds no images\.txt"):
         prepare(packed.model_copy(update={"downloads": downloads}), tmp_path / "out", downloads=tmp_path / "downloads")
     assert not (tmp_path / "out").exists()
 

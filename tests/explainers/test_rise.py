@@ -95,6 +95,15 @@ def test_maps_do_not_depend_on_batch_or_memory(toy_photos: Any, small_net: Any) 
     np.testing.assert_array_equal(rise_maps(model, photos, rows, targets, rise(batch=60)), one)  # deterministic
 
 
+def test_a_map_does_not_depend_on_the_images_beside_it(toy_photos: Any, small_net: Any) -> None:
+    photos, model = toy_photos(5, 16), small_net(16)
+    targets = np.array([0, 1, 2, 0, 1])
+    together = rise_maps(model, photos, np.arange(5), targets, rise(batch=60))
+    for rows in ([3], [4, 0], [2, 1, 3]):
+        some = rise_maps(model, photos, np.array(rows), targets[rows], rise(batch=60))
+        np.testing.assert_array_equal(some, together[rows])  # so shards of any size give the same bytes
+
+
 def test_a_constant_model_gives_the_mean_of_the_masks(toy_photos: Any, constant: Any) -> None:
     settings = rise(n_masks=3000, p1=0.4)
     found = rise_maps(constant(16), toy_photos(1, 16), np.array([0]), np.array([1]), settings)

@@ -16,7 +16,7 @@ from ala.contracts.maps import Maps
 from ala.data.store import Store, subset_rows
 from ala.metrics import errors, fix_tables, iou
 from ala.metrics.error_rows import error_rows, val_tau
-from ala.metrics.fixes import best, original_rows, score_fix
+from ala.metrics.fixes import curve_areas, fix_rows, original_rows, overlaps
 from ala.metrics.iou import chunks
 from ala.metrics.scoring import Evaluated, Scored
 from ala.utils.errors import UserError
@@ -96,8 +96,14 @@ def scored(val: Store, test: Store, probe: Evaluated) -> Scored:
     return score(make_maps(val), make_maps(test), Truth(val, test, 127), probe, SETTINGS, 3)
 
 
+def rows_of(name: str, fix: Any, maps: Maps, store: Store, probe: Evaluated) -> pd.DataFrame:
+    every, subset = np.arange(len(store)), subset_rows(store, SETTINGS.images_per_class, SETTINGS.subset_seed)
+    areas = curve_areas(fix, maps, store, subset, probe, SETTINGS)
+    return fix_rows(name, 3, store, overlaps(fix, maps, store, every, 127), subset, areas)
+
+
 def test_a_fix_that_changes_nothing_earns_what_the_map_earned(test: Store, probe: Evaluated, scored: Scored) -> None:
-    rows = score_fix("same", unchanged, make_maps(test), test, 127, probe, SETTINGS, 3)
+    rows = rows_of("same", unchanged, make_maps(test), test, probe)
     expected = original_rows(table(scored))
     assert expected["fix"].unique().tolist() == ["original"]
     pd.testing.assert_frame_equal(rows.drop(columns="fix"), expected.drop(columns="fix"), rtol=1e-6)
@@ -107,25 +113,25 @@ def test_a_fix_that_changes_nothing_earns_what_the_map_earned(test: Store, probe
 
 def test_a_fix_is_scored_by_its_own_prediction_and_map(test: Store, probe: Evaluated) -> None:
     maps = make_maps(test)
-    rows = score_fix("cut", cut(0.6), maps, test, 127, probe, SETTINGS, 3)
+    rows = rows_of("cut", cut(0.6), maps, test, probe)
     shown, masks = iou.at_size(maps, test.image_ids, SIDE), test.foreground(slice(None))
     np.testing.assert_allclose(rows["iou"], iou.iou(shown > 0.6, masks))
-    other = score_fix("keep", unchanged, maps, test, 127, probe, SETTINGS, 3)
+    other = rows_of("keep", unchanged, maps, test, probe)
     assert (rows["insertion"] - other["insertion"]).abs().max() > 1e-4
     np.testing.assert_allclose(rows["id"].dropna(), (rows["insertion"] - rows["deletion"]).dropna())
-    nothing = score_fix("none", cut(2), maps, test, 127, probe, SETTINGS, 3)
+    nothing = rows_of("none", cut(2), maps, test, probe)
     assert nothing["empty"].all()
     assert (nothing["iou"] == 0).all()
 
 
-def test_the_best_on_the_given_photos_is_chosen(val: Store) -> None:
-    levels = [0.9, 0.1, 0.5, 0.3]
-    chosen, found = best({level: cut(level) for level in levels}, make_maps(val), val, 127)
-    shown, masks = iou.at_size(make_maps(val), val.image_ids, SIDE), val.foreground(slice(None))
-    slow = {level: iou.iou(shown > level, masks).mean() for level in levels}
-    assert found == pytest.approx(slow)
-    assert chosen == max(slow, key=lambda level: slow[level])
-    assert best({"b": cut(0.5), "a": cut(0.5)}, make_maps(val), val, 127)[0] == "b"  # of equals the first
+def test_overlaps_of_some_images_are_those_among_all(val: Store) -> None:
+    maps = make_maps(val)
+    shown, masks = iou.at_size(maps, val.image_ids, SIDE), val.foreground(slice(None))
+    for level in (0.9, 0.1, 0.5, 0.3):
+        found = overlaps(cut(level), maps, val, np.arange(len(val)), 127)
+        np.testing.assert_array_equal(found["iou"], iou.iou(shown > level, masks))
+        some = overlaps(cut(level), maps, val, np.array([4, 1]), 127)
+        np.testing.assert_array_equal(some["iou"], found["iou"][[4, 1]])
 
 
 def test_chunks_hold_every_row_once() -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from ala.config import load
 from ala.contracts.maps import Maps
-from ala.data.store import Store
+from ala.data.store import Store, subset_rows
 from ala.explainers import refine
 from ala.metrics import error_rows, fixes, iou
 from ala.metrics.localisation import Localisation
@@ -70,7 +70,11 @@ def localised(store: Store) -> Any:
 
 def fixed(store: Store) -> Any:
     probe = Evaluated("toy", lambda x: x, store, np.eye(2)[store.labels], "cpu")  # type: ignore[arg-type]
-    return fixes.score_fix("largest", refine.largest, maps_of(store), store, 127, probe, METRICS, 0)
+    every = np.arange(len(store))
+    overlaps = fixes.overlaps(refine.largest, maps_of(store), store, every, 127)
+    subset = subset_rows(store, METRICS.images_per_class, METRICS.subset_seed)
+    areas = fixes.curve_areas(refine.largest, maps_of(store), store, subset, probe, METRICS)
+    return fixes.fix_rows("largest", 0, store, overlaps, subset, areas)
 
 
 def threshold(store: Store) -> Any:

@@ -13,6 +13,7 @@ from ala.contracts import scores as contract
 from ala.report.gather import gather
 from ala.report.run import share
 from ala.utils.errors import UserError
+from ala.utils.files import write_json
 from tests.report.conftest import changed
 from tests.report.fake_run import MINE, USED
 
@@ -132,6 +133,17 @@ def test_scores_of_another_seed_are_refused(copy):
     folder, read = copy
     shutil.copy(folder / "scores/fcam/seed-1/fcam/scores.csv", folder / "scores/fcam/seed-0/fcam/scores.csv")
     with pytest.raises(UserError, match=r"fcam/seed-0/fcam/scores\.csv holds methods \['fcam'\] and seeds \[1\]"):
+        read()
+
+
+def test_scores_cut_off_at_a_line_end_are_refused(copy):
+    folder, read = copy
+    path = folder / "scores/fcam/seed-0/fcam/scores.csv"
+    whole = json.loads((path.parent / "summary.json").read_text()) | {"n_rows": len(contract.load(path))}
+    write_json(path.parent / "summary.json", whole)
+    read()
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[:40]))
+    with pytest.raises(UserError, match=r"scores\.csv has 39 rows of \d+, it is cut off; run `dvc repro score@fcam-0`"):
         read()
 
 
