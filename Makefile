@@ -1,4 +1,4 @@
-# Thin names for plain commands; the README shows what stands behind them.
+# Thin names for plain commands; the README shows what is behind them.
 VENV ?= .venv
 BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
@@ -72,7 +72,7 @@ lint: env
 types: env
 	mypy
 
-lock: env ## resolve the requirements anew
+lock: env ## resolve the requirements again
 	python requirements/lock.py
 
 clean: env ## remove what the stages wrote, and nothing beside it; DVC's cache stays

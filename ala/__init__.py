@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ala.contracts.classifier import Classifier
     from ala.contracts.explainer import Explainer
     from ala.contracts.maps import Maps
-    from ala.data.store import Store as ImageCache
+    from ala.data.image_cache import ImageCache
     from ala.encoders import load_encoder
     from ala.explainers.rise import rise
     from ala.metrics.arrays import insertion_deletion, iou
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 _PUBLIC = {
     "Classifier": "ala.contracts.classifier:Classifier",
     "Explainer": "ala.contracts.explainer:Explainer",
-    "ImageCache": "ala.data.store:Store",
+    "ImageCache": "ala.data.image_cache:ImageCache",
     "Maps": "ala.contracts.maps:Maps",
     "Metric": "ala.metrics.scoring:Metric",
     "UserError": "ala.utils.errors:UserError",

@@ -27,7 +27,7 @@ KINDS = {
 
 
 def find(kind: str, name: str) -> Any:
-    """The class that `name` stands for.
+    """The class that `name` means.
 
     Args:
         kind: a key of :data:`KINDS`.

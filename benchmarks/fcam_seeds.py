@@ -1,8 +1,8 @@
-"""Which seeds fit the classifier's CAM? F-CAM's decoder under a few seed settings, judged on validation photos.
+"""Which seeds fit the classifier's CAM? F-CAM's decoder under a few seed settings, judged on validation images.
 
-    dvc repro store && python -m benchmarks.fcam_seeds
+    dvc repro image_cache && python -m benchmarks.fcam_seeds
 
-One classifier (seed 0) and one decoder per setting, all with the active profile's other settings. Test photos are never
+One classifier (seed 0) and one decoder per setting, all with the active profile's other settings. Test images are never
 read. Writes benchmarks/results/fcam-seeds-PROFILE.csv, whose first row is the CAM itself, and the same table into
 docs/deviations.md, between two markers.
 """
@@ -33,7 +33,7 @@ def main(
 
     from ala.config.inputs import fcam_file
     from ala.contracts.maps import Maps
-    from ala.data.store import Store
+    from ala.data.image_cache import ImageCache
     from ala.explainers.fcam.cam import resize_maps
     from ala.explainers.fcam.classifier import CamClassifier
     from ala.explainers.fcam.decoder import Decoder
@@ -46,14 +46,14 @@ def main(
     from ala.utils.seeds import seed_everything
 
     settings, device = load(), resolve("cpu")
-    fcam, side = settings.active.fcam, settings.active.fcam.input_size
-    train = Store.open(Path("data/store") / str(fcam.resize or side), "train")
-    val = Store.open(Path("data/store") / str(side), "val")
+    fcam, width = settings.active.fcam, settings.active.fcam.input_size
+    train = ImageCache.open(Path("data/image_cache") / str(fcam.resize or width), "train")
+    val = ImageCache.open(Path("data/image_cache") / str(width), "val")
     truth = val.foreground(slice(None), settings.active.data.mask_threshold)
 
     def row(name: str, importance: np.ndarray) -> dict[str, object]:
         maps = Maps(val.image_ids, importance, "fcam", "fcam", np.full(len(val), -1), calibrated=True)
-        scaled = iou.at_size(maps, val.image_ids, side)
+        scaled = iou.at_size(maps, val.image_ids, width)
         scores = {rule: iou.iou(iou.predict(scaled, rule), truth).mean() for rule in ("mean_std", "fixed", "otsu")}
         best = iou.iou_by_tau(scaled, truth).mean(axis=0).max()
         return {"map": name, **scores, "best_tau": best, "area": (scaled > 0.5).mean(), "object": truth.mean()}
@@ -71,7 +71,7 @@ def main(
     )  # type: ignore[call-overload]
     train_classifier(network, train, val, fcam, 0)
     with torch.no_grad():
-        cams = by_batch(lambda images, labels: resize_maps(network.cam(network.pyramid(images).last, labels), side))
+        cams = by_batch(lambda images, labels: resize_maps(network.cam(network.pyramid(images).last, labels), width))
     rows = [row("CAM of the true class", cams)]
     chosen = f"{fcam.seeds.erode}:{fcam.seeds.background_share}"
     for text in setting or list(dict.fromkeys([f"{OFFICIAL[0]}:{OFFICIAL[1]}", chosen])):
@@ -88,7 +88,7 @@ def main(
         out.mkdir(parents=True, exist_ok=True)
         pd.DataFrame(rows).to_csv(out / f"fcam-seeds-{settings.profile}.csv", index=False, float_format="%.4f")
     names = {"mean_std": "mean + std", "fixed": "fixed 0.5", "otsu": "Otsu", "best_tau": "best τ",
-             "area": "map > 0.5, share of photo", "object": "object, share of photo"}  # fmt: skip
+             "area": "map > 0.5, share of image", "object": "object, share of image"}  # fmt: skip
     text = pd.DataFrame(rows).rename(columns=names).to_markdown(index=False, floatfmt=".3f")
     update(page, text, f"fcam seeds, {settings.profile}")
     typer.echo(text)

@@ -1,8 +1,8 @@
-"""How time and memory grow with photos and masks: python -m benchmarks.growth
+"""How time and memory grow with images and masks: python -m benchmarks.growth
 
 The model is as cheap as can be (a convolution of 32 x 32 patches), so that the engine's own work is what is timed and
 what fills memory, at 224 x 224 pixels. Sizes are measured in turns, medians of five. `per_image_ms` is the time per
-forward pass; growth is linear where it stays the same. `peak_memory_mb` is above model and photos.
+forward pass; growth is linear where it stays the same. `peak_memory_mb` is above model and images.
 
 Writes benchmarks/results/ENVIRONMENT-growth.csv and the table in docs/performance.md.
 """
@@ -37,14 +37,14 @@ def main(
     from ala.utils.device import resolve
     from ala.utils.progress import track
     from benchmarks.engine import ours
-    from benchmarks.engine.jobs import CLASSES, SIDE, Job
+    from benchmarks.engine.jobs import CLASSES, IMAGE_SIZE, Job
     from benchmarks.engine.paired import peak, settle
     from benchmarks.perturbation import environment
 
     device = resolve("auto")
 
     class Cheap(nn.Module):
-        preprocessing = Preprocessing.named(SIDE, "imagenet")
+        preprocessing = Preprocessing.named(IMAGE_SIZE, "imagenet")
 
         def __init__(self) -> None:
             super().__init__()
@@ -57,12 +57,12 @@ def main(
     model = Cheap().eval().requires_grad_(False).to(device)
     base = Job("rise", 1, 8, BATCH, device)
     jobs = [replace(base, steps=n) for n in (500, 1000, 2000, 4000, 8000)]  # masks
-    # Photos. Ten of them with 8 masks or steps would take 30 ms, a quarter of which is what a call costs by itself.
+    # Images. Ten of them with 8 masks or steps would take 30 ms, a quarter of which is what a call costs by itself.
     jobs += [replace(base, images=n, steps=64) for n in (10, 32, 100, 320, 1000)]
     for kind in ("insertion", "deletion"):
         jobs += [replace(base, kind=kind, images=n, steps=32) for n in (10, 32, 64, 100, 320, 1000)]
     for job in jobs:
-        _ = job.photos, job.targets, job.maps, job.full  # made before the clock starts
+        _ = job.image_source, job.targets, job.maps, job.full  # made before the clock starts
     seconds: dict[Job, list[float]] = {job: [] for job in jobs}
     memory: dict[Job, float] = {}
     for turn in track(range(TURNS), "growth", unit="turn"):

@@ -2,11 +2,11 @@
 
     python -m benchmarks.kernels
 
-Two jobs of the main model of a finished run: an answer to the photos of one lane on one thread, as RISE,
-insertion and deletion ask for it (:mod:`ala.utils.threads`), and a training step of an on epoch on all threads,
+Two jobs of the main model of a finished run: a prediction to the images of one lane on one thread, as RISE,
+insertion and deletion request it (:mod:`ala.utils.threads`), and a training step of an on epoch on all threads,
 encoder features at hand. `ms` is a kernel's own time by torch's profiler, a median of nine, `gflop_per_s` what it
 multiplies and adds in that time. The line `all` is the median without the profiler, `all, compiled` the same by
-`torch.compile` (Inductor, weights frozen for answers), in turns with it. The last line is a large float32 matrix
+`torch.compile` (Inductor, weights frozen for predictions), in turns with it. The last line is a large float32 matrix
 product on as many threads.
 
 Writes benchmarks/results/ENVIRONMENT-kernels.csv and the table in docs/performance.md. Takes a minute or two.
@@ -121,14 +121,14 @@ def lines(job: str, each: pd.DataFrame, whole: dict[str, float], peak: float) ->
 
 
 def answer(model: Any, profile: Profile) -> tuple[Callable[[], object], Callable[[], object]]:
-    """An answer to a lane of photos, and the same compiled."""
+    """A prediction to a lane of images, and the same compiled."""
     import torch
     from torch._inductor import config
 
     from ala.utils.threads import lane
 
-    side = model.preprocessing.size
-    images = torch.randn(lane(side), 3, side, side)
+    image_size = model.preprocessing.size
+    images = torch.randn(lane(image_size), 3, image_size, image_size)
     compiled = torch.compile(model)
 
     def asked(one: Any) -> Callable[[], object]:
@@ -151,16 +151,16 @@ def step(model: Any, profile: Profile) -> tuple[Callable[[], object], Callable[[
     from ala.training.optimiser import adapter_parts, parameters
 
     adapter = model.adapter
-    side, batch = model.preprocessing.size, profile.train.batch
-    images = torch.randn(batch, 3, side, side)
+    image_size, batch = model.preprocessing.size, profile.train.batch
+    images = torch.randn(batch, 3, image_size, image_size)
     labels = torch.arange(batch) % adapter.blueprint.classes
-    taps = model.encoder.taps(images, adapter.taps(True))
+    features = model.encoder.features(images, adapter.features(True))
     parts = adapter_parts(adapter, profile.train)
 
     def trained(one: Any) -> Callable[[], object]:
         def call() -> object:
             adapter.train()
-            objective(one(images, taps, True), labels, profile.ala.lambda_ab).backward()
+            objective(one(images, features, True), labels, profile.ala.lambda_ab).backward()
             torch.nn.utils.clip_grad_norm_(parameters(parts), profile.train.clip_norm or float("inf"))
             for part in parts:
                 part.optimiser.step()
@@ -193,7 +193,7 @@ def main(
     threads = torch.get_num_threads()
     model = load_model(models / settings.main_variant / f"seed-{settings.seeds[0]}", models / "encoder", device)
     tables = []
-    for name, on, job in (("answer", 1, answer), ("training step", threads, step)):
+    for name, on, job in (("prediction", 1, answer), ("training step", threads, step)):
         torch.set_num_threads(on)  # before anything is compiled: the compiler writes it into its code
         eager, compiled = job(model, settings.active)
         compiled()

@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from ala.pipeline.models import Loaded
 
 
-def context_of(settings: Settings, seed: int, device: torch.device, store: Path, models: Path) -> Context:
+def context_of(settings: Settings, seed: int, device: torch.device, image_cache: Path, models: Path) -> Context:
     """What the functions of :mod:`ala.pipeline` are given."""
     from ala.pipeline.context import Context
 
-    return Context(settings, seed, device, store, models)
+    return Context(settings, seed, device, image_cache, models)
 
 
 def evaluated(context: Context, name: str) -> Loaded:
@@ -29,10 +29,10 @@ def evaluated(context: Context, name: str) -> Loaded:
 
 
 def rise_maps(
-    model: Any, photos: Any, rows: np.ndarray, targets: np.ndarray, settings: Rise, device: torch.device
+    model: Any, images: Any, indices: np.ndarray, targets: np.ndarray, settings: Rise, device: torch.device
 ) -> np.ndarray:
-    """RISE maps float32 `(n, S, S)` of the images `rows` for one class each."""
+    """RISE maps float32 `(n, S, S)` of the images `indices` for one class each."""
     from ala.explainers.rise import rise
 
-    images = model.preprocessing.normalise(photos.pixels(rows).to(device))
-    return rise(model, images, targets, **settings.model_dump()).numpy()
+    normalised = model.preprocessing.normalise(images.pixels(indices).to(device))
+    return rise(model, normalised, targets, **settings.model_dump()).numpy()

@@ -2,15 +2,15 @@
 
     make bench        (python -m benchmarks.perturbation)
 
-Every job is done by this library (`ala`), by a plain port of the published algorithm (`plain`: one photo at a time,
+Every job is done by this library (`ala`), by a plain port of the published algorithm (`plain`: one image at a time,
 all masks stored, one forward pass per step) and by the libraries that `make bench` installs. All run the same timm
-network with random weights on the same photos; `efficiency` is images per second over the bare model's, which is timed
+network with random weights on the same images; `efficiency` is images per second over the bare model's, which is timed
 in turns with the job (benchmarks/engine/paired.py): median, smallest and largest of at least five turns.
 
-All of it ends after about `--budget` seconds. So a photo has as many masks or steps as that leaves time for, as the
-line above the table tells (benchmarks/engine/budget.py), and of many photos only the first few are timed: `ala` is
-given all of them, but answers come at once after the last turn; the others are given no more photos than their turns
-need. `forwards` counts the images that were timed.
+All of it ends after about `--budget` seconds. So an image has as many masks or steps as that leaves time for, as the
+line above the table tells (benchmarks/engine/budget.py), and of many images only the first few are timed: `ala` is
+given all of them, but predictions come at once after the last turn; the others are given no more images than their
+turns need. `forwards` counts the images that were timed.
 
 `agreement` is the largest difference from `plain` (a value of a map, a point or the area of a curve; of bf16: from
 plain float32). `peak_memory_mb` is above model and inputs, the activations of the forward passes included, those of
@@ -57,7 +57,7 @@ def rows_of(job: Any, model: Any, turns: int, others: list[str], bf16: bool) -> 
     from benchmarks.engine.paired import measured
     from benchmarks.engine.peers import PASSES, PEERS
 
-    _ = job.photos, job.targets, job.maps, job.full  # made before memory and time are taken
+    _ = job.image_source, job.targets, job.maps, job.full  # made before memory and time are taken
     alone = job.images == 1
 
     def timed(
@@ -65,11 +65,13 @@ def rows_of(job: Any, model: Any, turns: int, others: list[str], bf16: bool) -> 
     ) -> tuple[Any, dict[str, float], int]:
         """What :func:`measured` gives, by those who need so many forward passes for each of ours.
 
-        A turn is as many images as a photo has, or a fifth of those of the only photo. `run` is told the number of
-        photos that this needs.
+        A turn is as many images as an image has, or a fifth of those of the only image. `run` is given the number of
+        images that this needs.
         """
-        least = max(1, job.frames * passes // TURNS // job.batch) * job.batch if alone else max(job.frames, job.batch)
-        count = min(job.images, -(-turns * least // (job.frames * passes)))
+        least = (
+            max(1, job.perturbed * passes // TURNS // job.batch) * job.batch if alone else max(job.perturbed, job.batch)
+        )
+        count = min(job.images, -(-turns * least // (job.perturbed * passes)))
         return *measured(partial(run, count), subject, least, job.batch, turns, job.device, engine, alone), count
 
     def line(who: str, facts: dict[str, float], agreement: float | None, precision: str = "fp32") -> dict[str, Any]:
@@ -82,7 +84,7 @@ def rows_of(job: Any, model: Any, turns: int, others: list[str], bf16: bool) -> 
     for precision in ("fp32", "bf16") if bf16 else ("fp32",):
         subject = model if precision == "fp32" else Running(model, "bf16")
         found, facts, _ = timed(lambda count, model: ours.ala(job, model), subject=subject, engine=True)
-        seen = min(few, int(facts["forwards"]) // job.frames)  # photos whose frames were all answered
+        seen = min(few, int(facts["forwards"]) // job.perturbed)  # images whose perturbed images were all predicted
         yield line("ala", facts, difference(found[:seen], expected[:seen]), precision)
     for peer in others:
         found, facts, count = timed(
@@ -103,14 +105,15 @@ def difference(found: Any, expected: Any) -> float:
 
 
 def mean_area(job: Any, model: Any, curves: Any) -> float:
-    """The mean area under the curves of the first photos, with the model's answers to whole photos at their ends."""
+    """The mean area under the curves of the first images, with the model's predictions to whole images at their
+    ends."""
     import numpy as np
 
     from ala.metrics.curves import area
     from ala.perturbation import predict
 
     rows = np.arange(len(curves))
-    whole = predict(model, job.photos, rows, job.batch, job.device)[rows, job.targets[rows]]
+    whole = predict(model, job.image_source, rows, job.batch, job.device)[rows, job.targets[rows]]
     ends = np.column_stack([curves[:, :-1], whole] if job.kind == "insertion" else [whole, curves[:, 1:]])
     return float(area(ends).mean())
 
@@ -119,7 +122,7 @@ def main(
     budget: Annotated[float, typer.Option(help="Seconds for everything.")] = 800.0,
     model: Annotated[list[str] | None, typer.Option(help="timm names; may be repeated. Default: ViT-Ti/16, ViT-B/16.")]
     = None,
-    images: Annotated[list[int] | None, typer.Option(help="Numbers of photos; may be repeated.")] = None,
+    images: Annotated[list[int] | None, typer.Option(help="Numbers of images; may be repeated.")] = None,
     batch: Annotated[int, typer.Option(min=1, help="Images per forward pass, of all implementations.")] = 16,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 ...")] = "auto",
     bf16: Annotated[bool | None, typer.Option(help="Time `ala` in bfloat16, too. Default: on a GPU.")] = None,
@@ -135,7 +138,7 @@ def main(
     from ala.utils.device import resolve
     from ala.utils.threads import in_flight
     from benchmarks.engine import budget as planned
-    from benchmarks.engine.jobs import JOBS, MODELS, SIDE, Job, Model
+    from benchmarks.engine.jobs import IMAGE_SIZE, JOBS, MODELS, Job, Model
     from benchmarks.engine.paired import images_per_second
     from benchmarks.engine.peers import MODULES, PEERS, installed
 
@@ -154,12 +157,12 @@ def main(
     file = out / f"{environment(where)}-perturbation.csv"
     out.mkdir(parents=True, exist_ok=True)
     for name in names:
-        rest = names[names.index(name) :]  # planned anew for each model, with the time that the last one left
+        rest = names[names.index(name) :]  # planned again for each model, with the time that the last one left
         rates = {one: images_per_second(networks[one], batches[one], where) for one in rest}
         of_each = len(counts) * sum(cells.values())
-        paces = planned.paces(rates, batches, in_flight(SIDE, where), of_each, end - time.perf_counter())
+        paces = planned.paces(rates, batches, in_flight(IMAGE_SIZE, where), of_each, end - time.perf_counter())
         pace, left = paces[name], [paces[one] for one in rest for _ in range(of_each)]
-        about.append(f"{name}: {pace.steps} masks or steps a photo ({pace.steps * planned.ALONE} where it is the only"
+        about.append(f"{name}: {pace.steps} masks or steps an image ({pace.steps * planned.ALONE} where it is the only"
                      f" one), {pace.batch} images a forward pass, bare model {pace.rate:.3g} images/s")  # fmt: skip
         print(about[-1], file=sys.stderr)
         for count, kind in itertools.product(counts, JOBS):
@@ -173,7 +176,7 @@ def main(
                 rows[before:] = sorted(rows[before:], key=lambda row: row["implementation"] != "ala")  # ours first
                 pd.DataFrame(rows).to_csv(file, index=False, float_format="%.4g")
                 left.pop(0)
-                print(f"[{left_of(end)}, {len(left)} to go] {kind}, {name}, photos: {count}, {row['implementation']}"
+                print(f"[{left_of(end)}, {len(left)} to go] {kind}, {name}, images: {count}, {row['implementation']}"
                       f" {row['precision']}: {row['efficiency']:.2f} ({row['efficiency_min']:.2f} to"
                       f" {row['efficiency_max']:.2f})", file=sys.stderr)  # fmt: skip
     table = pd.DataFrame(rows)

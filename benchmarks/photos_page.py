@@ -2,7 +2,7 @@
 
     dvc exp run -S profile=photos ... && python -m benchmarks.photos_page --minutes 19.5
 
-Only what stands between the two markers is replaced.
+Only what is between the two markers is replaced.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def main(
     """Replace the generated part of the page."""
     settings = load()
     if settings.profile != "photos":
-        raise typer.BadParameter(f"params.yaml names the profile {settings.profile}; the page is about photos")
+        raise typer.BadParameter(f"params.yaml names the profile {settings.profile}; the page is about images")
     versions = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
     parts = [
         f"{minutes:.0f} minutes (`time`, wall) on 2 CPU cores, {platform.system()}, Python"

@@ -1,4 +1,4 @@
-"""Is F-CAM ahead because its map is finer? Its maps, and ALA's, averaged over ALA's grid, on validation photos.
+"""Is F-CAM ahead because its map is finer? Its maps, and ALA's, averaged over ALA's grid, on validation images.
 
     dvc repro && python -m benchmarks.resolution
 
@@ -28,20 +28,20 @@ def main(
     import torch.nn.functional as F
 
     from ala.contracts.maps import Maps
-    from ala.data.store import Store
+    from ala.data.image_cache import ImageCache
     from ala.metrics import iou
     from ala.pipeline.methods import named
     from ala.report.readme import update
 
     settings = load()
     profile = settings.active
-    side = profile.data.input_size
-    grid = side // profile.ala.sbn.patch
-    val = Store.open(Path("data/store") / str(side), "val")
+    image_size = profile.data.input_size
+    grid = image_size // profile.ala.sbn.patch
+    val = ImageCache.open(Path("data/image_cache") / str(image_size), "val")
     truth = val.foreground(slice(None), profile.data.mask_threshold)
     masks = torch.from_numpy(truth).float()[:, None]  # (n, 1, S, S)
     coarse_truth = (F.adaptive_avg_pool2d(masks, grid) > 0.5).float()  # (n, 1, g, g)
-    ceiling = F.interpolate(coarse_truth, size=(side, side), mode="nearest")[:, 0].numpy() > 0.5
+    ceiling = F.interpolate(coarse_truth, size=(image_size, image_size), mode="nearest")[:, 0].numpy() > 0.5
     rows = [
         {"map": f"the mask itself on a {grid} x {grid} grid", "seed": "", "mean_std": iou.iou(ceiling, truth).mean()}
     ]
@@ -52,7 +52,7 @@ def main(
             sizes = {made.importance.shape[-1], grid}
             for size in sorted(sizes, reverse=True):
                 averaged = F.adaptive_avg_pool2d(fine, size)[:, 0].numpy()  # (n, size, size)
-                scaled = iou.at_size(replace(made, importance=averaged), val.image_ids, side)
+                scaled = iou.at_size(replace(made, importance=averaged), val.image_ids, image_size)
                 scores = {
                     rule: iou.iou(iou.predict(scaled, rule), truth).mean() for rule in ("mean_std", "fixed", "otsu")
                 }

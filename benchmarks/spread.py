@@ -39,7 +39,7 @@ def main(first: First, second: Second) -> None:
 def spread(first: Path, second: Path) -> tuple[int, dict[str, float]]:
     """How many files were compared, and the largest absolute difference of each one that is not the same bytes.
 
-    Infinity stands for files whose arrays or columns have other names, shapes or words, and for NaN on one side only.
+    Infinity means files whose arrays or columns have other names, shapes or words, and for NaN on one side only.
 
     Raises:
         UserError: there is nothing to compare, or a file is in one folder only.

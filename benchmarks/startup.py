@@ -26,7 +26,7 @@ import typer
 RUNS = 5
 HELP, OVERHEAD, NOTHING, STATUS = 0.5, 4.0, 5.0, 3.0  # seconds that each may take
 
-#: What each stage is asked for; TEMPORARY stands for a folder that is thrown away.
+#: What each stage is requested; TEMPORARY means a folder that is thrown away.
 MAIN = "aea-true-sbn-true"
 STARTED = {
     "train": ["--variant", MAIN, "--out", "TEMPORARY"],

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     import torch
 
     from ala.config.schema import Settings
-    from ala.data.store import Store
+    from ala.data.image_cache import ImageCache
     from ala.pipeline.context import Context
 
 SIZES = (11, 21, 31, 41, 61, 81, 121, 161, 241, 321)  # of the official blur; sigma = (size - 1) / 2
@@ -49,7 +49,7 @@ def name_of(size: int) -> str:
 
 
 def substrates(images: torch.Tensor) -> dict[str, torch.Tensor]:
-    """What can stand for normalised `images` `(B, 3, S, S)`, by name; the official blurs first."""
+    """What can replace normalised `images` `(B, 3, S, S)`, by name; the official blurs first."""
     from ala.metrics.insertion_deletion import blur_kernel, blurred
 
     found = {name_of(size): blurred(images, blur_kernel(size, (size - 1) / 2).to(images.device)) for size in SIZES}
@@ -60,25 +60,26 @@ def substrates(images: torch.Tensor) -> dict[str, torch.Tensor]:
     return found
 
 
-def predictions(model: Any, photos: Store, batch: int, device: torch.device) -> list[dict[str, Any]]:
-    """One row per substrate and one for the image itself: `p` and `accuracy` of `model`, means over all `photos`."""
+def predictions(model: Any, images: ImageCache, batch: int, device: torch.device) -> list[dict[str, Any]]:
+    """One row per substrate and one for the image itself: `p` and `accuracy` of `model`, means over all
+    `normalised`."""
     import numpy as np
     import torch
 
     sums: dict[str, list[float]] = {}
     with torch.inference_mode():
-        for start in range(0, len(photos), batch):
-            rows = np.arange(start, min(start + batch, len(photos)))
-            images = model.preprocessing.normalise(photos.pixels(rows).to(device))  # (B, 3, S, S)
-            labels = torch.as_tensor(photos.labels[rows], device=device)
-            targets = model(images).argmax(dim=1)  # (B,)
-            for name, seen in {"the image itself": images, **substrates(images)}.items():
+        for start in range(0, len(images), batch):
+            indices = np.arange(start, min(start + batch, len(images)))
+            normalised = model.preprocessing.normalise(images.pixels(indices).to(device))  # (B, 3, S, S)
+            labels = torch.as_tensor(images.labels[indices], device=device)
+            targets = model(normalised).argmax(dim=1)  # (B,)
+            for name, seen in {"the image itself": normalised, **substrates(normalised)}.items():
                 found = model(seen.contiguous())  # (B, K)
                 p, right = sums.setdefault(name, [0.0, 0.0])
                 sums[name] = [p + float(found.gather(1, targets[:, None]).sum()),
                               right + float((found.argmax(dim=1) == labels).sum())]  # fmt: skip
     return [
-        {"substrate": name, "p": p / len(photos), "accuracy": right / len(photos)} for name, (p, right) in sums.items()
+        {"substrate": name, "p": p / len(images), "accuracy": right / len(images)} for name, (p, right) in sums.items()
     ]
 
 
@@ -92,7 +93,7 @@ def chosen(table: pd.DataFrame, chance: float) -> int:
     return near[0] if near else SIZES[-1]
 
 
-def maps_of(name: str, model: Any, val: Store, context: Context) -> Any:
+def maps_of(name: str, model: Any, val: ImageCache, context: Context) -> Any:
     """Importance `(n, h, w)` of all validation images by the method `name`."""
     import numpy as np
 
@@ -108,12 +109,14 @@ def maps_of(name: str, model: Any, val: Store, context: Context) -> Any:
     return explain(context, resolve(name, context.settings), "val").view(val.image_ids)
 
 
-def insertions(settings: Settings, models: Path, store: Path, sizes: list[int], device: torch.device) -> pd.DataFrame:
+def insertions(
+    settings: Settings, models: Path, image_cache: Path, sizes: list[int], device: torch.device
+) -> pd.DataFrame:
     """Area of insertion on validation images: one row per method, seed and size of the kernel."""
     import numpy as np
     import pandas as pd
 
-    from ala.data.store import Store
+    from ala.data.image_cache import ImageCache
     from ala.metrics.curves import area
     from ala.metrics.insertion_deletion import blur_kernel, insertion_deletion
     from ala.perturbation import predict
@@ -122,20 +125,20 @@ def insertions(settings: Settings, models: Path, store: Path, sizes: list[int], 
     metrics, lines = settings.active.metrics, []
     for seed in settings.seeds:
         for name in ("noise", "center", "rise", settings.main_variant, "abn", "fcam"):
-            context = context_of(settings, seed, device, store, models)
+            context = context_of(settings, seed, device, image_cache, models)
             model = evaluated(context, name).classifier
-            val = Store.open(store / str(model.preprocessing.size), "val")
-            rows = np.arange(len(val))
+            val = ImageCache.open(image_cache / str(model.preprocessing.size), "val")
+            indices = np.arange(len(val))
             maps = maps_of(name, model, val, context)
-            full = predict(model, val, rows, metrics.batch, device)
+            full = predict(model, val, indices, metrics.batch, device)
             for size in sizes:
                 curves = insertion_deletion(
-                    model, val, rows, maps, full, method=name, step=metrics.step,
+                    model, val, indices, maps, full, method=name, step=metrics.step,
                     kernel=blur_kernel(size, (size - 1) / 2), seed=metrics.subset_seed, batch=metrics.batch,
-                    device=device, reference_side=settings.active.data.input_size, curve="insertion",
+                    device=device, reference_size=settings.active.data.input_size, curve="insertion",
                 )  # fmt: skip
                 lines.append({
-                    "substrate": name_of(size), "method": name, "seed": seed, "images": len(rows),
+                    "substrate": name_of(size), "method": name, "seed": seed, "images": len(indices),
                     "start": curves.insertion[:, 0].mean(), "end": curves.insertion[:, -1].mean(),
                     "insertion": area(curves.insertion).mean(), "device": device.type,
                 })  # fmt: skip
@@ -180,7 +183,7 @@ def pages(table: pd.DataFrame, inserted: pd.DataFrame, chance: float, main_varia
 
 def main(
     params: Annotated[Path, typer.Option(help="The settings; the profile they name is used.")] = Path("params.yaml"),
-    store: Annotated[Path, typer.Option(help="Images by side length.")] = Path("data/store"),
+    image_cache: Annotated[Path, typer.Option(help="Images by image size.")] = Path("data/image_cache"),
     models: Annotated[Path, typer.Option(help="Trained models.")] = Path("models"),
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 ...")] = "cpu",
     out: Annotated[Path, typer.Option(help="Folder of the tables.")] = Path("benchmarks/results"),
@@ -189,7 +192,7 @@ def main(
     """Measure, apply the rule and write the tables."""
     import pandas as pd
 
-    from ala.data.store import Store
+    from ala.data.image_cache import ImageCache
     from ala.pipeline.methods import VARIANTS
     from ala.report.readme import update
     from ala.utils.device import resolve
@@ -199,13 +202,13 @@ def main(
     lines: list[dict[str, Any]] = []
     for name in (*VARIANTS, "abn", "fcam"):
         for seed in settings.seeds:
-            model = evaluated(context_of(settings, seed, where, store, models), name).classifier
-            val = Store.open(store / str(model.preprocessing.size), "val")
+            model = evaluated(context_of(settings, seed, where, image_cache, models), name).classifier
+            val = ImageCache.open(image_cache / str(model.preprocessing.size), "val")
             found = predictions(model, val, 64, where)
             lines += [{"model": name, "seed": seed, "images": len(val), "device": where.type, **row} for row in found]
     table, chance = pd.DataFrame(lines), 1 / len(val.names)
     sizes = list(dict.fromkeys([SIZES[0], chosen(table, chance)]))
-    inserted = insertions(settings, models, store, sizes, where)
+    inserted = insertions(settings, models, image_cache, sizes, where)
     out.mkdir(parents=True, exist_ok=True)
     table.to_csv(out / f"substrate-{settings.profile}.csv", index=False, float_format="%.4f")
     inserted.to_csv(out / f"substrate-insertion-{settings.profile}.csv", index=False, float_format="%.4f")

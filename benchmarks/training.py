@@ -2,14 +2,14 @@
 
     python -m benchmarks.training --batch 4
 
-Weights are random and photos are noise: speed hangs on neither. Three ratios, each from one process:
+Weights are random and images are noise: speed depends on neither. Three ratios, each from one process:
 
 * images/s of the training loop itself (read, crop, flip, blur, encode, forward, backward, step) over images/s of the
-  encoder's taps of a ready batch, in turns; for an *on* epoch, an *off* epoch, and the profile's schedule of both;
-* peak memory of an *on* training step over that of the encoder's taps, weights and batch included;
+  encoder's features of a ready batch, in turns; for an *on* epoch, an *off* epoch, and the profile's schedule of both;
+* peak memory of an *on* training step over that of the encoder's features, weights and batch included;
 * images/s of the input pipeline (read, crop, flip, blur, normalise) by two threads over images/s of training.
 
-The encoder runs the blocks up to the last tap that the adapter reads, on both sides. Writes
+The encoder runs the blocks up to the last feature that the adapter reads, on both sides. Writes
 benchmarks/results/ENVIRONMENT-training.csv and the same table into docs/performance.md, between two markers.
 """
 
@@ -29,12 +29,12 @@ import typer
 
 #: Phase: is it an *on* epoch?
 PHASES = {"on": True, "off": False}
-#: Photos of a turn of the input pipeline, which is too quick for one batch to be timed.
-PIPELINE_PHOTOS = 64
+#: Images of a turn of the input pipeline, which is too quick for one batch to be timed.
+PIPELINE_IMAGES = 64
 
 
 class Noise:
-    """Random photos in a memory-mapped file, as :class:`ala.data.store.Store` keeps them."""
+    """Random images in a memory-mapped file, as :class:`ala.data.image_cache.ImageCache` keeps them."""
 
     def __init__(self, count: int, size: int, classes: int) -> None:
         import numpy as np
@@ -54,7 +54,7 @@ class Noise:
 
 
 class Bench(NamedTuple):
-    """What is timed: `step(on)` trains one batch by the loop, `encode()` makes its taps, `pipeline()` feeds it; the
+    """What is timed: `step(on)` trains one batch by the loop, `encode()` makes its features, `pipeline()` feeds it; the
     first two in `precision`.
     """
 
@@ -87,19 +87,19 @@ def build(profile_name: str, batch: int, device: str) -> Bench:
     torch.manual_seed(0)
     encoder = random_encoder(profile.encoder, size, size // profile.ala.sbn.patch).to(target)
     blueprint = plan(
-        "aea-true-sbn-true", profile.ala, profile.abn, tap_channels=encoder.tap_channels, grid=encoder.grid,
+        "aea-true-sbn-true", profile.ala, profile.abn, feature_channels=encoder.feature_channels, grid=encoder.grid,
         input_size=size, classes=classes,
     )  # fmt: skip
     adapter = Adapter(blueprint, 0).to(target)
     augment = profile.train.augment
-    photos = Noise(batch, augment.resize or size, classes)
-    source = LiveSource(encoder, photos, augment, target, precision)
+    images = Noise(batch, augment.resize or size, classes)
+    source = LiveSource(encoder, images, augment, target, precision)
     settings = profile.train.model_copy(update={"batch": batch})
     work = Work(adapter, settings, profile.ala.lambda_ab, 0, lambda: (source, source))
     work.prepare()
-    task = work.task("a step", [], photos.image_ids)
-    images = torch.randn(batch, 3, size, size, device=target)
-    many = Noise(PIPELINE_PHOTOS, augment.resize or size, classes)
+    task = work.task("a step", [], images.image_ids)
+    batch_images = torch.randn(batch, 3, size, size, device=target)
+    many = Noise(PIPELINE_IMAGES, augment.resize or size, classes)
 
     def step(on: bool) -> None:
         run_epoch(task, Epoch(0, on))
@@ -107,24 +107,24 @@ def build(profile_name: str, batch: int, device: str) -> Bench:
 
     def encode() -> None:
         with autocast(precision, target):
-            encoder.taps(images, blueprint.taps)
+            encoder.features(batch_images, blueprint.features)
         settle(target)
 
     def prepare(start: int) -> None:
-        rows = np.arange(start, min(start + batch, PIPELINE_PHOTOS))
+        rows = np.arange(start, min(start + batch, PIPELINE_IMAGES))
         pixels = many.pixels(rows).to(target, non_blocking=True)
         encoder.preprocessing.normalise(augmented(pixels, size, augment, torch_generator(0, "augment", start)))
 
     def pipeline() -> None:
         with ThreadPoolExecutor(2) as workers:
-            list(workers.map(prepare, range(0, PIPELINE_PHOTOS, batch)))
+            list(workers.map(prepare, range(0, PIPELINE_IMAGES, batch)))
         settle(target)
 
     return Bench(step, encode, pipeline, profile.ala.schedule, precision)
 
 
 def settle(device: Any) -> None:
-    """Wait until the device has done what it was asked for."""
+    """Wait until the device has done what it was requested."""
     import torch
 
     if device.type == "cuda":
@@ -155,7 +155,7 @@ def peak(job: str, profile: str, batch: int, device: str, pipe: Any) -> None:
     if device != "cpu":
         torch.cuda.reset_peak_memory_stats()
     else:
-        Path("/proc/self/clear_refs").write_text("5")  # VmHWM starts anew
+        Path("/proc/self/clear_refs").write_text("5")  # VmHWM starts again
     call()
     pipe.send(torch.cuda.max_memory_allocated() / 2**20 if device != "cpu" else resident("VmHWM") - before)
 
@@ -207,7 +207,7 @@ def measure(profile: str, batch: int, turns: int, device: str) -> list[dict[str,
         }  # fmt: skip
 
     rates = {name: [batch / s for s in values] for name, values in seconds.items()}
-    rates["pipeline"] = [PIPELINE_PHOTOS / s for s in seconds["pipeline"]]
+    rates["pipeline"] = [PIPELINE_IMAGES / s for s in seconds["pipeline"]]
     rows = [row(f"{name}: training / encoder, images/s", rates[name], rates["encode"])
             for name in ("schedule", "on", "off")]  # fmt: skip
     rows.append(row("input pipeline, 2 workers / training, images/s", rates["pipeline"], rates["schedule"]))
@@ -228,7 +228,7 @@ def environment(device: str) -> str:
 
 
 def main(
-    batch: Annotated[int, typer.Option(min=2, help="Photos of a training step.")] = 4,
+    batch: Annotated[int, typer.Option(min=2, help="Images of a training step.")] = 4,
     turns: Annotated[int, typer.Option(min=1, help="Timed turns; the table has medians.")] = 5,
     profile: Annotated[str, typer.Option(help="Whose sizes are measured; its encoder must be open_clip's.")] = "paper",
     threads: Annotated[int, typer.Option(min=0, help="Threads of torch on a CPU; 0: as many as torch takes.")] = 0,

@@ -2,9 +2,9 @@
 
     python -m benchmarks.training_precision
 
-For each seed the main variant is trained in float32 and in bfloat16 from the same photos, encoder and draws, and scored
-in float32 as the stage `score` does: accuracy on validation photos, mean IoU (mean + std rule) on all
-test photos, insertion, deletion and ID on the perturbation subset, each model on its own maps. `seconds` are those of
+For each seed the main variant is trained in float32 and in bfloat16 from the same images, encoder and draws, and scored
+in float32 as the stage `score` does: accuracy on validation images, mean IoU (mean + std rule) on all
+test images, insertion, deletion and ID on the perturbation subset, each model on its own maps. `seconds` are those of
 the training alone. On a CPU without bfloat16 in hardware it is emulated, which is slow; the metrics are the same kind.
 
 Writes benchmarks/results/ENVIRONMENT-training-precision.csv and the table in docs/performance.md.
@@ -44,32 +44,33 @@ def with_means(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def trained_and_scored(settings: Any, precision: str, seed: int, folders: tuple[Path, Path], device: Any) -> dict:
-    """One line: the main variant of `settings` trained in `precision` on (store, models) and scored in float32."""
+    """One line: the main variant of `settings` trained in `precision` on (image cache, models) and scored in
+    float32."""
     import numpy as np
 
     from ala import registry
     from ala.contracts.maps import Maps
     from ala.contracts.scores import wide
-    from ala.data.store import Store
+    from ala.data.image_cache import ImageCache
     from ala.encoders import load_encoder
     from ala.explainers.attention import own_maps
     from ala.metrics.scoring import Evaluated, Scoring, score, val_tau
     from ala.perturbation import predict
     from ala.training.variant import train_variant
 
-    store, models = folders
+    image_cache, models = folders
     profile, variant = settings.active, settings.main_variant
     profile = profile.model_copy(update={"train": profile.train.model_copy(update={"precision": precision})})
     size, batch = profile.data.input_size, profile.metrics.batch
-    train = Store.open(store / str(profile.train.augment.resize or size), "train")
-    at_size = store / str(size)
-    val, test = Store.open(at_size, "val"), Store.open(at_size, "test")
+    train = ImageCache.open(image_cache / str(profile.train.augment.resize or size), "train")
+    at_size = image_cache / str(size)
+    val, test = ImageCache.open(at_size, "val"), ImageCache.open(at_size, "test")
     encoder = load_encoder(models / "encoder", device)
     began = time.perf_counter()
     done = train_variant(variant, profile, encoder, train, val, len(train.names), seed, device=device)
     seconds = time.perf_counter() - began
 
-    def maps_of(images: Store) -> Maps:
+    def maps_of(images: ImageCache) -> Maps:
         pixels = done.model.preprocessing.normalise(images.pixels(np.arange(len(images))).to(device))
         found = own_maps(done.model.explain, pixels, batch).numpy()
         return Maps(images.image_ids, found, variant, variant, np.full(len(images), -1))
@@ -86,7 +87,7 @@ def trained_and_scored(settings: Any, precision: str, seed: int, folders: tuple[
 
 def main(
     params: Annotated[Path, typer.Option(help="The settings; the profile they name is trained.")] = Path("params.yaml"),
-    store: Annotated[Path, typer.Option(help="Photos and masks by side length.")] = Path("data/store"),
+    image_cache: Annotated[Path, typer.Option(help="Images and masks by image size.")] = Path("data/image_cache"),
     models: Annotated[Path, typer.Option(help="Its folder encoder is used, nothing is written.")] = Path("models"),
     seed: Annotated[list[int] | None, typer.Option(help="May be repeated. Default: all of the settings.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 ...")] = "auto",
@@ -103,7 +104,7 @@ def main(
     lines = []
     for one in seed or settings.seeds:
         for precision in ("fp32", "bf16"):
-            lines.append(trained_and_scored(settings, precision, one, (store, models), where))
+            lines.append(trained_and_scored(settings, precision, one, (image_cache, models), where))
             table = pd.DataFrame(lines)
             out.mkdir(parents=True, exist_ok=True)
             table.to_csv(out / f"{environment(where)}-training-precision.csv", index=False, float_format="%.6g")

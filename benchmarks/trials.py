@@ -1,8 +1,8 @@
-"""Try settings of ALA on the miniature and judge the maps on validation photos: which of them makes AEA help?
+"""Try settings of ALA on the miniature and judge the maps on validation images: which of them makes AEA help?
 
     dvc repro encoder && python -m benchmarks.trials --seeds 0 --seeds 1 --seeds 2
 
-Every line of the table is one training. Test photos are never read. Writes benchmarks/results/trials-mini.csv after
+Every line of the table is one training. Test images are never read. Writes benchmarks/results/trials-mini.csv after
 each training; a training that is in the file already is not repeated, so an interrupted run goes on. Then it puts the
 means over seeds into docs/deviations.md, between two markers.
 """
@@ -55,7 +55,8 @@ TRIALS: dict[str, dict[str, Any]] = {
 
 
 def variants(changes: dict[str, Any]) -> tuple[str, ...]:
-    """What a trial trains: ABN if it changes ABN, else ALA with and without AEA, without SBN if it changes the tap."""
+    """What a trial trains: ABN if it changes ABN, else ALA with and without AEA, without SBN if it changes the
+    feature."""
     if any(path.startswith("abn.") for path in changes):
         return ("abn",)
     sbn = "false" if "ala.single_layer" in changes else "true"
@@ -106,7 +107,7 @@ def main(
     import numpy as np
 
     from ala.contracts.maps import Maps
-    from ala.data.store import Store
+    from ala.data.image_cache import ImageCache
     from ala.encoders import load_encoder
     from ala.explainers.attention import own_maps
     from ala.metrics import iou
@@ -116,8 +117,8 @@ def main(
     from ala.utils.progress import track
 
     profile, device = load().active, resolve("cpu")
-    folder = Path("data/store") / str(profile.data.input_size)
-    train, val = Store.open(folder, "train"), Store.open(folder, "val")
+    folder = Path("data/image_cache") / str(profile.data.input_size)
+    train, val = ImageCache.open(folder, "train"), ImageCache.open(folder, "val")
     truth = val.foreground(slice(None), profile.data.mask_threshold)
     encoder = load_encoder(Path("models/encoder"), device)
     rows = pd.read_csv(out).to_dict("records") if out.exists() else []

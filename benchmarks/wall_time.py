@@ -50,17 +50,17 @@ def run(folder: Path) -> list[tuple[str, float]]:
     return [*marks, ("end", time.monotonic() - began)]
 
 
-def peak(side: int = 2048, turns: int = 8) -> float:
-    """GFLOP/s of float32 matrix products of `side` x `side`, the fastest of some."""
+def peak(size: int = 2048, turns: int = 8) -> float:
+    """GFLOP/s of float32 matrix products of `size` x `size`, the fastest of some."""
     import torch
 
-    one, other = torch.randn(2, side, side)
+    one, other = torch.randn(2, size, size)
     taken = []
     for _ in range(turns):
         began = time.perf_counter()
         one @ other
         taken.append(time.perf_counter() - began)
-    return 2 * side**3 / min(taken) / 1e9
+    return 2 * size**3 / min(taken) / 1e9
 
 
 def table(marks: list[tuple[str, float]], work: dict[str, float], fastest: float) -> pd.DataFrame:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
-SIDE, STEP = 224, 0.001  # wsolevaluation's
+IMAGE_SIZE, STEP = 224, 0.001  # wsolevaluation's
 METRICS = {"maxboxacc": "MaxBoxAcc", "maxboxaccv2": "MaxBoxAccV2", "pxap": "PxAP"}
 
 
@@ -37,7 +37,7 @@ def enlarged(importance: np.ndarray, scaled: bool) -> np.ndarray:
     from ala.metrics.iou import min_max
 
     maps = torch.as_tensor(np.asarray(importance, np.float32))[:, None]  # (n, 1, h, w)
-    large = F.interpolate(maps, size=(SIDE, SIDE), mode="bicubic", align_corners=False)[:, 0].numpy()
+    large = F.interpolate(maps, size=(IMAGE_SIZE, IMAGE_SIZE), mode="bicubic", align_corners=False)[:, 0].numpy()
     return min_max(large) if scaled else np.clip(large, 0, 1)
 
 
@@ -70,7 +70,7 @@ def page_of(table: pd.DataFrame) -> str:
 
 def main(
     params: Annotated[Path, typer.Option(help="The settings; the profile they name is used.")] = Path("params.yaml"),
-    store: Annotated[Path, typer.Option(help="Images and masks by side length.")] = Path("data/store"),
+    image_cache: Annotated[Path, typer.Option(help="Images and masks by image size.")] = Path("data/image_cache"),
     maps: Annotated[Path, typer.Option(help="What the stage `score` wrote.")] = Path("maps"),
     out: Annotated[Path, typer.Option(help="Folder of the table.")] = Path("benchmarks/results"),
     page: Annotated[Path, typer.Option(help="The page with the markers.")] = Path("docs/deviations.md"),
@@ -80,26 +80,26 @@ def main(
     import pandas as pd
 
     from ala.contracts.maps import Maps
-    from ala.data.store import Store, subset_rows
+    from ala.data.image_cache import ImageCache, subset_indices
     from ala.metrics import iou
     from ala.pipeline.methods import named
     from ala.report.readme import update
 
     settings = load(params)
     data, metrics = settings.active.data, settings.active.metrics
-    test = Store.open(store / str(data.input_size), "test")
-    rows = subset_rows(test, metrics.images_per_class, metrics.subset_seed)
-    masks, boxes, ids = test.foreground(rows, data.mask_threshold), test.boxes[rows], test.image_ids[rows]
-    nearest = (np.arange(SIDE) + 0.5) * test.size // SIDE  # of an enlarged pixel, the pixel that it lies in
+    test = ImageCache.open(image_cache / str(data.input_size), "test")
+    indices = subset_indices(test, metrics.images_per_class, metrics.subset_seed)
+    masks, boxes, ids = test.foreground(indices, data.mask_threshold), test.boxes[indices], test.image_ids[indices]
+    nearest = (np.arange(IMAGE_SIZE) + 0.5) * test.size // IMAGE_SIZE  # of an enlarged pixel, the pixel that it lies in
     large_masks = masks[:, nearest.astype(int)][:, :, nearest.astype(int)]
     lines: list[dict[str, Any]] = []
     for method, cell in named(settings).items():
         for seed in settings.seeds:
             content = Maps.load(maps / cell / f"seed-{seed}" / method / "test.npz")
-            line = {"method": content.method, "seed": seed, "images": len(rows)}
+            line = {"method": content.method, "seed": seed, "images": len(indices)}
             here = measured(iou.at_size(content, ids, test.size), masks, boxes, metrics.box_step)
             large = enlarged(content.select(ids), scaled=not content.binary)
-            there = measured(large, large_masks, boxes * (SIDE / test.size), STEP)
+            there = measured(large, large_masks, boxes * (IMAGE_SIZE / test.size), STEP)
             lines += [{**line, "way": "here", **here}, {**line, "way": "at 224", **there}]
     table = pd.DataFrame(lines)
     out.mkdir(parents=True, exist_ok=True)

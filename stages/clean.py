@@ -20,7 +20,7 @@ from ala.utils.errors import reported
 State = Annotated[bool, typer.Option("--state", help="Only the half-done work of interrupted runs.")]
 
 #: What the variables of dvc.yaml can be within the path of an out, as regular expressions; entries of `methods` and
-#: names of `foreign` stand in params.yaml.
+#: names of `foreign` are in params.yaml.
 VARIABLES = {"item": r"\d+", "item.seed": r"\d+", "item.extension": "|".join(EXTENSIONS)}
 
 #: What runs leave below `state`, beside half-done work.

@@ -13,7 +13,7 @@ from ala.utils.files import write_json
 
 Params = Annotated[Path, typer.Option(help="The settings; the profile they name is used.")]
 Out = Annotated[Path, typer.Option(help="The data set: index.csv, classes.csv, images/, masks/.")]
-Metrics = Annotated[Path, typer.Option(help="Numbers of photos and classes, box areas, grey levels of the masks.")]
+Metrics = Annotated[Path, typer.Option(help="Numbers of images and classes, box areas, grey levels of the masks.")]
 Downloads = Annotated[Path, typer.Option(help="Archives are looked for here first, and kept (source: download).")]
 
 
@@ -23,7 +23,7 @@ def main(
     metrics: Metrics = Path("data/metrics.json"),
     downloads: Downloads = Path("downloads"),
 ) -> None:
-    """Draw, copy or download the photos of the active profile, open every one, and write one checked folder.
+    """Draw, copy or download the images of the active profile, open every one, and write one checked folder.
 
     Reads profiles.PROFILE.data of the settings. Its `source` decides: `birdlets` draws the miniature, `folder` copies
     the data set that inputs.data names, `download` does so, too, or takes the archives that lie there, or fetches
@@ -41,7 +41,7 @@ def main(
         facts = prepare(settings.active.data, out, settings.inputs.path("data"), downloads)
         write_json(metrics, facts.metrics())
         left_out = f", {len(facts.excluded):,} left out (data.exclude)" if facts.excluded else ""
-        print(f"{facts.photos:,} photos of {facts.classes} classes in {out}{left_out}")
+        print(f"{facts.images:,} images of {facts.classes} classes in {out}{left_out}")
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ala.utils.checkpoint import Checkpoint
 
 Params = Annotated[Path, typer.Option(help="The settings; the profile they name is used.")]
-Stores = Annotated[Path, typer.Option(help="The folder that the stage `store` wrote; SIZE/test is read.")]
+ImageCaches = Annotated[Path, typer.Option(help="The folder that the stage `image_cache` wrote; SIZE/test is read.")]
 Out = Annotated[Path, typer.Option(help="Where the encoder goes; replaced as a whole.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")]
 Train = Annotated[bool, typer.Option(help="Train weights that are packaged again, as encoder.weights train does.")]
@@ -30,7 +30,7 @@ CODE = ["ala.encoders", "ala.training.loop", "ala.data.birdlets", "ala.contracts
 
 def main(
     params: Params = Path("params.yaml"),
-    store: Stores = Path("data/store"),
+    image_cache: ImageCaches = Path("data/image_cache"),
     out: Out = Path("models/encoder"),
     device: Device = "auto",
     train: Train = False,
@@ -38,7 +38,7 @@ def main(
     """Load an image encoder, or pre-train the miniature's small CLIP on captioned drawings; then freeze it.
 
     Reads profiles.NAME.encoder (which model, which weights), the weight file inputs.encoder, profiles.NAME.data (input
-    size, species), the grid side from profiles.NAME.ala.sbn.patch, and the photos of the test split with their class
+    size, species), the grid size from profiles.NAME.ala.sbn.patch, and the images of the test split with their class
     names.
 
     Writes OUT/encoder.safetensors (the image tower), OUT/encoder.json (what it is and what it was made from),
@@ -52,7 +52,7 @@ def main(
     with reported():
         from ala.config.inputs import encoder_file
         from ala.contracts.compute import used
-        from ala.data.store import Store
+        from ala.data.image_cache import ImageCache
         from ala.encoders import build_encoder, save_encoder
         from ala.encoders.drawn import captions_and_trainer
         from ala.encoders.packaged import load_packaged, trained_by, trained_with
@@ -68,7 +68,7 @@ def main(
         given = encoder_file(profile.encoder, settings.inputs.path("encoder"))
         size = profile.data.input_size
         target = resolve(device)
-        photos = Store.open(store / str(size), "test")
+        images = ImageCache.open(image_cache / str(size), "test")
         checkpoint = pretraining(profile, target) if weights == "train" else None
         made_with = {"used": used(target, "fp32", BATCH)}
         about = {}
@@ -79,21 +79,24 @@ def main(
         else:
             captions, trainer = captions_and_trainer(profile.data, profile.encoder, target, checkpoint)
             grid = size // profile.ala.sbn.patch
-            encoder = build_encoder(profile.encoder, size, grid, photos.names, captions, trainer, given).to(target)
+            encoder = build_encoder(profile.encoder, size, grid, images.names, captions, trainer, given).to(target)
             if pretrain is not None:
                 made_with["used_in_training"] = used(target, "fp32", pretrain.batch)
                 about = {"trained_by": trained_by(profile.encoder, profile.data), "trained_with": trained_with()}
-        accuracy = zero_shot_accuracy(encoder, photos)
-        scored = len(photos) if accuracy is not None else 0
+        accuracy = zero_shot_accuracy(encoder, images)
+        scored = len(images) if accuracy is not None else 0
         with atomic_folder(out) as temporary:
             save_encoder(encoder, temporary, about)
             write_json(temporary / "metrics.json", {"zero_shot_accuracy": accuracy, "n_images": scored, **made_with})
-        result = f"zero-shot accuracy {accuracy:.3f} on {scored} photos" if accuracy is not None else "no text features"
-        print(f"{out}: taps {', '.join(map(str, encoder.tap_channels))} at {encoder.grid} x {encoder.grid}, {result}")
+        result = f"zero-shot accuracy {accuracy:.3f} on {scored} images" if accuracy is not None else "no text features"
+        print(
+            f"{out}: features {', '.join(map(str, encoder.feature_channels))} at {encoder.grid} x {encoder.grid},"
+            f" {result}"
+        )
 
 
 def pretraining(profile: Profile, device: torch.device) -> Checkpoint:
-    """The checkpoint of the pre-training that `profile` asks for."""
+    """The checkpoint of the pre-training that `profile` requests."""
     import torch
 
     from ala.encoders.clip_source import read_config

@@ -12,10 +12,10 @@ from ala.config import load
 from ala.utils.errors import reported
 
 Seed = Annotated[
-    int, typer.Option(min=0, help="Seed of initial weights, order of photos, augmentation and drawn seeds.")
+    int, typer.Option(min=0, help="Seed of initial weights, order of images, augmentation and drawn seeds.")
 ]
 Params = Annotated[Path, typer.Option(help="The settings; the profile they name is used.")]
-StoreFolder = Annotated[Path, typer.Option(help="Photos by side length, from the stage `store`.")]
+ImageCacheFolder = Annotated[Path, typer.Option(help="Images by image size, from the stage `image_cache`.")]
 Out = Annotated[Path, typer.Option(help="The model is written to seed-SEED in this folder.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 ...")]
 
@@ -24,7 +24,7 @@ CODE = [
     "ala.explainers.fcam",
     "ala.training.loop",
     "ala.encoders.weights",
-    "ala.data.store",
+    "ala.data.image_cache",
     "ala.contracts",
     "ala.utils.seeds",
 ]
@@ -33,13 +33,13 @@ CODE = [
 def main(
     seed: Seed,
     params: Params = Path("params.yaml"),
-    store: StoreFolder = Path("data/store"),
+    image_cache: ImageCacheFolder = Path("data/image_cache"),
     out: Out = Path("models/fcam"),
     device: Device = "auto",
 ) -> None:
     """Train F-CAM: a classifier, then, over its frozen features, a decoder that tells object from background.
 
-    Reads the fcam block of the active profile, the weight file inputs.fcam, the train and val photos and their labels
+    Reads the fcam block of the active profile, the weight file inputs.fcam, the train and val images and their labels
     (val boxes too where `select: val_box_accuracy`), never a mask.
 
     Writes OUT/seed-SEED/{classifier,decoder}.safetensors, model.json and {classifier,decoder}_curve.csv, or, if
@@ -50,7 +50,7 @@ def main(
     with reported():
         from ala.config.inputs import fcam_file
         from ala.contracts.compute import used
-        from ala.data.store import Store
+        from ala.data.image_cache import ImageCache
         from ala.explainers.fcam import save_fcam, train_fcam
         from ala.utils.checkpoint import Checkpoint
         from ala.utils.device import resolve
@@ -58,13 +58,13 @@ def main(
         whole = load(params)
         settings = whole.active.fcam
         given = fcam_file(settings, whole.inputs.path("fcam"))
-        train = Store.open(store / str(settings.resize or settings.input_size), "train")
-        val = Store.open(store / str(settings.input_size), "val")
+        train = ImageCache.open(image_cache / str(settings.resize or settings.input_size), "train")
+        val = ImageCache.open(image_cache / str(settings.input_size), "val")
         target = resolve(device)
         made_with = {part: used(target, "fp32", getattr(settings, part).batch) for part in ("classifier", "decoder")}
         decides = {"fcam": settings.model_dump(mode="json"), "seed": seed, "timm": version("timm"),
                    "device": str(target), "used": made_with}  # fmt: skip
-        inputs = [store / str(settings.resize or settings.input_size), store / str(settings.input_size)]
+        inputs = [image_cache / str(settings.resize or settings.input_size), image_cache / str(settings.input_size)]
         inputs += [given] if given is not None else []
         checkpoint = Checkpoint.of(f"fcam/seed-{seed}", decides, inputs, CODE)
         trained = train_fcam(train, val, settings, seed, target, checkpoint, given)

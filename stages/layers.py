@@ -22,7 +22,7 @@ def main(
     no layer is chosen by what this stage finds: abn.layer comes from validation images. The layer abn.layer itself is
     taken from models/abn.
 
-    Writes SCORES/layers/seed-SEED/scores.csv (long, methods `abn-layer-K`), taps.csv (per feature: its share, and
+    Writes SCORES/layers/seed-SEED/scores.csv (long, methods `abn-layer-K`), features.csv (per feature: its share, and
     mean IoU and accuracy on test images without it) and summary.json.
 
     Example: python -m stages.layers --seed 0

@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 
 Seed = Annotated[int, typer.Option(min=0, help="One of `seeds` in params.yaml.")]
 Params = Annotated[Path, typer.Option(help="The settings; the profile they name is used.")]
-Images = Annotated[Path, typer.Option(help="Images and masks by size, from the stage `store`.")]
+Images = Annotated[Path, typer.Option(help="Images and masks by size, from the stage `image_cache`.")]
 Models = Annotated[Path, typer.Option(help="encoder/ and one folder per trained model.")]
 Maps = Annotated[Path, typer.Option(help="Saliency maps, CELL/seed-SEED/METHOD/.")]
 Scores = Annotated[Path, typer.Option(help="Scores, CELL/seed-SEED/METHOD/.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 ...")]
 
 #: What they are without a word on the command line.
-PARAMS, IMAGES, MODELS = Path("params.yaml"), Path("data/store"), Path("models")
+PARAMS, IMAGES, MODELS = Path("params.yaml"), Path("data/image_cache"), Path("models")
 MAPS, SCORES, DEVICE = Path("maps"), Path("scores"), "auto"
 
 

@@ -15,7 +15,7 @@ Params = Annotated[Path, typer.Option(help="The settings; they say which methods
 Scores = Annotated[Path, typer.Option(help="Scores by cell of methods, CELL/seed-SEED/METHOD/.")]
 Models = Annotated[Path, typer.Option(help="Training curves and the encoder's zero-shot accuracy.")]
 Maps = Annotated[Path, typer.Option(help="Maps for the gallery.")]
-Data = Annotated[Path, typer.Option(help="metrics.json, splits/, store/ and dataset/reflections.txt.")]
+Data = Annotated[Path, typer.Option(help="metrics.json, splits/, image_cache/ and dataset/reflections.txt.")]
 Out = Annotated[Path, typer.Option(help="tables/, figures/, curves/, metrics.json and report.md are replaced in here.")]
 Readme = Annotated[Path | None, typer.Option(help="Only put the main table between the markers of this README.")]
 

@@ -32,9 +32,9 @@ def main(
     Example: python -m stages.split --dataset data/dataset --out data/splits
     """
     with reported():
+        from ala.data.image_cache import check_subset
         from ala.data.index import read_index
         from ala.data.split import split, write_splits
-        from ala.data.store import check_subset
 
         active = load(params).active
         data, metrics, index = active.data, active.metrics, read_index(dataset)

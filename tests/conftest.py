@@ -10,7 +10,7 @@ import os
 import pytest
 from hypothesis import HealthCheck, settings
 
-# Times are no property on shared machines; what hangs is stopped by tests/fuzz/told.py.
+# Times are no property on shared machines; what hangs is stopped by tests/fuzz/reported.py.
 _SHARED = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow], "print_blob": True}
 settings.register_profile("ci", derandomize=True, database=None, max_examples=100, **_SHARED)
 settings.register_profile("long", max_examples=5000, **_SHARED)

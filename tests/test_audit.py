@@ -158,7 +158,7 @@ def test_an_unknown_package_is_no_pass(project: Path) -> None:
 
 
 @pytest.mark.audit
-def test_the_locks_are_asked_for_in_full(project: Path, service: _Service) -> None:
+def test_the_locks_are_requested_in_full(project: Path, service: _Service) -> None:
     for name in (*LOCKS, "audit-ignore.txt"):
         shutil.copy(HERE / name, project)
     code, said = audit(project, **asking(service))

@@ -17,7 +17,7 @@ from tests.imports import ROOT, dvc_stages
 
 STAGES = dvc_stages()
 
-#: Read on every way to the active profile, whose name stands in `params` as ${profile}.
+#: Read on every way to the active profile, whose name is in `params` as ${profile}.
 EVERYWHERE = {"profile", "profiles"}
 
 #: Decide where work is done, and no number.

@@ -1,4 +1,4 @@
-"""The rules of the house that a test can tell: short files and functions, and no list of names that stands twice.
+"""The rules of the house that a test can tell: short files and functions, and no list of names that occurs twice.
 
 Others are tests of their own: importing changes nothing (tests/utils/test_entry.py), each stage's `params` cover what
 it reads (tests/test_dvc_params.py), parts import one way (tests/test_imports.py).
@@ -84,7 +84,7 @@ def test_no_list_of_names_is_written_again(kind):
 
 @pytest.mark.parametrize("name", registry.names("explainers"))
 def test_a_method_is_named_in_its_own_file_alone(name):
-    """The word in quotes stands in the method's own file; networks are named where they are trained as well."""
+    """The word in quotes is in the method's own file; networks are named where they are trained as well."""
     own = re.compile(rf"ala/explainers/{name.replace('-', '_')}(\.py|/)")
     trained = trait(registry.find("explainers", name), "explains") == "own"
     found = []

@@ -1,4 +1,4 @@
-"""Names become classes, and a wrong one is told with what there is."""
+"""Names become classes, and a wrong one is reported with what there is."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_a_class_of_the_users_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         registry.find("explainers", "broken:A")
 
 
-def test_an_unknown_name_is_told_with_what_there_is() -> None:
+def test_an_unknown_name_is_reported_with_what_there_is() -> None:
     for name in ("smoothgrad", "../rise", "", "rise.py"):
         with pytest.raises(UserError, match=r"does not exist; choose one of .*rise"):
             registry.find("explainers", name)

@@ -58,10 +58,10 @@ def _once(values: list[Any]) -> list[Any]:
     return values
 
 
-def _odd(side: int) -> int:
-    if side % 2 == 0:
+def _odd(image_size: int) -> int:
+    if image_size % 2 == 0:
         raise ValueError("must be odd, so that its square has a centre pixel")
-    return side
+    return image_size
 
 
 def _fusion_map(value: Any) -> Any:
@@ -69,7 +69,7 @@ def _fusion_map(value: Any) -> Any:
         return value
     wrong = [pair for pair in _pairs(value) if any(type(part) is not int or not 0 <= part <= 2**53 for part in pair)]
     if wrong:
-        raise ValueError(f"{list(wrong[0])} is no pair of an encoder tap and a side block; write e.g. [3, 1]")
+        raise ValueError(f"{list(wrong[0])} is no pair of an encoder feature and a side block; write e.g. [3, 1]")
     return value
 
 

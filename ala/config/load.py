@@ -23,7 +23,7 @@ MOVED = {
 }  # fmt: skip
 
 _LONGEST = 300  # characters of a parser's own words
-_MOST_NODES = 100_000  # our own file has some hundreds; aliases of aliases can ask for more than any memory holds
+_MOST_NODES = 100_000  # our own file has some hundreds; aliases of aliases can request more than any memory holds
 
 
 def load(path: Path | str = "params.yaml") -> Settings:

@@ -113,7 +113,7 @@ class Data(Section):
     object_levels: Annotated[list[Level], Field(min_length=1)] | None  # of masks; null: see mask_threshold
     background_levels: list[Level]  # levels that are never object
     orientation: Literal["stored", "shown"] | None  # of images with an EXIF tag; null: such are refused
-    input_size: Annotated[int, Field(strict=True, ge=16)]  # side S of ALA's input and of the evaluation
+    input_size: Annotated[int, Field(strict=True, ge=16)]  # size S of ALA's input and of the evaluation
 
     @model_validator(mode="after")
     def _source_is_given(self) -> Data:
@@ -177,7 +177,7 @@ class EncoderSettings(Section):
         if self.pretrain is not None and not trained:
             raise ValueError(f"pretrain is not read with weights {self.weights}; set it to null, or weights to train")
         if self.library == "open_clip" and self.weights != "pretrained" and self.tag is not None:
-            raise ValueError(f"name asks for weights {self.tag}, weights for {self.weights} ones; remove /{self.tag}")
+            raise ValueError(f"name requests weights {self.tag}, weights for {self.weights} ones; remove /{self.tag}")
         if self.library == "open_clip" and self.options:
             raise ValueError("options are for timm models; an open_clip model is chosen by its name, set options to []")
         return self
@@ -194,7 +194,7 @@ class EncoderSettings(Section):
 
     @property
     def tag(self) -> str | None:
-        """The pre-trained weights that the name asks for, if any."""
+        """The pre-trained weights that the name requests, if any."""
         mark = "." if self.library == "timm" else "/"
         return self.name.partition(":")[2].partition(mark)[2] or None
 
@@ -212,7 +212,7 @@ class SideBranchSettings(Section):
     depth: Count
     queries: Count
     mlp_ratio: Positive
-    patch: Count  # input pixels per side of a token
+    patch: Count  # input pixels per axis of a token
     decoder_width: Count  # of the query and pixel MLPs
     fusion_map: FusionMap  # [encoder feature, side block after which it is added (0 = before)] of each one read
 
@@ -221,11 +221,11 @@ class SideBranchSettings(Section):
         if self.width % self.heads:
             raise ValueError(f"heads ({self.heads}) must divide width ({self.width})")
         if self.fusion_map != "all":
-            late = [[tap, block] for tap, block in self.fusion_map if block > self.depth]
+            late = [[feature, block] for feature, block in self.fusion_map if block > self.depth]
             if late:
                 raise ValueError(f"fusion_map names side blocks beyond depth ({self.depth}): {late}")
             if not self.fusion_map:
-                raise ValueError("fusion_map is empty; an SBN without taps is no SBN, set sbn to false instead")
+                raise ValueError("fusion_map is empty; an SBN without features is no SBN, set sbn to false instead")
         return self
 
 
@@ -417,7 +417,7 @@ class Edge(Section):
     kappas: Annotated[list[Positive], Field(min_length=1)]
     low: NotNegative  # Canny's thresholds as multiples of the image's median grey level
     high: NotNegative
-    dilate: Odd  # side of the square by which edges grow
+    dilate: Odd  # width of the square by which edges grow
     tiny: Fraction  # of the image; smaller regions join their neighbour
     guided: Guided
 
@@ -507,7 +507,7 @@ class Profile(Section):
         if self.fcam.resize is not None and self.fcam.resize < self.fcam.input_size:
             problems.append(f"fcam.resize ({self.fcam.resize}) is below fcam.input_size ({self.fcam.input_size})")
         if self.metrics.step > size * size:
-            problems.append(f"metrics.step ({self.metrics.step}) exceeds the {size * size} pixels of a photo")
+            problems.append(f"metrics.step ({self.metrics.step}) exceeds the {size * size} pixels of an image")
         birdlets = self.data.birdlets
         if self.data.source == "birdlets" and birdlets and birdlets.train_per_species <= self.data.train_per_class:
             problems.append(

@@ -51,7 +51,7 @@ def warning(maps: Maps, what: str) -> str | None:
 
     Args:
         maps: as the method made them.
-        what: whose they are, such as `abn, seed 0, test photos`.
+        what: whose they are, such as `abn, seed 0, test images`.
     """
     found = collapsed_of(maps)
     counts = [f"{int(found[kind].sum())} {kind.replace('_', ' ')}" for kind in KINDS if found[kind].any()]

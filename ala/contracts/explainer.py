@@ -18,7 +18,7 @@ class Explainer(Protocol):
 
     The constructor takes, by name, what it needs of: `classifier` (normalised images `(B, 3, S, S)` to probabilities
     `(B, K)`), `model` (the loaded model itself, for its own map or its layers), `seed` (of the run), `batch` (images
-    per forward pass), `grid` (cells per side of ALA's map) and the settings of its own block in params.yaml. `explain`
+    per forward pass), `grid` (cells per axis of ALA's map) and the settings of its own block in params.yaml. `explain`
     may take, by name, `ids` int64 `(B,)`, `boxes` float `(B, 4)` (x, y, width, height in pixels) and `stems` (names of
     the images' files) as well.
     """
@@ -51,7 +51,7 @@ TRAITS: dict[str, Any] = {
 
 
 def trait(explainer: Any, name: str) -> Any:
-    """The attribute `name` of an explainer's class, or what stands for it in :data:`TRAITS`."""
+    """The attribute `name` of an explainer's class, or what means it in :data:`TRAITS`."""
     return getattr(explainer, name, TRAITS[name])
 
 

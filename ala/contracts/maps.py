@@ -57,7 +57,7 @@ class Maps:
         if self.targets.shape != (n,):
             raise UserError(f"maps of {self.method}: targets must be ({n},), got {self.targets.shape}")
         if len(np.unique(self.image_ids)) != n:
-            raise UserError(f"maps of {self.method}: an image id stands twice; each image has one map")
+            raise UserError(f"maps of {self.method}: an image id occurs twice; each image has one map")
         finite = [np.isfinite(values).all(axis=(1, 2)) for _, values in _pieces(self._stored())]
         spoiled = np.flatnonzero(~np.concatenate([np.zeros(0, bool), *finite]))
         if len(spoiled):
@@ -164,13 +164,13 @@ class Selected:
     """A selection or reordering of maps, read on access."""
 
     importance: np.ndarray
-    rows: np.ndarray
+    indices: np.ndarray
 
     def __len__(self) -> int:
-        return len(self.rows)
+        return len(self.indices)
 
     def __getitem__(self, part: slice) -> np.ndarray:
-        return np.ascontiguousarray(self.importance[self.rows[part]])
+        return np.ascontiguousarray(self.importance[self.indices[part]])
 
 
 @dataclass(frozen=True)
@@ -178,18 +178,18 @@ class Computed:
     """Maps that are computed on access.
 
     Attributes:
-        make: int `(b,)`, some of `rows`, to float32 `(b, h, w)`; called by several threads at once.
-        rows: int `(n,)`.
+        make: int `(b,)`, some of `indices`, to float32 `(b, h, w)`; called by several threads at once.
+        indices: int `(n,)`.
     """
 
     make: Callable[[np.ndarray], np.ndarray]
-    rows: np.ndarray
+    indices: np.ndarray
 
     def __len__(self) -> int:
-        return len(self.rows)
+        return len(self.indices)
 
     def __getitem__(self, part: slice) -> np.ndarray:
-        return self.make(self.rows[part])
+        return self.make(self.indices[part])
 
 
 def disk_backed(shape: tuple[int, ...], limit: int | None = None) -> np.ndarray:
@@ -272,16 +272,16 @@ def _importance(path: Path) -> np.ndarray:
         return found.T if fortran else found
 
 
-def resize(importance: np.ndarray, side: int) -> np.ndarray:
-    """Resize maps `(n, h, w)` to float32 `(n, side, side)`, bilinear with `align_corners=False`.
+def resize(importance: np.ndarray, image_size: int) -> np.ndarray:
+    """Resize maps `(n, h, w)` to float32 `(n, S, S)`, bilinear with `align_corners=False`.
 
     It runs on the CPU, so that every metric and figure uses the same values on every machine, and in float64: float32
     weights that do not quite sum to 1 would make equal values slightly unequal, and order them.
     """
     import torch
 
-    if importance.shape[1:] == (side, side):
+    if importance.shape[1:] == (image_size, image_size):
         return np.asarray(importance, dtype=np.float32)
     maps = torch.as_tensor(np.array(importance, dtype=np.float64))[:, None]  # (n, 1, h, w)
-    resized = torch.nn.functional.interpolate(maps, size=(side, side), mode="bilinear", align_corners=False)
-    return resized[:, 0].float().numpy()  # (n, side, side)
+    resized = torch.nn.functional.interpolate(maps, size=(image_size, image_size), mode="bilinear", align_corners=False)
+    return resized[:, 0].float().numpy()  # (n, S, S)

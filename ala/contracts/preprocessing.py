@@ -18,7 +18,7 @@ NORMALISATIONS: dict[str, tuple[tuple[float, float, float], tuple[float, float, 
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """Input side `size` in pixels and the per-channel `mean` and `std` of pixels in [0, 1]."""
+    """Image size `size` in pixels and the per-channel `mean` and `std` of pixels in [0, 1]."""
 
     size: int
     mean: tuple[float, float, float]
@@ -26,7 +26,7 @@ class Preprocessing:
 
     @classmethod
     def named(cls, size: int, name: str) -> Preprocessing:
-        """Build the preprocessing with the statistics `name` of :data:`NORMALISATIONS` at side `size`."""
+        """Build the preprocessing with the statistics `name` of :data:`NORMALISATIONS` at `size` pixels."""
         mean, std = NORMALISATIONS[name]
         return cls(size, mean, std)
 

@@ -71,7 +71,7 @@ def save(rows: pd.DataFrame, path: Path) -> None:
     as it is and pandas needs no further library; at CUB's size a method has 100,000 rows, 8 MB.
 
     Raises:
-        UserError: the columns are not :data:`LONG`, a value is not finite, or a number stands twice.
+        UserError: the columns are not :data:`LONG`, a value is not finite, or a number occurs twice.
     """
     _check(rows, path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -83,7 +83,7 @@ def load(path: Path) -> pd.DataFrame:
     """Read what :func:`save` wrote.
 
     Raises:
-        UserError: the file is missing, has other columns or values of other kinds, or a number stands twice.
+        UserError: the file is missing, has other columns or values of other kinds, or a number occurs twice.
     """
     try:
         rows = pd.read_csv(path, float_precision="round_trip", dtype={"model": str}, keep_default_na=False)
@@ -112,7 +112,7 @@ def _check(rows: pd.DataFrame, path: Path) -> None:
     if twice.any():
         row = rows[twice].iloc[0]
         raise UserError(
-            f"{path}: {row.protocol}/{row.metric} of image {row.image_id} stands twice for {row.method}; {again}"
+            f"{path}: {row.protocol}/{row.metric} of image {row.image_id} occurs twice for {row.method}; {again}"
         )
 
 

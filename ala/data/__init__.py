@@ -1,1 +1,1 @@
-"""Photos, masks and labels: readers, splits, stores, and the drawn miniature."""
+"""Images, masks and labels: readers, splits, image caches, and the drawn miniature."""

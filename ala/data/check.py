@@ -10,9 +10,9 @@ from PIL import Image
 
 from ala.data import agreement
 from ala.data.decode import Reading, alpha_of, reduced, turn
+from ala.data.image_cache import is_object
 from ala.data.index import Box
 from ala.data.opened import Damaged, decode, size_of
-from ala.data.store import is_object
 
 _GREY = ("1", "L", "LA", "La")
 _DEEP = ("I", "F")  # modes of more than 8 bits a channel
@@ -58,7 +58,7 @@ def check(row: Row, reading: Reading, size: int | None) -> Checked:
     Args:
         row: what the index says.
         reading: how images and masks are read.
-        size: side at which the object must have a pixel left; None: it need not, nor be there at all.
+        size: size at which the object must have a pixel left; None: it need not, nor be there at all.
 
     Raises:
         Damaged: something is wrong with a file, or with one beside the other. What is wrong with the mask beside the
@@ -66,9 +66,9 @@ def check(row: Row, reading: Reading, size: int | None) -> Checked:
     """
     if size is not None and row.mask is None:
         raise Damaged("unmasked", f"image {row.image} of validation or test has no mask to score maps by; add it")
-    image, mask = decode(row.image, "photo"), None if row.mask is None else decode(row.mask, "mask")
+    image, mask = decode(row.image, "image"), None if row.mask is None else decode(row.mask, "mask")
     if image.mode.startswith(_DEEP):  # Pillow would cut its levels off at 255
-        raise Damaged("depth", f"photo {row.image} has mode {image.mode}; save it with 8 bits per channel")
+        raise Damaged("depth", f"image {row.image} has mode {image.mode}; save it with 8 bits per channel")
     if mask is not None and mask.mode.startswith(_DEEP):
         raise Damaged("depth", f"mask {row.mask} has mode {mask.mode}; save it as an 8-bit grey PNG")
     image, mask = _turned(row, reading, image, mask)
@@ -134,12 +134,12 @@ def _turned(
                 )
         image, mask = reading.oriented(image), None if mask is None else reading.oriented(mask)
     if mask is not None and mask.size != image.size:
-        said = f"mask {row.mask} has {size_of(mask)} pixels, its photo {row.image} {size_of(image)}"
+        said = f"mask {row.mask} has {size_of(mask)} pixels, its image {row.image} {size_of(image)}"
         if reading.orientation == "shown" and image.size != stored:
             said += " as its EXIF tag shows it"
         elif reading.orientation == "stored" and mask.size == image.size[::-1]:
             said += " as stored; where an EXIF tag turns it, data.orientation: shown reads it so"
-        raise Damaged("size", f"{said}; replace the mask by one of the photo's size")
+        raise Damaged("size", f"{said}; replace the mask by one of the image's size")
     return image, mask
 
 

@@ -38,11 +38,11 @@ class Reading:
         return cls(data.mask_threshold, objects, tuple(data.background_levels), data.orientation)
 
     def oriented(self, image: Image.Image) -> Image.Image:
-        """The image turned as its EXIF tag asks if `orientation` is `shown`, else as it is stored."""
+        """The image turned as its EXIF tag says if `orientation` is `shown`, else as it is stored."""
         return ImageOps.exif_transpose(image) if self.orientation == "shown" and turn(image) != 1 else image
 
     def levels(self, mask: Image.Image) -> np.ndarray:
-        """The levels of a mask as they stand in the file, uint8 `(h, w)`.
+        """The levels of a mask as they are in the file, uint8 `(h, w)`.
 
         Grey levels; with `object_levels`, a mask with a palette gives its indices, which tools for segmentation call
         labels, and not the greys of its colours.

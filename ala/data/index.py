@@ -123,7 +123,7 @@ def checked(index: Index, exclude: Collection[int] = ()) -> Index:
         for box in entry.boxes:
             if len(box) != 4 or not all(map(math.isfinite, box)) or box[2] <= 0 or box[3] <= 0:
                 raise UserError(
-                    f"{index.box_list or where} gives photo {entry.image_id} the box {' '.join(map(str, box))!r},"
+                    f"{index.box_list or where} gives image {entry.image_id} the box {' '.join(map(str, box))!r},"
                     " expected `x y width height` with sides above 0"
                 )
     undecided = [entry.image_id for entry in kept if entry.split is None]
@@ -145,13 +145,13 @@ def _check_paths(where: Path, entries: Iterable[Entry]) -> None:
                 raise UserError(f"{where} has a file {path!r} whose name is not UTF-8; rename it")
             if pure.is_absolute() or ".." in pure.parts or not pure.name or "\0" in path:
                 raise UserError(
-                    f"{where} gives photo {entry.image_id} the path {path!r}, expected a path inside its folder;"
+                    f"{where} gives image {entry.image_id} the path {path!r}, expected a path inside its folder;"
                     " correct it"
                 )
         first = paths.setdefault(str(PurePosixPath(entry.path)), entry.image_id)
         if first != entry.image_id:
             raise UserError(
-                f"{where} gives photos {first} and {entry.image_id} the same path {entry.path!r}; remove one"
+                f"{where} gives images {first} and {entry.image_id} the same path {entry.path!r}; remove one"
             )
         other = masks.setdefault(entry.mask, entry) if entry.mask is not None else entry
         if other is not entry:
@@ -176,14 +176,14 @@ def _check_classes(index: Index, entries: Iterable[Entry]) -> None:
     for entry in entries:
         if entry.class_id not in index.classes:
             raise UserError(
-                f"{index.listing} gives photo {entry.image_id} the class {entry.class_id}, which has no name; correct"
+                f"{index.listing} gives image {entry.image_id} the class {entry.class_id}, which has no name; correct"
                 " the class or name it"
             )
         empty.discard(entry.class_id)
     if empty:
         raise UserError(
-            f"{where} has class {min(empty)} ({index.classes[min(empty)]}), but no photo carries it"
-            f" ({such(len(empty), 'class', 'classes')}); add its photos or remove the class"
+            f"{where} has class {min(empty)} ({index.classes[min(empty)]}), but no image carries it"
+            f" ({such(len(empty), 'class', 'classes')}); add its images or remove the class"
         )
 
 

@@ -23,7 +23,7 @@ def each(
     function: Callable[[T], R],
     items: Sequence[T],
     what: str,
-    unit: str = "photo",
+    unit: str = "image",
 ) -> list[R]:
     """`[function(item) for item in items]` in threads, in order, with progress; the first exception ends it all."""
     results: list[R] = []

@@ -86,7 +86,7 @@ def _bring(root: Path, out: Path, data: Data, transfer: Callable[[Path, Path], o
             except OSError as error:
                 raise UserError(f"{pair[0]} cannot be copied to {out} ({error.strerror}); check the disk") from None
 
-        each(bring, pairs, "copying photos", unit="file")
+        each(bring, pairs, "copying images", unit="file")
         boxed = [
             replace(one, boxes=(facts.own_boxes[one.image_id],)) if one.image_id in facts.own_boxes else one
             for one in index.entries
@@ -114,10 +114,10 @@ def _check_truth(index: Index) -> None:
 
 
 def _check_counts(index: Index, root: Path, expected: Expected) -> None:
-    photos, classes = len(index.entries) + len(index.excluded), len(index.classes)
-    if (photos, classes) != (expected.photos, expected.classes):
+    images, classes = len(index.entries) + len(index.excluded), len(index.classes)
+    if (images, classes) != (expected.photos, expected.classes):
         raise UserError(
-            f"{root} holds {photos:,} photos of {classes} classes, expected {expected.photos:,} of {expected.classes};"
+            f"{root} holds {images:,} images of {classes} classes, expected {expected.photos:,} of {expected.classes};"
             " use the whole data set, or change data.expected"
         )
 

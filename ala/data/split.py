@@ -57,11 +57,11 @@ def split(
         ids = frame.loc[of_class & ~frame["test"], "image_id"].to_numpy()
         if len(ids) <= train_per_class:
             raise UserError(
-                f"class {name} of {index.listing} has {len(ids)} training photos, data.train_per_class"
+                f"class {name} of {index.listing} has {len(ids)} training images, data.train_per_class"
                 f" ({train_per_class}) must be smaller to leave some for validation; lower it"
             )
         if not (of_class & frame["test"]).any():
-            raise UserError(f"class {name} of {index.listing} has no test photo; mark some of its photos for testing")
+            raise UserError(f"class {name} of {index.listing} has no test image; mark some of its images for testing")
         chosen.update(_generator(split_seed, label + 1).permutation(ids)[:train_per_class].tolist())
     in_train = frame["image_id"].isin(chosen)
     parts = {"train": in_train, "val": ~frame["test"] & ~in_train, "test": frame["test"]}
@@ -97,7 +97,7 @@ def write_splits(folder: Path, splits: dict[str, pd.DataFrame]) -> dict[str, dic
     """Write `{train,val,test}.csv` and `summary.json` into `folder`, which is replaced as a whole.
 
     Returns:
-        the summary: for each split `photos`, `classes` and the `sha256` of its file.
+        the summary: for each split `images`, `classes` and the `sha256` of its file.
     """
     summary: dict[str, dict[str, int | str]] = {}
     with atomic_folder(folder) as temporary:

@@ -28,7 +28,7 @@ class Facts:
     """Statistics of a data set's images and masks.
 
     Attributes:
-        photos: their number.
+        images: their number.
         classes: number of classes.
         greyscale: images stored without colour.
         box_area: (mean, median) of box area / image area; None: there are no boxes.
@@ -38,7 +38,7 @@ class Facts:
         excluded: ids that were left out.
     """
 
-    photos: int
+    images: int
     classes: int
     greyscale: int
     box_area: tuple[float, float] | None
@@ -49,9 +49,9 @@ class Facts:
     def metrics(self) -> dict[str, Any]:
         """The facts as JSON for DVC."""
         return {
-            "photos": self.photos,
+            "photos": self.images,
             "classes": self.classes,
-            "greyscale_photos": self.greyscale,
+            "greyscale_images": self.greyscale,
             "box_area_share": None
             if self.box_area is None
             else {"mean": round(self.box_area[0], 6), "median": round(self.box_area[1], 6)},
@@ -68,16 +68,16 @@ def verify(index: Index, reading: Reading, size: int, evaluated: Container[int])
     Args:
         index: the images.
         reading: how images and masks are read.
-        size: side of the masks at which maps are evaluated, in pixels.
+        size: size of the masks at which maps are evaluated, in pixels.
         evaluated: ids whose object must be left at that size: those of validation and test images.
 
     Raises:
         UserError: a file is missing, does not decode, is animated, not 8-bit or larger than `MAX_PIXELS`; an image has
             transparent pixels or an EXIF tag of which `reading` says nothing; a mask is coloured, has another size than
-            its image, levels that cannot be told from others or no object; an object vanishes at `size`; an evaluated
-            image has no mask; a mask and the listed box exclude one another, or the boxes as a whole read like another
-            convention (:mod:`ala.data.agreement`). The sentence names the first in the order of the ids and counts
-            the others.
+            its image, levels that cannot be distinguished from others or no object; an object vanishes at `size`; an
+            evaluated image has no mask; a mask and the listed box exclude one another, or the boxes as a whole read
+            like another convention (:mod:`ala.data.agreement`). The sentence names the first in the order of the ids
+            and counts the others.
     """
     box_list = index.box_list or index.listing
     rows = [
@@ -95,7 +95,7 @@ def verify(index: Index, reading: Reading, size: int, evaluated: Container[int])
 
     with warnings.catch_warnings():  # what is too large is refused by `check`
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-        results = each(measured, rows, "checking photos")
+        results = each(measured, rows, "checking images")
     _refuse([item for item in results if isinstance(item, Damaged)], len(rows))
     checked = [item for item in results if isinstance(item, Checked)]
     objects = [item.object for item in checked if item.object is not None]
@@ -110,7 +110,7 @@ def verify(index: Index, reading: Reading, size: int, evaluated: Container[int])
     boxes = [(row.box or own_boxes.get(row.image_id), item.size) for row, item in zip(rows, checked, strict=True)]
     shares = [box[2] * box[3] / (width * height) for box, (width, height) in boxes if box is not None]
     return Facts(
-        photos=len(rows),
+        images=len(rows),
         classes=len(index.classes),
         greyscale=sum(item.grey for item in checked),
         box_area=(mean(shares), median(shares)) if shares else None,
@@ -149,7 +149,7 @@ def _agree(checked: list[Checked], rows: list[Row], file: Path) -> None:
 def _all_there(rows: list[Row]) -> None:
     """Check that all files exist before any is decoded, so that an incomplete folder is reported at once."""
     for kind, names in (
-        ("photo", [(row.image_id, row.image) for row in rows]),
+        ("image", [(row.image_id, row.image) for row in rows]),
         ("mask", [(row.image_id, row.mask) for row in rows if row.mask is not None]),
     ):
         lost = [(key, name) for key, name in names if not _is_file(name)]

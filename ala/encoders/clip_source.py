@@ -199,7 +199,7 @@ def _build(config: dict[str, Any]) -> open_clip.CLIP:
 
 
 def _offered(settings: EncoderSettings) -> dict[str, Any]:
-    """open_clip's entry for the weights that the name asks for; empty where it asks for none."""
+    """open_clip's entry for the weights that the name requests; empty where it requests none."""
     if settings.tag is None:
         return {}
     offered = open_clip.get_pretrained_cfg(settings.model, settings.tag)

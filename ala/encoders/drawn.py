@@ -19,7 +19,7 @@ def captions_and_trainer(
     """Make arguments of :func:`ala.encoders.build.build_encoder`: one caption per class, and the contrastive training.
 
     Both are None where the images are not drawn, and for random weights: a rehearsal takes the path of photographs,
-    whose classes have names only. The training is None also where `settings` ask for none; `work` keeps its
+    whose classes have names only. The training is None also where `settings` request none; `work` keeps its
     state between epochs.
     """
     birdlets = data.birdlets

@@ -38,7 +38,7 @@ class Encoder(nn.Module):
         text_features: float32 `(K, D)`, one unit vector for each class, or None for an encoder without text.
 
     Attributes:
-        tap_channels: channels C of each intermediate feature, by its number.
+        feature_channels: channels C of each intermediate feature, by its number.
         source: what the encoder was made from, JSON-serialisable.
 
     Raises:
@@ -74,37 +74,37 @@ class Encoder(nn.Module):
         if self.is_transformer:
             channels = [channels[0], *channels]
         self.grid: int = network.patch_embed.grid_size[0] if self.is_transformer else grid
-        self.tap_channels = dict(enumerate(channels))
+        self.feature_channels = dict(enumerate(channels))
         self.requires_grad_(False)
         self.zero_grad(set_to_none=True)
         self.eval()
 
     @property
-    def n_taps(self) -> int:
+    def n_features(self) -> int:
         """The number of features."""
-        return len(self.tap_channels)
+        return len(self.feature_channels)
 
     @property
-    def last_tap(self) -> int:
+    def last_feature(self) -> int:
         """The number of the deepest feature."""
-        return max(self.tap_channels)
+        return max(self.feature_channels)
 
     @property
     def blocks(self) -> nn.ModuleList | None:
         """The blocks of a Vision Transformer, block i of METHODS is `blocks[i - 1]`; None of another network."""
         return self.network.blocks if self.is_transformer else None
 
-    def taps(self, images: Tensor, wanted: Collection[int]) -> dict[int, Tensor]:
+    def features(self, images: Tensor, wanted: Collection[int]) -> dict[int, Tensor]:
         """Compute the wanted features h^(i) of normalised images `(B, 3, S, S)`: float32 `(B, C_i, g, g)` each.
 
         Raises:
             UserError: the encoder has no such feature.
             ValueError: the images are not `(B, 3, S, S)`.
         """
-        unknown = sorted(set(wanted) - set(self.tap_channels))
+        unknown = sorted(set(wanted) - set(self.feature_channels))
         if unknown:
             raise UserError(
-                f"the encoder has no tap {unknown[0]}, only {', '.join(map(str, sorted(self.tap_channels)))}; "
+                f"the encoder has no feature {unknown[0]}, only {', '.join(map(str, sorted(self.feature_channels)))}; "
                 "name one of them in fusion_map, feature_layer, single_layer and layer"
             )
         self._check(images)

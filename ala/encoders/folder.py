@@ -41,7 +41,7 @@ def save_encoder(encoder: Encoder, folder: Path, about: dict[str, Any] | None = 
             "mean": list(preprocessing.mean),
             "std": list(preprocessing.std),
             "grid": encoder.grid,
-            "tap_channels": {str(tap): channels for tap, channels in encoder.tap_channels.items()},
+            "feature_channels": {str(feature): channels for feature, channels in encoder.feature_channels.items()},
             "has_text": encoder.text_features is not None,
             "sha256": sha256(folder / WEIGHTS),
             "source": encoder.source | (about or {}),

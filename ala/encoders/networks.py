@@ -157,8 +157,8 @@ def resize_positions(embedding: Tensor, grid: int, prefix: int = 1) -> Tensor:
 
     Bicubic, `align_corners=False`, no antialias (METHODS 2.2, step 2); positions of the first `prefix` tokens stay.
     """
-    side = round((len(embedding) - prefix) ** 0.5)
+    grid_size = round((len(embedding) - prefix) ** 0.5)
     first, patches = embedding[:prefix], embedding[prefix:]
-    patches = patches.T.reshape(1, -1, side, side)  # (1, C, side, side)
+    patches = patches.T.reshape(1, -1, grid_size, grid_size)  # (1, C, grid_size, grid_size)
     patches = F.interpolate(patches, size=(grid, grid), mode="bicubic", align_corners=False, antialias=False)
     return torch.cat([first, patches.flatten(2)[0].T])  # (prefix + grid², C)

@@ -1,7 +1,7 @@
 """Train a small CLIP contrastively on captioned drawings (the miniature's encoder).
 
 The model is open_clip's own CLIP class with a configuration of ours. The loss is CLIP's symmetric one (Radford et al.
-2021), with one difference: in a batch several drawings may carry the same caption, so each text stands once and all
+2021), with one difference: in a batch several drawings may carry the same caption, so each text occurs once and all
 its drawings are its positives. The matrices of the blocks are trained by Muon (Jordan 2024), which orthogonalises
 each step: with some hundreds of steps it gets much further than AdamW, which trains everything else.
 """
@@ -128,12 +128,12 @@ def augment(pixels: Tensor, generator: torch.Generator) -> Tensor:
     Half of the drawings are mirrored; the batch is shifted by up to 4 pixels, edges repeated; each drawing's
     brightness and contrast vary by up to 15 %, so no caption becomes untrue.
     """
-    batch, _, side, _ = pixels.shape
+    batch, _, image_size, _ = pixels.shape
     mirrored = torch.rand(batch, generator=generator) < 0.5
     pixels = torch.where(mirrored[:, None, None, None], pixels.flip(-1), pixels)
     down, right = torch.randint(-_SHIFT, _SHIFT + 1, (2,), generator=generator).tolist()
-    row = (torch.arange(side) + down).clamp(0, side - 1)
-    column = (torch.arange(side) + right).clamp(0, side - 1)
+    row = (torch.arange(image_size) + down).clamp(0, image_size - 1)
+    column = (torch.arange(image_size) + right).clamp(0, image_size - 1)
     light = pixels[:, :, row][:, :, :, column].float()  # (B, 3, S, S)
     gain, offset = 1 + _LIGHT * (2 * torch.rand(2, batch, 1, 1, 1, generator=generator) - 1)
     return ((light - 127.5) * gain + 127.5 * offset).clamp(0, 255).round().to(torch.uint8)

@@ -92,9 +92,9 @@ def adaptive_rise(
         raise UserError(f"adaptive-rise.bound is {bound}; it must lie between 0 and 1")
     if block < 2 or block % 2:
         raise UserError(f"adaptive-rise.block is {block}; it must be even and at least 2")
-    classes, side = torch.as_tensor(targets).cpu().numpy(), images.shape[-1]
-    masks = RiseMasks.draw(n_masks, grid, p1, side, seed)
-    at_once = max(1, SUM_MEMORY // (4 * side * side))
+    classes, image_size = torch.as_tensor(targets).cpu().numpy(), images.shape[-1]
+    masks = RiseMasks.draw(n_masks, grid, p1, image_size, seed)
+    at_once = max(1, SUM_MEMORY // (4 * image_size * image_size))
     parts = [
         _adaptive(classifier, images[start : start + at_once], classes[start : start + at_once], masks, p1, bound,
                   block, batch)
@@ -109,8 +109,8 @@ def _adaptive(
     batch: int,
 ) -> tuple[Tensor, np.ndarray, np.ndarray]:  # fmt: skip
     """Compute maps, masks and agreement of images whose sums fit in memory together."""
-    side, count, device = masks.side, len(images), images.device
-    halves = torch.zeros(2, count, side * side, device=device)  # sums over even and odd masks
+    image_size, count, device = masks.image_size, len(images), images.device
+    halves = torch.zeros(2, count, image_size * image_size, device=device)  # sums over even and odd masks
     taken, agreement = np.zeros(count, np.int64), np.full(count, -1.0)
     active = np.arange(count)
     for start in range(0, len(masks), block):
@@ -127,7 +127,7 @@ def _adaptive(
         if not len(active):
             break
     total = halves.sum(0).cpu() / torch.as_tensor(taken[:, None] * p1)  # (n, S * S)
-    return total.view(count, side, side).float(), taken, agreement
+    return total.view(count, image_size, image_size).float(), taken, agreement
 
 
 def rank_correlation(one: np.ndarray, other: np.ndarray) -> float:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 class Center:
-    """Standard deviation a quarter of the image's side; mean + std selects a disc of 19 % of the image."""
+    """Standard deviation a quarter of the image size; mean + std selects a disc of 19 % of the image."""
 
     label = "centred Gaussian"
     explains = "nothing"

@@ -18,9 +18,9 @@ SIGMA = 1.1
 _LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R 601
 
 
-def grey(photos: np.ndarray) -> np.ndarray:
+def grey(images: np.ndarray) -> np.ndarray:
     """Convert RGB images, uint8 `(n, S, S, 3)`, to grey levels, float64 `(n, S, S)` in [0, 255]."""
-    return np.asarray(photos) @ _LUMA
+    return np.asarray(images) @ _LUMA
 
 
 def threshold(maps: np.ndarray) -> np.ndarray:
@@ -29,16 +29,16 @@ def threshold(maps: np.ndarray) -> np.ndarray:
     return np.asarray(exact.mean(axis=(1, 2), keepdims=True) + exact.std(axis=(1, 2), keepdims=True))
 
 
-def edges(photo: np.ndarray, settings: Edge) -> np.ndarray:
+def edges(image: np.ndarray, settings: Edge) -> np.ndarray:
     """Detect the edges of a grey image `(S, S)` in [0, 255]: boolean `(S, S)`.
 
     Canny after a 5 x 5 Gaussian, with thresholds `low` and `high` times the median of the smoothed image on the
-    Sobel gradient's length, then grown by a square of side `dilate`.
+    Sobel gradient's length, then grown by a square of width `dilate`.
     """
     from scipy.ndimage import binary_dilation, gaussian_filter
     from skimage.feature import canny
 
-    smooth = gaussian_filter(photo, SIGMA, truncate=2 / SIGMA, mode="nearest")  # two pixels to each side
+    smooth = gaussian_filter(image, SIGMA, truncate=2 / SIGMA, mode="nearest")  # two pixels to each side
     median = float(np.median(smooth))
     thin = canny(smooth, 0, settings.low * median, settings.high * median, mode="nearest")
     grown: np.ndarray = binary_dilation(thin, np.ones((settings.dilate, settings.dilate), dtype=bool))
@@ -64,7 +64,7 @@ def regions(between: np.ndarray, tiny: float) -> np.ndarray:
     return owner.reshape(between.shape).astype(np.int64)
 
 
-def attended(importance: np.ndarray, photo: np.ndarray, kappa: float, settings: Edge) -> np.ndarray:
+def attended(importance: np.ndarray, image: np.ndarray, kappa: float, settings: Edge) -> np.ndarray:
     """Find the pixels in regions that the map attends to: boolean `(S, S)`.
 
     A region stays if the map's mean over it, edges left out, is at least `kappa` times the map's mean + standard
@@ -72,11 +72,11 @@ def attended(importance: np.ndarray, photo: np.ndarray, kappa: float, settings: 
 
     Args:
         importance: a map `(S, S)` in [0, 1].
-        photo: grey `(S, S)` in [0, 255].
+        image: grey `(S, S)` in [0, 255].
         kappa: above 0; larger values remove more.
         settings: the block `edge`.
     """
-    between = ~edges(photo, settings)
+    between = ~edges(image, settings)
     owner = regions(between, settings.tiny)
     weight = between if between.any() else np.ones_like(between)  # an image all of edges
     count = np.bincount(owner.ravel(), weight.ravel())

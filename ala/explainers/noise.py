@@ -14,7 +14,7 @@ class Noise:
 
     Args:
         seed: of the run; an image's map follows from it and the image's id alone.
-        grid: cells per side.
+        grid: cells per axis.
     """
 
     label = "uniform noise"

@@ -26,18 +26,18 @@ class Fixed:
     foreground: np.ndarray
 
 
-def original(maps: np.ndarray, photos: np.ndarray) -> Fixed:
+def original(maps: np.ndarray, images: np.ndarray) -> Fixed:
     """Return the unchanged maps with the threshold mean + standard deviation."""
     return Fixed(maps, maps > threshold(maps))
 
 
-def edge(maps: np.ndarray, photos: np.ndarray, kappa: float, settings: Edge) -> Fixed:
+def edge(maps: np.ndarray, images: np.ndarray, kappa: float, settings: Edge) -> Fixed:
     """Set regions that a map attends to too little to 0; the threshold is that of the original map."""
-    stays = np.stack([attended(one, photo, kappa, settings) for one, photo in zip(maps, grey(photos), strict=True)])
+    stays = np.stack([attended(one, image, kappa, settings) for one, image in zip(maps, grey(images), strict=True)])
     return _only(stays, maps)
 
 
-def largest(maps: np.ndarray, photos: np.ndarray) -> Fixed:
+def largest(maps: np.ndarray, images: np.ndarray) -> Fixed:
     """Set maps to 0 outside the 4-connected part of the prediction with the map's maximum (the first of equals).
 
     A map without a prediction, a constant one, stays as it is.
@@ -54,16 +54,16 @@ def largest(maps: np.ndarray, photos: np.ndarray) -> Fixed:
     return _only(stays, maps)
 
 
-def guided(maps: np.ndarray, photos: np.ndarray, radius: int, eps: float) -> Fixed:
+def guided(maps: np.ndarray, images: np.ndarray, radius: int, eps: float) -> Fixed:
     """Filter maps by the guided filter with their grey images; the threshold is the result's mean + standard deviation.
 
     Args:
         maps: as above.
-        photos: as above.
-        radius: of the square window, of side 2 * radius + 1 pixels.
+        images: as above.
+        radius: of the square window, of width 2 * radius + 1 pixels.
         eps: variance of grey levels in [0, 1] below which a window counts as flat.
     """
-    filtered = [guided_filter(one, photo / 255, radius, eps) for one, photo in zip(maps, grey(photos), strict=True)]
+    filtered = [guided_filter(one, image / 255, radius, eps) for one, image in zip(maps, grey(images), strict=True)]
     importance = np.stack(filtered).astype(np.float32)
     return Fixed(importance, importance > threshold(importance))
 
@@ -75,11 +75,11 @@ def guided_filter(importance: np.ndarray, guide: np.ndarray, radius: int, eps: f
     """
     from scipy.ndimage import uniform_filter
 
-    side = 2 * radius + 1
-    inside = uniform_filter(np.ones(guide.shape), side, mode="constant")  # the share of a window within the image
+    window = 2 * radius + 1
+    inside = uniform_filter(np.ones(guide.shape), window, mode="constant")  # the share of a window within the image
 
     def mean(values: np.ndarray) -> np.ndarray:
-        found: np.ndarray = uniform_filter(values.astype(np.float64), side, mode="constant") / inside
+        found: np.ndarray = uniform_filter(values.astype(np.float64), window, mode="constant") / inside
         return found
 
     guide_mean, map_mean = mean(guide), mean(importance)

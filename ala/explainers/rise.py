@@ -30,27 +30,27 @@ _RENDERED_AT_ONCE = 32  # masks; the up-sampled grids are larger than what is cr
 
 @dataclass(frozen=True)
 class RiseMasks:
-    """N random masks over images of side `side`, packed.
+    """N random masks over images of size `image_size`, packed.
 
     Attributes:
         bits: uint8 `(N, ceil(s * s / 8))`, the grids in row order, eight cells to the byte (`numpy.packbits`).
         offsets: int64 `(N, 2)`, row and column at which the up-sampled grid is cropped, each in `[0, ceil(S / s))`.
-        grid: s, cells per side.
-        side: S.
+        grid: s, cells per axis.
+        image_size: S.
     """
 
     bits: np.ndarray
     offsets: np.ndarray
     grid: int
-    side: int
+    image_size: int
 
     @classmethod
-    def draw(cls, n_masks: int, grid: int, p1: float, side: int, seed: int) -> RiseMasks:
+    def draw(cls, n_masks: int, grid: int, p1: float, image_size: int, seed: int) -> RiseMasks:
         """Draw masks whose cells are 1 with probability `p1` (uniform, METHODS 3.2); `seed` decides everything."""
         random = numpy_generator(seed, "rise", "masks")
         cells = random.random((n_masks, grid * grid)) < p1
-        offsets = random.integers(0, -(-side // grid), (n_masks, 2))
-        return cls(np.packbits(cells, axis=1), offsets, grid, side)
+        offsets = random.integers(0, -(-image_size // grid), (n_masks, 2))
+        return cls(np.packbits(cells, axis=1), offsets, grid, image_size)
 
     def __len__(self) -> int:
         return len(self.bits)
@@ -58,10 +58,10 @@ class RiseMasks:
     def render(self, start: int, stop: int, device: torch.device | str = "cpu") -> Tensor:
         """Masks `start..stop` as float32 `(stop - start, S, S)` in [0, 1].
 
-        Each grid is resized bilinearly (`align_corners=False`) to s + 1 cells' worth of pixels per side, so that
+        Each grid is resized bilinearly (`align_corners=False`) to s + 1 cells' worth of pixels per axis, so that
         every offset within one cell leaves an S x S crop.
         """
-        shown = torch.empty(stop - start, self.side, self.side, device=device)
+        shown = torch.empty(stop - start, self.image_size, self.image_size, device=device)
         for first in range(start, stop, _RENDERED_AT_ONCE):
             last = min(stop, first + _RENDERED_AT_ONCE)
             torch.stack(self._render(first, last, device), out=shown[first - start : last - start])
@@ -69,23 +69,23 @@ class RiseMasks:
 
     def _render(self, start: int, stop: int, device: torch.device | str) -> list[Tensor]:
         """`(S, S)` each, not contiguous."""
-        cell = -(-self.side // self.grid)
+        cell = -(-self.image_size // self.grid)
         cells = np.unpackbits(self.bits[start:stop], axis=1, count=self.grid * self.grid)
         grids = torch.as_tensor(cells, device=device).float().view(-1, 1, self.grid, self.grid)  # (b, 1, s, s)
         up = F.interpolate(grids, size=((self.grid + 1) * cell,) * 2, mode="bilinear", align_corners=False)[:, 0]
         crops = zip(up, self.offsets[start:stop].tolist(), strict=True)
-        return [one[row : row + self.side, column : column + self.side] for one, (row, column) in crops]
+        return [one[row : row + self.image_size, column : column + self.image_size] for one, (row, column) in crops]
 
 
 class Masked:
     """Perturbed image f of an image is the normalised image times mask f; a 0 shows the mean colour."""
 
     def __init__(self, images: Tensor, masks: Tensor) -> None:
-        self.count, self.side = len(masks), masks.shape[-1]
+        self.count, self.image_size = len(masks), masks.shape[-1]
         self._images, self._masks = images, masks
 
-    def fill(self, photo: int, start: int, stop: int, out: Tensor) -> None:
-        torch.mul(self._images[photo : photo + 1], self._masks[start:stop, None], out=out)
+    def fill(self, index: int, start: int, stop: int, out: Tensor) -> None:
+        torch.mul(self._images[index : index + 1], self._masks[start:stop, None], out=out)
 
 
 class Rise:
@@ -138,7 +138,7 @@ def rise(
         images: normalised, `(B, 3, S, S)`, on the device of the classifier.
         targets: int `(B,)`, usually the predicted classes.
         n_masks: N.
-        grid: cells per side of a mask before it is up-sampled.
+        grid: cells per axis of a mask before it is up-sampled.
         p1: probability that a cell is visible.
         seed: of the masks.
         output: `probabilities`, or `logits` as the authors of ALA used.
@@ -150,7 +150,7 @@ def rise(
         float32 `(B, S, S)` on the CPU.
 
     Raises:
-        UserError: logits are asked of a model without them, or the model breaks the contract of a Classifier
+        UserError: logits are requested of a model without them, or the model breaks the contract of a Classifier
             (:func:`ala.perturbation.column_scores`; of logits the shape alone is checked).
     """
     score: Score = classifier
@@ -158,13 +158,14 @@ def rise(
         if not hasattr(classifier, "logits"):
             raise UserError("rise.output logits needs a model with logits; set rise.output to probabilities")
         score = classifier.logits
-    side, device, classes = images.shape[-1], images.device, torch.as_tensor(targets).cpu().numpy()
-    masks = RiseMasks.draw(n_masks, grid, p1, side, seed)
-    batch = whole_lanes(batch, side, device)
-    per_turn, per_group = (max(1, limit // (4 * side * side)) for limit in (memory, sums))
-    if per_turn > lane(side):
-        per_turn -= per_turn % lane(side)  # a CPU's turns begin with a lane; the batch decides nothing about the sums
-    found = torch.empty(len(images), side, side)
+    image_size, device, classes = images.shape[-1], images.device, torch.as_tensor(targets).cpu().numpy()
+    masks = RiseMasks.draw(n_masks, grid, p1, image_size, seed)
+    batch = whole_lanes(batch, image_size, device)
+    per_turn, per_group = (max(1, limit // (4 * image_size * image_size)) for limit in (memory, sums))
+    if per_turn > lane(image_size):
+        # a CPU's turns begin with a lane; the batch decides nothing about the sums
+        per_turn -= per_turn % lane(image_size)
+    found = torch.empty(len(images), image_size, image_size)
     with progress(len(images) * len(masks), "rise", unit="image") as advance:
         for first in range(0, len(images), per_group):
             group = slice(first, first + per_group)
@@ -180,15 +181,15 @@ def _sum_over_masks(
 ) -> Tensor:  # fmt: skip
     """Masks weighted by the scores they leave, summed: float32 `(n, S, S)`; `per_turn` masks are held at once."""
     device = images.device
-    importance = torch.zeros(len(images), masks.side**2, device=device)
+    importance = torch.zeros(len(images), masks.image_size**2, device=device)
     for start in range(0, len(masks), per_turn):
         shown = masks.render(start, min(len(masks), start + per_turn), device)  # (m, S, S)
-        frames = Masked(images, shown)
+        perturbed = Masked(images, shown)
         scores = target_scores(
-            score, targets, frames, batch, device, "rise", advance, probabilities=probabilities
+            score, targets, perturbed, batch, device, "rise", advance, probabilities=probabilities
         )  # (n, m)
         weights, flat = torch.as_tensor(scores, device=device), shown.flatten(1).T  # (n, m), (S * S, m)
         for one, weight in zip(importance, weights, strict=True):  # one by one: a map does not depend on its neighbours
             one.addmv_(flat, weight)
-        del shown, frames  # before the next turn's masks are made
-    return importance.view(len(images), masks.side, masks.side)
+        del shown, perturbed  # before the next turn's masks are made
+    return importance.view(len(images), masks.image_size, masks.image_size)

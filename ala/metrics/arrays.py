@@ -93,5 +93,5 @@ class _Images:
     def image_ids(self) -> np.ndarray:
         return np.arange(len(self.images))
 
-    def pixels(self, rows: np.ndarray) -> Tensor:
-        return self.images[torch.as_tensor(rows)]
+    def pixels(self, indices: np.ndarray) -> Tensor:
+        return self.images[torch.as_tensor(indices)]

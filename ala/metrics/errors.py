@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ala.data.store import is_object
+from ala.data.image_cache import is_object
 
 OA, IA, OTHERS = "OA", "IA", "Others"
 KINDS = (OA, IA, OTHERS)
@@ -80,7 +80,9 @@ def worst(image_ids: np.ndarray, iou: np.ndarray, share: float, at_least: int) -
 
 
 def _below(prediction: np.ndarray, truth: np.ndarray) -> bool:
-    """Whether P has several parts and the centre of one lies below the object's lowest row; for inspection by hand."""
+    """Test whether P has several parts and the centre of one lies below the object's lowest row (for inspection by
+    hand).
+    """
     from scipy.ndimage import center_of_mass, label
 
     parts, count = label(prediction)  # 4-connected

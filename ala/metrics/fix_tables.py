@@ -53,11 +53,11 @@ def load(path: Path, seed: int) -> pd.DataFrame | None:
         raise UserError(f"{path} holds seeds {rows['seed'].unique().tolist()}, its folder says {seed}; {again}")
     twice = rows.duplicated([columns[0], "image_id"])
     if twice.any():
-        raise UserError(f"{path}: image {rows[twice].iloc[0]['image_id']} stands twice for one {columns[0]}; {again}")
-    photos = {name: set(part["image_id"]) for name, part in rows.groupby(columns[0])}
-    if set(photos) != set(_GROUPS[path.name]) or len({frozenset(ids) for ids in photos.values()}) > 1:
+        raise UserError(f"{path}: image {rows[twice].iloc[0]['image_id']} occurs twice for one {columns[0]}; {again}")
+    images = {name: set(part["image_id"]) for name, part in rows.groupby(columns[0])}
+    if set(images) != set(_GROUPS[path.name]) or len({frozenset(ids) for ids in images.values()}) > 1:
         raise UserError(
-            f"{path}: not every {columns[0]} of {', '.join(_GROUPS[path.name])} has the same photos; {again}"
+            f"{path}: not every {columns[0]} of {', '.join(_GROUPS[path.name])} has the same images; {again}"
         )
     absent = rows[[name for name in columns if name not in _MAY_BE_EMPTY]].isna().any()
     if absent.any():

@@ -22,7 +22,7 @@ from ala.contracts.classifier import Classifier
 from ala.contracts.maps import Computed, Selected, resize
 from ala.metrics.curves import Curves, area
 from ala.metrics.order import order, shown_pixels, tie_share
-from ala.perturbation import Photos, Prepared, column_scores
+from ala.perturbation import Images, Prepared, column_scores
 from ala.utils.threads import in_lanes
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def blurred(images: Tensor, kernel: Tensor) -> Tensor:
     return F.conv2d(rows, kernel.view(size, 1).expand(3, 1, size, 1), padding=(size // 2, 0), groups=3).contiguous()
 
 
-class _Photo(NamedTuple):
+class _ImageData(NamedTuple):
     """The data from which the perturbed images of one image are made."""
 
     rank: Tensor  # int32 (S, S), a pixel's place in the order
@@ -79,36 +79,38 @@ class _Steps:
     """
 
     def __init__(
-        self, model: Classifier, photos: Photos, rows: np.ndarray, maps: Sliced, changed: np.ndarray,
+        self, model: Classifier, images: Images, indices: np.ndarray, maps: Sliced, changed: np.ndarray,
         kernel: Tensor, seed: int, device: torch.device, curve: Curve,
     ) -> None:  # fmt: skip
-        self.side, self.steps = model.preprocessing.size, len(changed) - 1
+        self.image_size, self.steps = model.preprocessing.size, len(changed) - 1
         self.count = {"both": 2 * self.steps - 1, "insertion": self.steps, "deletion": self.steps - 1}[curve]
         self._skipped = self.steps if curve == "deletion" else 0  # perturbed images before the first one that is wanted
-        self.ties = np.full(len(rows), np.nan)
-        self._model, self._photos, self._rows, self._maps = model, photos, rows, maps
+        self.ties = np.full(len(indices), np.nan)
+        self._model, self._images, self._indices, self._maps = model, images, indices, maps
         self._kernel, self._seed, self._device = kernel.to(device), seed, device
         self._changed = torch.as_tensor(changed, dtype=torch.int32, device=device).view(-1, 1, 1, 1)
-        self._prepared = Prepared[_Photo](self.count, self.side, device)
+        self._prepared = Prepared[_ImageData](self.count, self.image_size, device)
         self._empty = torch.zeros((), device=device)
 
-    def order(self, photo: int) -> np.ndarray:
+    def order(self, index: int) -> np.ndarray:
         """Rank the pixels of the image's map, the only sort of it, and record its share of ties."""
-        importance = resize(self._maps[photo : photo + 1], self.side)[0]  # (S, S)
-        ordered = order(importance, int(self._photos.image_ids[self._rows[photo]]), self._seed)
-        self.ties[photo] = tie_share(importance.reshape(-1)[ordered])
+        importance = resize(self._maps[index : index + 1], self.image_size)[0]  # (S, S)
+        ordered = order(importance, int(self._images.image_ids[self._indices[index]]), self._seed)
+        self.ties[index] = tie_share(importance.reshape(-1)[ordered])
         return ordered
 
-    def _prepare(self, photo: int) -> _Photo:
-        row, ordered = self._rows[photo : photo + 1], self.order(photo)
+    def _prepare(self, index: int) -> _ImageData:
+        place, ordered = self._indices[index : index + 1], self.order(index)
         rank = np.empty(len(ordered), np.int32)
         rank[ordered] = np.arange(rank.size, dtype=np.int32)
-        image = self._model.preprocessing.normalise(self._photos.pixels(row).to(self._device))
+        image = self._model.preprocessing.normalise(self._images.pixels(place).to(self._device))
         soft = image if self._skipped else blurred(image, self._kernel)  # deletion alone needs no blurred image
-        return _Photo(torch.as_tensor(rank, device=self._device).view(self.side, self.side), image, soft)
+        return _ImageData(
+            torch.as_tensor(rank, device=self._device).view(self.image_size, self.image_size), image, soft
+        )
 
-    def fill(self, photo: int, start: int, stop: int, out: Tensor) -> None:
-        rank, image, soft = self._prepared(photo, self._prepare)
+    def fill(self, index: int, start: int, stop: int, out: Tensor) -> None:
+        rank, image, soft = self._prepared(index, self._prepare)
         start, stop = start + self._skipped, stop + self._skipped
         middle = min(max(start, self.steps), stop)  # insertion before, deletion from here on
         if start < middle:
@@ -123,8 +125,8 @@ class _Steps:
 @torch.inference_mode()
 def insertion_deletion(
     model: Classifier,
-    photos: Photos,
-    rows: np.ndarray,
+    images: Images,
+    indices: np.ndarray,
     maps: Sliced,
     full: np.ndarray,
     *,
@@ -134,7 +136,7 @@ def insertion_deletion(
     seed: int,
     batch: int,
     device: torch.device,
-    reference_side: int | None = None,
+    reference_size: int | None = None,
     curve: Curve = "both",
 ) -> Curves:
     """Compute insertion and deletion curves of `maps` on the model.
@@ -143,32 +145,32 @@ def insertion_deletion(
 
     Args:
         model: the evaluated model.
-        photos: at the side of `model.preprocessing`.
-        rows: int `(n,)`.
+        images: at the image size of `model.preprocessing`.
+        indices: int `(n,)`.
         maps: `(n, h, w)`, of any resolution.
         full: `(n, K)`, the model's probabilities on the whole images (:func:`ala.perturbation.predict`); the target
             class of each image is their argmax.
         method: the maps' method, stored in the result.
-        step: pixels per step, of an image of side `reference_side` (:func:`shown_pixels`).
+        step: pixels per step, of an image of size `reference_size` (:func:`shown_pixels`).
         kernel: of the blur, `(k,)` (:func:`blur_kernel`).
         seed: of the order of equal values.
         batch: images per forward pass.
         device: where the model lives.
-        reference_side: default: the side of the model's input.
+        reference_size: default: the size of the model's input.
         curve: `insertion` or `deletion` alone costs half; the other curve is NaN.
     """
     targets = full.argmax(axis=1)
     return insertion_deletion_of(
-        model, photos, rows, maps, full, targets[:, None], method=method, step=step, kernel=kernel, seed=seed,
-        batch=batch, device=device, reference_side=reference_side, curve=curve,
+        model, images, indices, maps, full, targets[:, None], method=method, step=step, kernel=kernel, seed=seed,
+        batch=batch, device=device, reference_size=reference_size, curve=curve,
     )[0]  # fmt: skip
 
 
 @torch.inference_mode()
 def insertion_deletion_of(
     model: Classifier,
-    photos: Photos,
-    rows: np.ndarray,
+    images: Images,
+    indices: np.ndarray,
     maps: Sliced,
     full: np.ndarray,
     classes: np.ndarray,
@@ -179,7 +181,7 @@ def insertion_deletion_of(
     seed: int,
     batch: int,
     device: torch.device,
-    reference_side: int | None = None,
+    reference_size: int | None = None,
     curve: Curve = "both",
 ) -> list[Curves]:
     """Compute curves of several classes of each image from the same forward passes.
@@ -189,34 +191,34 @@ def insertion_deletion_of(
     Returns:
         C curves; each holds `forwards`, which they share.
     """
-    changed = shown_pixels(model.preprocessing.size, step, reference_side)
-    frames = _Steps(model, photos, rows, maps, changed, kernel, seed, device, curve)
-    counts, what = np.full(len(rows), frames.count), f"insertion and deletion, {method}"
-    found = column_scores(model, classes, counts, frames, batch, device, what)  # (n * F, C), F = 2T - 1 for both
-    for photo in np.flatnonzero(np.isnan(frames.ties)):  # predicted by an interrupted run
-        frames.order(int(photo))
+    changed = shown_pixels(model.preprocessing.size, step, reference_size)
+    perturbed = _Steps(model, images, indices, maps, changed, kernel, seed, device, curve)
+    counts, what = np.full(len(indices), perturbed.count), f"insertion and deletion, {method}"
+    found = column_scores(model, classes, counts, perturbed, batch, device, what)  # (n * F, C), F = 2T - 1 for both
+    for index in np.flatnonzero(np.isnan(perturbed.ties)):  # predicted by an interrupted run
+        perturbed.order(int(index))
     empty = np.zeros(0, np.float32)
     if curve != "insertion":  # deletion ends there
-        black = torch.zeros(1, 3, frames.side, frames.side, device=device)
+        black = torch.zeros(1, 3, perturbed.image_size, perturbed.image_size, device=device)
         empty = in_lanes(model, black)[0].float().cpu().numpy()  # (K,)
     curves = []
     for column, targets in enumerate(classes.T):
-        inner = found[:, column].reshape(len(rows), frames.count)  # (n, F)
+        inner = found[:, column].reshape(len(indices), perturbed.count)  # (n, F)
         whole = np.take_along_axis(full, targets[:, None], axis=1)  # (n, 1)
-        insertion = deletion = np.full((len(rows), frames.steps + 1), np.nan)
+        insertion = deletion = np.full((len(indices), perturbed.steps + 1), np.nan)
         if curve != "deletion":
-            insertion = np.concatenate([inner[:, : frames.steps], whole], axis=1)  # (n, T + 1)
+            insertion = np.concatenate([inner[:, : perturbed.steps], whole], axis=1)  # (n, T + 1)
         if curve != "insertion":
-            later = inner if curve == "deletion" else inner[:, frames.steps :]  # (n, T - 1)
+            later = inner if curve == "deletion" else inner[:, perturbed.steps :]  # (n, T - 1)
             deletion = np.concatenate([whole, later, empty[targets, None]], axis=1)  # (n, T + 1)
         curves.append(
             Curves(
-                methods=np.full(len(rows), method),
-                image_ids=np.asarray(photos.image_ids)[rows],
+                methods=np.full(len(indices), method),
+                image_ids=np.asarray(images.image_ids)[indices],
                 targets=targets,
                 insertion=insertion.astype(np.float32),
                 deletion=deletion.astype(np.float32),
-                tie_shares=frames.ties,
+                tie_shares=perturbed.ties,
                 forwards=inner.size + (curve != "insertion"),
             )
         )
@@ -265,10 +267,10 @@ def followed(scoring: Scoring, model: Evaluated, index: np.ndarray, classes: np.
     """Curves on `model` of the maps of test images `index`, one for each column of `classes` int `(n, C)`."""
     ids, settings = scoring.test.image_ids[index], scoring.settings
     return insertion_deletion_of(
-        model.classifier, model.images, model.images.rows_of(ids), scoring.view(index),
-        model.full[model.images.rows_of(ids)], classes, method=scoring.maps.method, step=settings.step,
+        model.classifier, model.images, model.images.indices_of(ids), scoring.view(index),
+        model.full[model.images.indices_of(ids)], classes, method=scoring.maps.method, step=settings.step,
         kernel=scoring.kernel, seed=settings.subset_seed, batch=settings.batch, device=model.device,
-        reference_side=scoring.test.size,
+        reference_size=scoring.test.size,
     )  # fmt: skip
 
 

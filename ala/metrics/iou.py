@@ -36,33 +36,33 @@ def min_max(maps: np.ndarray) -> np.ndarray:
     return ((maps - low) / np.where(reach > 0, reach, 1)).astype(np.float32)
 
 
-def at_size(maps: Maps, image_ids: np.ndarray, side: int) -> np.ndarray:
-    """Resize and scale the maps of `image_ids` for the rules: float32 `(n, side, side)` in [0, 1].
+def at_size(maps: Maps, image_ids: np.ndarray, image_size: int) -> np.ndarray:
+    """Resize and scale the maps of `image_ids` for the rules: float32 `(n, S, S)` in [0, 1].
 
     Resized first and scaled then, so that the largest value on the S x S grid is 1.
     """
-    resized = resize(maps.select(image_ids), side)
+    resized = resize(maps.select(image_ids), image_size)
     return resized if maps.calibrated or maps.binary else min_max(resized)
 
 
-def chunks(rows: np.ndarray, side: int) -> Iterator[np.ndarray]:
-    """Yield `rows` a few at a time, so that no data set of images `(side, side)` is in memory as a whole."""
-    at_once = max(1, _PIXELS_AT_ONCE // side**2)
-    for start in range(0, len(rows), at_once):
-        yield rows[start : start + at_once]
+def chunks(indices: np.ndarray, image_size: int) -> Iterator[np.ndarray]:
+    """Yield `indices` a few at a time, so that no data set of images `(S, S)` is in memory as a whole."""
+    at_once = max(1, _PIXELS_AT_ONCE // image_size**2)
+    for start in range(0, len(indices), at_once):
+        yield indices[start : start + at_once]
 
 
-def mean_std_ious(maps: np.ndarray, truth: Callable[[np.ndarray], np.ndarray], side: int) -> np.ndarray:
+def mean_std_ious(maps: np.ndarray, truth: Callable[[np.ndarray], np.ndarray], image_size: int) -> np.ndarray:
     """Compute the IoU of maps by the rule `mean_std`, a few images at a time: float64 `(n,)`.
 
     Args:
         maps: `(n, h, w)`, as a model makes them.
-        truth: int `(b,)` positions of images to their objects, boolean `(b, side, side)`.
-        side: S, of the evaluation.
+        truth: int `(b,)` positions of images to their objects, boolean `(b, S, S)`.
+        image_size: S, of the evaluation.
     """
     found = np.zeros(len(maps))
-    for some in chunks(np.arange(len(maps)), side):
-        found[some] = iou(predict(min_max(resize(maps[some], side)), "mean_std"), truth(some))
+    for some in chunks(np.arange(len(maps)), image_size):
+        found[some] = iou(predict(min_max(resize(maps[some], image_size)), "mean_std"), truth(some))
     return found
 
 

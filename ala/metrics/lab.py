@@ -21,7 +21,7 @@ from ala.contracts.maps import resize
 from ala.metrics.curves import area
 from ala.metrics.insertion_deletion import CLASSES, Sliced, areas, blurred
 from ala.metrics.iou import min_max
-from ala.perturbation import Photos, Prepared, column_scores
+from ala.perturbation import Images, Prepared, column_scores
 
 if TYPE_CHECKING:
     from ala.metrics.scoring import Arrays, Scoring
@@ -61,13 +61,16 @@ def thresholds(importance: np.ndarray, points: int) -> np.ndarray:
     return descending[ranks]
 
 
-def seen(maps: Sliced, photo: int, side: int, levels: int | None) -> np.ndarray:
-    """Resize one image's map to `(S, S)`, the model's side, quantised if wanted; it is computed again on each use."""
-    large = resize(maps[photo : photo + 1], side)  # (1, S, S)
+def seen(maps: Sliced, index: int, image_size: int, levels: int | None) -> np.ndarray:
+    """Resize one image's map to `(S, S)`, the model's image size, quantised if wanted.
+
+    It is computed again on each use.
+    """
+    large = resize(maps[index : index + 1], image_size)  # (1, S, S)
     return (large if levels is None else quantised(large, levels))[0]
 
 
-class _Photo(NamedTuple):
+class _ImageData(NamedTuple):
     """The data from which the perturbed images of one image are made."""
 
     values: Tensor  # (S, S), its map
@@ -76,43 +79,43 @@ class _Photo(NamedTuple):
     ground: Tensor  # (1, 3, S, S), the substrate, shown where the image is hidden
 
 
-class _LabFrames:
+class _LabImages:
     """Makes each image's perturbed images, one per distinct mask, first for insertion, then for deletion."""
 
     def __init__(
-        self, model: Classifier, photos: Photos, rows: np.ndarray, maps: Sliced, levels: int | None,
+        self, model: Classifier, images: Images, indices: np.ndarray, maps: Sliced, levels: int | None,
         taus: list[np.ndarray], substrate: Substrate, kernel: Tensor, device: torch.device,
     ) -> None:  # fmt: skip
-        self.side = model.preprocessing.size
-        self._model, self._photos, self._rows, self._taus = model, photos, rows, taus
+        self.image_size = model.preprocessing.size
+        self._model, self._images, self._indices, self._taus = model, images, indices, taus
         self._maps, self._levels = maps, levels
         self._substrate, self._kernel, self._device = substrate, kernel.to(device), device
         pixels = torch.zeros(1, 3, 1, 1, dtype=torch.uint8, device=device)
         self._black = model.preprocessing.normalise(pixels)  # (1, 3, 1, 1): 0 in pixel space
-        self._prepared = Prepared[_Photo](2 * min(map(len, taus), default=1), self.side, device)
+        self._prepared = Prepared[_ImageData](2 * min(map(len, taus), default=1), self.image_size, device)
 
-    def fill(self, photo: int, start: int, stop: int, out: Tensor) -> None:
-        values, cuts, image, ground = self._prepared(photo, self._prepare)
-        masks = len(cuts)
+    def fill(self, index: int, start: int, stop: int, out: Tensor) -> None:
+        values, thresholds, image, substrate = self._prepared(index, self._prepare)
+        masks = len(thresholds)
         middle = min(max(start, masks), stop)  # insertion before, deletion from here on
         if start < middle:
-            kept = values >= cuts[start:middle]  # (b, 1, S, S)
-            torch.where(kept, image, ground, out=out[: middle - start])
+            kept = values >= thresholds[start:middle]  # (b, 1, S, S)
+            torch.where(kept, image, substrate, out=out[: middle - start])
         if middle < stop:
-            kept = values >= cuts[middle - masks : stop - masks]
-            torch.where(kept, ground, image, out=out[middle - start :])
+            kept = values >= thresholds[middle - masks : stop - masks]
+            torch.where(kept, substrate, image, out=out[middle - start :])
 
-    def _prepare(self, photo: int) -> _Photo:
-        pixels = self._photos.pixels(self._rows[photo : photo + 1]).to(self._device)
+    def _prepare(self, index: int) -> _ImageData:
+        pixels = self._images.pixels(self._indices[index : index + 1]).to(self._device)
         image = self._model.preprocessing.normalise(pixels)
-        ground = blurred(image, self._kernel) if self._substrate == "blur" else self._black.expand_as(image)
-        values = torch.as_tensor(seen(self._maps, photo, self.side, self._levels), device=self._device)
-        cuts = torch.as_tensor(self._taus[photo], device=self._device).view(-1, 1, 1, 1)
-        return _Photo(values, cuts, image, ground)
+        substrate = blurred(image, self._kernel) if self._substrate == "blur" else self._black.expand_as(image)
+        values = torch.as_tensor(seen(self._maps, index, self.image_size, self._levels), device=self._device)
+        thresholds = torch.as_tensor(self._taus[index], device=self._device).view(-1, 1, 1, 1)
+        return _ImageData(values, thresholds, image, substrate)
 
 
 def lab_curves(
-    model: Classifier, photos: Photos, rows: np.ndarray, maps: Sliced, classes: np.ndarray, *,
+    model: Classifier, images: Images, indices: np.ndarray, maps: Sliced, classes: np.ndarray, *,
     points: int, levels: int | None, substrate: Substrate, kernel: Tensor, batch: int, device: torch.device,
     what: str,
 ) -> LabCurves:  # fmt: skip
@@ -120,8 +123,8 @@ def lab_curves(
 
     Args:
         model: the evaluated model.
-        photos: at the side of `model.preprocessing`.
-        rows: int `(n,)`.
+        images: at the image size of `model.preprocessing`.
+        indices: int `(n,)`.
         maps: `(n, h, w)`, of any resolution; resized to the model's input.
         classes: int `(n, C)`, e.g. the predicted and the true one.
         points: K, of the curve.
@@ -132,11 +135,13 @@ def lab_curves(
         device: where the model lives.
         what: shown with the progress.
     """
-    all_taus = [thresholds(seen(maps, photo, model.preprocessing.size, levels), points) for photo in range(len(rows))]
+    all_taus = [
+        thresholds(seen(maps, index, model.preprocessing.size, levels), points) for index in range(len(indices))
+    ]
     unique = [np.unique(taus)[::-1].copy() for taus in all_taus]  # distinct thresholds are distinct masks
     counts = np.array([2 * len(taus) for taus in unique])
-    frames = _LabFrames(model, photos, rows, maps, levels, unique, substrate, kernel, device)
-    scores = column_scores(model, classes, counts, frames, batch, device, what)  # (sum of counts, C)
+    perturbed = _LabImages(model, images, indices, maps, levels, unique, substrate, kernel, device)
+    scores = column_scores(model, classes, counts, perturbed, batch, device, what)  # (sum of counts, C)
     insertion, deletion = [], []
     for one, taus, found in zip(all_taus, unique, np.split(scores, counts.cumsum()[:-1]), strict=True):
         places = np.searchsorted(-taus, -one)  # of each of the K thresholds among the distinct ones
@@ -156,7 +161,7 @@ class Lab:
         """`PROTOCOL/insertion`, `/deletion` and `/id` `(n,)` of every protocol."""
         model = scoring.evaluated
         assert model is not None
-        chosen = model.images.rows_of(scoring.test.image_ids[index])
+        chosen = model.images.indices_of(scoring.test.image_ids[index])
         classes = np.stack([model.full[chosen].argmax(axis=1), scoring.test.labels[index]], axis=1)
         found: Arrays = {}
         forwards = 0

@@ -60,15 +60,15 @@ def box_scores(maps: np.ndarray, boxes: np.ndarray, step: float) -> tuple[np.nda
     """
     taus = np.arange(0, 1, step)
     largest, best = np.zeros((len(maps), len(taus))), np.zeros((len(maps), len(taus)))
-    for photo, (values, truth) in enumerate(zip(maps, listed(boxes), strict=True)):
+    for index, (values, truth) in enumerate(zip(maps, listed(boxes), strict=True)):
         levels = (values * 255).astype(np.uint8)
-        cuts = (taus * int(levels.max())).astype(int)
-        distinct, places = np.unique(cuts, return_inverse=True)
+        thresholds = (taus * int(levels.max())).astype(int)
+        distinct, places = np.unique(thresholds, return_inverse=True)
         found = np.empty((len(distinct), 2))
-        for row, cut in zip(found, distinct, strict=True):
-            ious = box_iou(contour_boxes(levels > cut), truth)
+        for row, threshold in zip(found, distinct, strict=True):
+            ious = box_iou(contour_boxes(levels > threshold), truth)
             row[:] = ious[0], ious.max()
-        largest[photo], best[photo] = found[places].T
+        largest[index], best[index] = found[places].T
     return largest, best
 
 
@@ -84,8 +84,8 @@ def contour_boxes(foreground: np.ndarray) -> np.ndarray:
     if not count:
         return np.zeros((1, 4), np.int64)
     outer = _extents(parts)
-    ground, _ = ndimage.label(np.pad(~foreground, 1, constant_values=True))  # 1 is what surrounds all parts
-    holes = _extents(ground)[1:] + np.array([-2, -2, 0, 0])  # without the padding, and a pixel larger on each side
+    background, _ = ndimage.label(np.pad(~foreground, 1, constant_values=True))  # 1 is what surrounds all parts
+    holes = _extents(background)[1:] + np.array([-2, -2, 0, 0])  # without the padding, and a pixel larger on each side
     # A hole's contour never has a larger area than that of the part around it.
     found = np.vstack([outer[_largest(parts, outer)], outer, holes])
     return np.hstack([found[:, :2], np.minimum(found[:, 2:], np.array(foreground.shape[::-1]) - 1)])
@@ -116,8 +116,8 @@ def contour_area(part: np.ndarray) -> float:
 
     Of a square of four centres the contour encloses all where all four are in the part or a hole, half where three are.
     """
-    ground, _ = ndimage.label(np.pad(~part, 1, constant_values=True))
-    inside = (ground != 1).view(np.uint8)
+    background, _ = ndimage.label(np.pad(~part, 1, constant_values=True))
+    inside = (background != 1).view(np.uint8)
     rows = inside[:-1] + inside[1:]
     corners = rows[:, :-1] + rows[:, 1:]
     return float((corners == 4).sum() + (corners == 3).sum() / 2)

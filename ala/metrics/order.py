@@ -7,16 +7,16 @@ import numpy as np
 from ala.utils.seeds import numpy_generator
 
 
-def shown_pixels(side: int, step: int, reference_side: int | None = None) -> np.ndarray:
-    """Count the pixels changed after 0, 1, ..., T steps: int64 `(T + 1,)`, from 0 to side * side.
+def shown_pixels(image_size: int, step: int, reference_size: int | None = None) -> np.ndarray:
+    """Count the pixels changed after 0, 1, ..., T steps: int64 `(T + 1,)`, from 0 to S * S.
 
-    `step` counts pixels of an image of side `reference_side` (default `side`), T = ceil(reference_side^2 / step). A
-    model with another input side changes the same shares of its own pixels, so that all curves have T + 1 points.
+    `step` counts pixels of an image of size `reference_size` (default `image_size`), T = ceil(reference_size^2 / step).
+    A model with another input size changes the same shares of its own pixels, so that all curves have T + 1 points.
     """
-    reference = (reference_side or side) ** 2
+    reference = (reference_size or image_size) ** 2
     steps = -(-reference // step)
     changed = np.minimum(np.arange(steps + 1) * step, reference)
-    return np.rint(changed * (side * side / reference)).astype(np.int64)
+    return np.rint(changed * (image_size * image_size / reference)).astype(np.int64)
 
 
 def order(importance: np.ndarray, image_id: int, seed: int) -> np.ndarray:

@@ -21,7 +21,7 @@ from ala.contracts.classifier import Classifier
 from ala.contracts.collapsed import collapsed_of
 from ala.contracts.maps import Maps, Selected
 from ala.contracts.scores import long_rows
-from ala.data.store import Store, subset_rows
+from ala.data.image_cache import ImageCache, subset_indices
 from ala.metrics import iou
 from ala.metrics.curves import Curves
 from ala.metrics.insertion_deletion import blur_kernel
@@ -70,7 +70,7 @@ class Evaluated:
 
     name: str
     classifier: Classifier
-    images: Store
+    images: ImageCache
     full: np.ndarray
     device: torch.device
 
@@ -91,7 +91,7 @@ class Scoring:
     """
 
     maps: Maps
-    test: Store
+    test: ImageCache
     mask_threshold: int
     settings: Metrics
     tau: float | None = None
@@ -113,8 +113,8 @@ class Scoring:
         if which == "all":
             return np.arange(len(self.test))
         if which == "mapped":
-            return np.sort(self.test.rows_of(self.maps.image_ids))
-        return subset_rows(self.test, self.settings.images_per_class, self.settings.subset_seed)
+            return np.sort(self.test.indices_of(self.maps.image_ids))
+        return subset_indices(self.test, self.settings.images_per_class, self.settings.subset_seed)
 
     def view(self, index: np.ndarray) -> Selected:
         """The maps of test images `index`, not yet in memory."""
@@ -149,13 +149,13 @@ class Scoring:
         return iou.chunks(np.arange(len(index)), self.test.size)
 
 
-def val_tau(maps: Maps, val: Store, mask_threshold: int) -> float | None:
+def val_tau(maps: Maps, val: ImageCache, mask_threshold: int) -> float | None:
     """The threshold of the rule `val`: the best on all validation images that have a map; None for binary maps."""
     if maps.binary:
         return None
     parts = [
         iou.iou_by_tau(iou.at_size(maps, val.image_ids[some], val.size), val.foreground(some, mask_threshold))
-        for some in iou.chunks(np.sort(val.rows_of(maps.image_ids)), val.size)
+        for some in iou.chunks(np.sort(val.indices_of(maps.image_ids)), val.size)
     ]
     return iou.best_tau(np.concatenate(parts))
 

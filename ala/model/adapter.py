@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from ala.model.attention_branch import AttentionBranch
 from ala.model.blueprint import Blueprint
 from ala.model.perception_branch import PerceptionBranch
-from ala.model.side_branch import DirectTap, SideBranch, SingleTap
+from ala.model.side_branch import DirectFeature, SideBranch, SingleFeature
 from ala.utils.seeds import seed_everything
 
 
@@ -38,15 +38,15 @@ class Adapter(nn.Module):
         self.blueprint = blueprint
         channels, classes, features = blueprint.channels, blueprint.classes, blueprint.perception.feature_layer
         self._seed(seed, "side")
-        self.side: SideBranch | SingleTap | DirectTap
+        self.side: SideBranch | SingleFeature | DirectFeature
         if blueprint.side is not None:
             self.side = SideBranch(blueprint.side, channels, blueprint.input_size // blueprint.side.patch)
         elif blueprint.layer is None:
             raise ValueError("a blueprint without SBN names the layer that feeds the attention branch")
         elif blueprint.feed == "single":
-            self.side = SingleTap(blueprint.layer, channels[blueprint.layer], blueprint.queries)
+            self.side = SingleFeature(blueprint.layer, channels[blueprint.layer], blueprint.queries)
         else:
-            self.side = DirectTap(blueprint.layer)
+            self.side = DirectFeature(blueprint.layer)
         masks = blueprint.queries
         self._seed(seed, "attention")
         self.attention = AttentionBranch(masks, classes, blueprint.attention)
@@ -54,23 +54,25 @@ class Adapter(nn.Module):
         width = blueprint.side.width if blueprint.side is not None else None
         self.perception = PerceptionBranch(channels[features], classes, blueprint.perception, width)
 
-    def forward(self, images: Tensor | None, taps: Mapping[int, Tensor], attention_on: bool = True) -> AdapterOutput:
-        """Compute maps and logits of normalised `images` `(B, 3, S, S)` from their encoder features `{tap: (B, C, h,
-        w)}`.
+    def forward(
+        self, images: Tensor | None, encoder_features: Mapping[int, Tensor], attention_on: bool = True
+    ) -> AdapterOutput:
+        """Compute maps and logits of normalised `images` `(B, 3, S, S)` from their encoder features
+        `{feature: (B, C, h, w)}`.
 
         With `attention_on` false only the perception branch is called, on the features as they are (alpha = 1);
-        `images` may be None and `taps` hold just the feature layer then.
+        `images` may be None and `features` hold just the feature layer then.
         """
-        features = taps[self.blueprint.perception.feature_layer]  # (B, C, h, w)
+        features = encoder_features[self.blueprint.perception.feature_layer]  # (B, C, h, w)
         if not attention_on:
             return AdapterOutput(None, None, self.perception(features, None))
-        masks, pixels = self.side(images, taps)  # (B, Q, g, g), (B, D, g, g) or None
+        masks, pixels = self.side(images, encoder_features)  # (B, Q, g, g), (B, D, g, g) or None
         alpha, ab_logits = self.attention(masks)  # (B, 1, g, g), (B, K)
         return AdapterOutput(alpha, ab_logits, self.perception(features, alpha, pixels))
 
-    def taps(self, attention_on: bool) -> list[int]:
+    def features(self, attention_on: bool) -> list[int]:
         """Return the numbers of the encoder features that :meth:`forward` reads."""
-        return self.blueprint.taps if attention_on else [self.blueprint.perception.feature_layer]
+        return self.blueprint.features if attention_on else [self.blueprint.perception.feature_layer]
 
     @staticmethod
     def _seed(seed: int | None, part: str) -> None:

@@ -8,14 +8,14 @@ from ala.config.schema import AttentionSettings
 
 
 def minmax(maps: Tensor, eps: float = 1e-7) -> Tensor:
-    """Each map of `(B, ..., h, w)` scaled to [0, 1] by itself; a constant map becomes 0."""
+    """Scale each map of `(B, ..., h, w)` to [0, 1] by itself; a constant map becomes 0."""
     low = maps.amin((-2, -1), keepdim=True)
     high = maps.amax((-2, -1), keepdim=True)
     return (maps - low) / (high - low + eps)
 
 
 def pointwise(x: Tensor, conv: nn.Conv2d) -> Tensor:
-    """The 1x1 convolution `conv` of `(B, C, h, w)`: `(B, out, h, w)`.
+    """Apply the 1x1 convolution `conv` to `(B, C, h, w)`: `(B, out, h, w)`.
 
     As a product of matrices, since a convolution's gradient is slow on CPUs where channels are few: ten times as slow
     for the one of the map.
@@ -27,7 +27,7 @@ def pointwise(x: Tensor, conv: nn.Conv2d) -> Tensor:
 
 
 class AttentionBranch(nn.Module):
-    """M `(B, Q, g, g)` to (alpha `(B, 1, g, g)` in [0, 1], logits `(B, K)`).
+    """Map mask logits M `(B, Q, g, g)` to alpha `(B, 1, g, g)` in [0, 1] and logits `(B, K)`.
 
     * `minmax` (ALA): alpha = min-max(dropout(Conv1x1(M))); logits by BN, Conv1x1 to `hidden`, ReLU, Conv1x1 to K, GAP.
       The two share nothing but M. Dropout acts on the cells of the one-channel map, in training only.

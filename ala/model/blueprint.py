@@ -32,17 +32,17 @@ class Blueprint(Section):
 
     Attributes:
         variant: a key of :data:`VARIANTS`.
-        feed: what the attention branch reads: the SBN (`side`), one normalised and projected encoder tap (`single`),
-            or one tap as it is (`direct`).
+        feed: what the attention branch reads: the SBN (`side`), one normalised and projected encoder feature
+            (`single`), or one feature as it is (`direct`).
         side: the SBN's settings, `fusion_map` written out; None without SBN.
-        layer: the one tap read where there is no SBN.
-        queries: channels Q of the mask logits M that `side` and `single` make; of `direct` the channels of its tap.
+        layer: the one feature read where there is no SBN.
+        queries: channels Q of the mask logits M that `side` and `single` make; of `direct` the channels of its feature.
         attention, perception: settings of the two branches.
         predict: which logits are the model's prediction.
         lora: low-rank update of an encoder block, or None.
-        channels: channels C of each encoder tap that is read.
-        grid: side g of the encoder's taps, in cells, at `input_size`.
-        input_size: side S of the images, in pixels.
+        channels: channels C of each encoder feature that is read.
+        grid: grid size g of the encoder's features, in cells, at `input_size`.
+        input_size: size S of the images, in pixels.
         classes: K.
     """
 
@@ -61,31 +61,31 @@ class Blueprint(Section):
     classes: Count
 
     @property
-    def taps(self) -> list[int]:
+    def features(self) -> list[int]:
         """The encoder features that are read, ascending."""
         return sorted(self.channels)
 
 
 def check(variant: str) -> None:
-    """Raises UserError unless `variant` is a key of :data:`VARIANTS`."""
+    """Check that `variant` is a key of :data:`VARIANTS`; raise a UserError otherwise."""
     if variant not in VARIANTS:
         raise UserError(f"variant {variant!r} does not exist; choose one of {', '.join(VARIANTS)}")
 
 
 def plan(
-    variant: str, ala: Ala, abn: Abn, *, tap_channels: Mapping[int, int], grid: int, input_size: int, classes: int
+    variant: str, ala: Ala, abn: Abn, *, feature_channels: Mapping[int, int], grid: int, input_size: int, classes: int
 ) -> Blueprint:
-    """Make the blueprint of `variant` for an encoder with features `tap_channels` (feature: channels).
+    """Make the blueprint of `variant` for an encoder with features `feature_channels` (feature: channels).
 
     Raises:
-        UserError: there is no such variant, or a setting names a tap that the encoder does not have.
+        UserError: there is no such variant, or a setting names a feature that the encoder does not have.
     """
     check(variant)
     feed = VARIANTS[variant][1]
     settings: Ala | Abn = abn if feed == "direct" else ala
     side, layer, where = None, None, {}
     if feed == "side":
-        fusion = written_out(ala.sbn.fusion_map, list(tap_channels), ala.sbn.depth)
+        fusion = written_out(ala.sbn.fusion_map, list(feature_channels), ala.sbn.depth)
         side = ala.sbn.model_copy(update={"fusion_map": list(fusion.items())})
         where = dict.fromkeys(fusion, "ala.sbn.fusion_map")
     else:
@@ -93,10 +93,12 @@ def plan(
         where = {layer: "abn.layer" if feed == "direct" else "ala.single_layer"}
     name = "abn" if feed == "direct" else "ala"
     where[settings.perception.feature_layer] = f"{name}.perception.feature_layer"
-    for tap, setting in where.items():
-        if tap not in tap_channels:
-            has = ", ".join(map(str, sorted(tap_channels)))
-            raise UserError(f"{setting} names tap {tap}, but the encoder has the taps {has}; choose among these")
+    for feature, setting in where.items():
+        if feature not in feature_channels:
+            has = ", ".join(map(str, sorted(feature_channels)))
+            raise UserError(
+                f"{setting} names feature {feature}, but the encoder has the features {has}; choose among these"
+            )
     if feed != "direct" and input_size % ala.sbn.patch:
         raise UserError(f"ala.sbn.patch ({ala.sbn.patch}) does not divide the input size {input_size}; change either")
     return Blueprint(
@@ -104,20 +106,20 @@ def plan(
         feed=feed,
         side=side,
         layer=layer,
-        queries=tap_channels[abn.layer] if feed == "direct" else ala.sbn.queries,
+        queries=feature_channels[abn.layer] if feed == "direct" else ala.sbn.queries,
         attention=settings.attention,
         perception=settings.perception,
         predict=settings.predict,
         lora=None if feed == "direct" else ala.lora,
-        channels={tap: tap_channels[tap] for tap in sorted(where)},
+        channels={feature: feature_channels[feature] for feature in sorted(where)},
         grid=grid,
         input_size=input_size,
         classes=classes,
     )
 
 
-def written_out(fusion_map: Literal["all"] | list[tuple[int, int]], taps: list[int], depth: int) -> dict[int, int]:
+def written_out(fusion_map: Literal["all"] | list[tuple[int, int]], features: list[int], depth: int) -> dict[int, int]:
     """Expand `fusion_map` to feature: side block. `all` is i: i for i up to the SBN's `depth`; 0 is before block 1."""
     if fusion_map == "all":
-        return {tap: tap for tap in sorted(taps) if tap <= depth}
+        return {feature: feature for feature in sorted(features) if feature <= depth}
     return dict(fusion_map)

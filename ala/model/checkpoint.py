@@ -16,7 +16,7 @@ from ala.encoders import shared_encoder
 from ala.encoders.weights import require_finite_weights
 from ala.model.adapter import Adapter
 from ala.model.blueprint import Blueprint
-from ala.model.explained import ExplainedModel, TapEncoder
+from ala.model.explained import ExplainedModel, FeatureEncoder
 from ala.model.lora import LoraEncoder
 from ala.utils.errors import UserError
 from ala.utils.files import atomic_path, stamped_sha256, write_json
@@ -71,7 +71,7 @@ def load_model(folder: Path, encoder_folder: Path, device: str | torch.device = 
             f"{Path(folder) / ABOUT} was trained on the encoder {str(trained_on)[:12]}, but {encoder_folder} holds"
             f" {found[:12]}; {_AGAIN}"
         )
-    encoder: TapEncoder = shared_encoder(Path(encoder_folder), torch.device(device))
+    encoder: FeatureEncoder = shared_encoder(Path(encoder_folder), torch.device(device))
     return restore(folder, encoder).to(device)
 
 
@@ -87,7 +87,7 @@ def sha256_of(encoder_folder: Path) -> str:
     return stamped_sha256(path)
 
 
-def restore(folder: Path, encoder: TapEncoder) -> ExplainedModel:
+def restore(folder: Path, encoder: FeatureEncoder) -> ExplainedModel:
     """Load the model in `folder` with `encoder`, assumed to be the one that it was trained on.
 
     Raises:
@@ -100,11 +100,11 @@ def restore(folder: Path, encoder: TapEncoder) -> ExplainedModel:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"]))
         raise UserError(f"{folder / ABOUT}: blueprint.{place}: {first['msg'].lower()}; {_AGAIN}") from None
-    for tap, channels in blueprint.channels.items():
-        if encoder.tap_channels.get(tap) != channels:
+    for feature, channels in blueprint.channels.items():
+        if encoder.feature_channels.get(feature) != channels:
             raise UserError(
-                f"{folder / ABOUT} needs encoder tap {tap} with {channels} channels, but the encoder has"
-                f" {encoder.tap_channels.get(tap, 'no such tap')}; {_AGAIN}"
+                f"{folder / ABOUT} needs encoder feature {feature} with {channels} channels, but the encoder has"
+                f" {encoder.feature_channels.get(feature, 'no such feature')}; {_AGAIN}"
             )
     path = folder / WEIGHTS
     try:
@@ -115,7 +115,7 @@ def restore(folder: Path, encoder: TapEncoder) -> ExplainedModel:
         raise UserError(f"{path} is no safetensors file or is cut off ({error}); {_AGAIN}") from None
     adapter = Adapter(blueprint)
     expected: dict[str, Tensor] = dict(adapter.state_dict())
-    lora = LoraEncoder(encoder, blueprint.lora, blueprint.taps) if blueprint.lora is not None else None
+    lora = LoraEncoder(encoder, blueprint.lora, blueprint.features) if blueprint.lora is not None else None
     if lora is not None:
         expected |= {f"lora.{name}": tensor for name, tensor in lora.update().items()}
     _same_architecture(path, expected, tensors)

@@ -13,7 +13,7 @@ from ala.model.attention_branch import minmax
 from ala.model.lora import LoraEncoder
 
 
-class TapEncoder(Protocol):
+class FeatureEncoder(Protocol):
     """The encoder interface that the adapter needs; :class:`ala.encoders.Encoder` and ``LoraEncoder`` have it."""
 
     @property
@@ -21,9 +21,9 @@ class TapEncoder(Protocol):
     @property
     def grid(self) -> int: ...
     @property
-    def tap_channels(self) -> dict[int, int]: ...
+    def feature_channels(self) -> dict[int, int]: ...
 
-    def taps(self, images: Tensor, wanted: Collection[int]) -> dict[int, Tensor]: ...
+    def features(self, images: Tensor, wanted: Collection[int]) -> dict[int, Tensor]: ...
 
 
 class ExplainedModel(nn.Module):
@@ -38,7 +38,7 @@ class ExplainedModel(nn.Module):
         adapter: the trained adapter; its blueprint says which logits are the prediction.
     """
 
-    def __init__(self, encoder: TapEncoder, adapter: Adapter) -> None:
+    def __init__(self, encoder: FeatureEncoder, adapter: Adapter) -> None:
         super().__init__()
         if (adapter.blueprint.lora is not None) != isinstance(encoder, LoraEncoder):
             raise ValueError("an adapter trained with LoRA belongs to its LoraEncoder, and no other")
@@ -54,11 +54,11 @@ class ExplainedModel(nn.Module):
 
     def outputs(self, images: Tensor) -> AdapterOutput:
         """Compute the map and both logits in one forward pass."""
-        return self.adapter(images, self.encoder.taps(images, self.adapter.taps(True)))
+        return self.adapter(images, self.encoder.features(images, self.adapter.features(True)))
 
     def logits(self, images: Tensor) -> Tensor:
         """Compute logits `(B, K)` of the perception branch, or their sum with the attention branch's (`predict`)."""
-        return self.answer(self.outputs(images))
+        return self.prediction(self.outputs(images))
 
     def forward(self, images: Tensor) -> Tensor:
         return self.logits(images).softmax(-1)
@@ -69,7 +69,7 @@ class ExplainedModel(nn.Module):
         assert alpha is not None  # attention is on
         return minmax(alpha[:, 0])
 
-    def answer(self, output: AdapterOutput) -> Tensor:
+    def prediction(self, output: AdapterOutput) -> Tensor:
         """Select from :meth:`outputs` the logits that `predict` names."""
         if self.adapter.blueprint.predict == "pb" or output.ab_logits is None:
             return output.pb_logits

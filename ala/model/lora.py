@@ -30,36 +30,41 @@ class LowRank(nn.Module):
 
 
 class LoraEncoder(nn.Module):
-    """A copy of `encoder` whose block `settings.block` (from 0; its result is tap block + 1) learns a low-rank update.
+    """A copy of `encoder` whose block `settings.block` (from 0; its result is feature block + 1) learns a low-rank
+    update.
 
     Only the update's parameters require a gradient; the linear maps `mlp.fc1`, `mlp.fc2` and `attn.proj` have one
     each.
 
     Raises:
-        UserError: the encoder is no Vision Transformer, has no such block, or `taps` (those that are read) end before
-            the block, where it could change nothing.
+        UserError: the encoder is no Vision Transformer, has no such block, or `features` (those that are read) end
+            before the block, where it could change nothing.
     """
 
-    def __init__(self, encoder: Any, settings: Lora, taps: Collection[int]) -> None:
+    def __init__(self, encoder: Any, settings: Lora, features: Collection[int]) -> None:
         super().__init__()
         if encoder.blocks is None:
             raise UserError(
                 f"ala.lora needs a Vision Transformer, not {encoder.description['name']}; set ala.lora to null"
             )
-        if settings.block >= min(len(encoder.blocks), max(taps)):
+        if settings.block >= min(len(encoder.blocks), max(features)):
             raise UserError(
-                f"ala.lora.block ({settings.block}) is not executed: the last tap read is {max(taps)}, so choose a"
-                f" block from 0 to {min(len(encoder.blocks), max(taps)) - 1}"
+                f"ala.lora.block ({settings.block}) is not executed: the last feature read is {max(features)}, so"
+                f" choose a block from 0 to {min(len(encoder.blocks), max(features)) - 1}"
             )
         self.encoder = copy.deepcopy(encoder).requires_grad_(False)
         block = self.encoder.blocks[settings.block]
         for linear in (block.mlp.fc1, block.mlp.fc2, block.attn.proj):
             parametrize.register_parametrization(linear, "weight", LowRank(linear.weight, settings))
-        self.preprocessing, self.grid, self.tap_channels = encoder.preprocessing, encoder.grid, encoder.tap_channels
+        self.preprocessing, self.grid, self.feature_channels = (
+            encoder.preprocessing,
+            encoder.grid,
+            encoder.feature_channels,
+        )
 
-    def taps(self, images: Tensor, wanted: Collection[int]) -> dict[int, Tensor]:
-        """The wanted taps `{i: (B, C, g, g)}` of normalised `(B, 3, S, S)`, differentiable in the update."""
-        return self.encoder.taps(images, wanted)
+    def features(self, images: Tensor, wanted: Collection[int]) -> dict[int, Tensor]:
+        """The wanted features `{i: (B, C, g, g)}` of normalised `(B, 3, S, S)`, differentiable in the update."""
+        return self.encoder.features(images, wanted)
 
     def update(self) -> dict[str, nn.Parameter]:
         """The trained parameters by name."""

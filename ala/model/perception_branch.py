@@ -13,12 +13,12 @@ from ala.model.side_branch import resized
 
 
 class PerceptionBranch(nn.Module):
-    """h `(B, C, h, w)` and alpha `(B, 1, g, g)` or None to logits `(B, K)`.
+    """Map features `(B, C, h, w)` and alpha `(B, 1, g, g)` or None to logits `(B, K)`.
 
     x = alpha * h (`combine: alpha`) or (1 + alpha) * h (`one_plus_alpha`), alpha resized to h's grid if it differs;
-    alpha None stands for alpha = 1 everywhere, an *off* epoch of AEA. With `inputs: clip+sbn` the SBN's image tokens,
+    alpha None means alpha = 1 everywhere, an *off* epoch of AEA. With `inputs: clip+sbn` the SBN's image tokens,
     projected by Conv1x1, are added to x; where the SBN is not called (off epochs) or absent, x stays as it is.
-    Then per entry of `channels` Conv3x3, norm, ReLU, 2x2 max pooling (left out once a side is below 4 cells, so that
+    Then per entry of `channels` Conv3x3, norm, ReLU, 2x2 max pooling (left out once a map is below 4 cells, so that
     small grids keep their layout), GAP, dropout, per entry of `hidden` Linear, norm, ReLU, and dropout, Linear to K.
     The author's first two linear layers have no norm (METHODS 2.5); here all are alike.
 
@@ -49,11 +49,11 @@ class PerceptionBranch(nn.Module):
         self.head = nn.Sequential(*head, nn.Dropout(settings.dropout), nn.Linear(sizes[-1], classes))
 
     def forward(self, features: Tensor, alpha: Tensor | None, pixels: Tensor | None = None) -> Tensor:
-        side = features.shape[-2:]
-        gate = 1.0 if alpha is None else resized(alpha, side)  # (B, 1, h, w)
+        size = features.shape[-2:]
+        gate = 1.0 if alpha is None else resized(alpha, size)  # (B, 1, h, w)
         x = features * (gate if self.combine == "alpha" else 1 + gate)  # (B, C, h, w)
         if self.join is not None and pixels is not None:
-            x = x + resized(self.join(pixels), side)
+            x = x + resized(self.join(pixels), size)
         for conv in self.convs:
             x = conv(x)
             if min(x.shape[-2:]) >= 4:

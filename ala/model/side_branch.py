@@ -39,12 +39,12 @@ class Block(nn.Module):
         return x + self.mlp(self.norm2(x))
 
 
-class TapProjection(nn.Module):
+class FeatureProjection(nn.Module):
     """LayerNorm over the channels of each cell, then Conv1x1: `(B, C, h, w)` to `(B, out, h, w)`.
 
     The convolution is the same linear map on channels-last cells, and LayerNorm's scale and shift are folded into it:
-    W (scale * x + shift) + b = (W * scale) x + (W shift + b). So no gradient is computed for the tap itself, which is
-    larger than everything else here and, without LoRA, needs none.
+    W (scale * x + shift) + b = (W * scale) x + (W shift + b). So no gradient is computed for the feature itself, which
+    is larger than everything else here and, without LoRA, needs none.
     """
 
     def __init__(self, channels: int, out: int) -> None:
@@ -54,26 +54,26 @@ class TapProjection(nn.Module):
         nn.init.kaiming_uniform_(self.linear.weight, a=1)
         nn.init.zeros_(self.linear.bias)
 
-    def forward(self, tap: Tensor) -> Tensor:
+    def forward(self, feature: Tensor) -> Tensor:
         norm, linear = self.norm, self.linear
-        cells = F.layer_norm(tap.permute(0, 2, 3, 1), norm.normalized_shape, eps=norm.eps)  # (B, h, w, C)
+        cells = F.layer_norm(feature.permute(0, 2, 3, 1), norm.normalized_shape, eps=norm.eps)  # (B, h, w, C)
         bias = linear.bias + linear.weight @ norm.bias
         return F.linear(cells, linear.weight * norm.weight, bias).permute(0, 3, 1, 2)  # (B, out, h, w)
 
 
 class SideBranch(nn.Module):
-    """`(images, {tap: h})` to mask logits.
+    """`(images, {feature: h})` to mask logits.
 
     Tokens are Q learned queries followed by g*g patches of the image. Position embeddings (learned, for queries and
     patches) are added at the input and again after every block but the last; the patches' is resized (bicubic) where
-    the image has another grid than it was made for. The encoder's tap i, normalised, projected and resized to the
+    the image has another grid than it was made for. The encoder's feature i, normalised, projected and resized to the
     grid, is added to the *image tokens only* after side block `fusion_map[i]`, 0 meaning before the first block.
     SAN's attention-bias branch is left out: without a recognition head nothing reads it.
 
     Args:
         settings: `fusion_map` written out (:func:`ala.model.blueprint.written_out`).
-        channels: channels of each tap in `fusion_map`.
-        grid: side g of the image in patches that the position embedding is made for.
+        channels: channels of each feature in `fusion_map`.
+        grid: grid size g of the image in patches that the position embedding is made for.
     """
 
     no_decay = ("queries", "query_position", "position")
@@ -94,39 +94,42 @@ class SideBranch(nn.Module):
                 if isinstance(module, nn.Linear):
                     nn.init.trunc_normal_(module.weight, std=0.02)
                     nn.init.zeros_(module.bias)
-        self.fusions = nn.ModuleDict({str(tap): TapProjection(channels[tap], width) for tap in sorted(self.fusion_map)})
+        self.fusions = nn.ModuleDict(
+            {str(feature): FeatureProjection(channels[feature], width) for feature in sorted(self.fusion_map)}
+        )
         self.query_mlp = _mlp(width, settings.decoder_width)
         self.pixel_mlp = _mlp(width, settings.decoder_width)
 
-    def forward(self, images: Tensor, taps: Mapping[int, Tensor]) -> SideOutput:
-        """`images` normalised `(B, 3, S, S)`; `taps` holds `(B, C, h, w)` for every key of `fusion_map`."""
+    def forward(self, images: Tensor, features: Mapping[int, Tensor]) -> SideOutput:
+        """`images` normalised `(B, 3, S, S)`; `features` holds `(B, C, h, w)` for every key of `fusion_map`."""
         patches = self.embed(images)  # (B, D, g, g)
-        side = patches.shape[-2:]
+        size = patches.shape[-2:]
         position: Tensor = self.position  # (1, D, g0, g0)
-        if position.shape[-2:] != side:
-            position = F.interpolate(position, side, mode="bicubic", align_corners=False)
+        if position.shape[-2:] != size:
+            position = F.interpolate(position, size, mode="bicubic", align_corners=False)
         position = torch.cat([self.query_position, position.flatten(2).mT], dim=1)  # (1, Q+n, D)
         tokens = torch.cat([self.queries.expand(len(images), -1, -1), patches.flatten(2).mT], dim=1)  # (B, Q+n, D)
-        tokens = self._fuse(0, tokens + position, taps, side)
+        tokens = self._fuse(0, tokens + position, features, size)
         for number, block in enumerate(self.blocks, start=1):
-            tokens = self._fuse(number, block(tokens), taps, side)
+            tokens = self._fuse(number, block(tokens), features, size)
             if number < len(self.blocks):
                 tokens = tokens + position
-        queries, pixels = tokens.split([self.queries.shape[1], side.numel()], dim=1)
+        queries, pixels = tokens.split([self.queries.shape[1], size.numel()], dim=1)
         masks = self.query_mlp(queries) @ self.pixel_mlp(pixels).mT  # (B, Q, n)
-        return SideOutput(masks.unflatten(-1, side), pixels.mT.unflatten(-1, side))
+        return SideOutput(masks.unflatten(-1, size), pixels.mT.unflatten(-1, size))
 
-    def _fuse(self, number: int, tokens: Tensor, taps: Mapping[int, Tensor], side: torch.Size) -> Tensor:
-        chosen = [tap for tap, block in self.fusion_map.items() if block == number]
+    def _fuse(self, number: int, tokens: Tensor, features: Mapping[int, Tensor], size: torch.Size) -> Tensor:
+        chosen = [feature for feature, block in self.fusion_map.items() if block == number]
         if not chosen:
             return tokens
-        added = [resized(self.fusions[str(tap)](taps[tap]), side) for tap in chosen]  # (B, D, g, g) each
+        # (B, D, g, g) each
+        added = [resized(self.fusions[str(feature)](features[feature]), size) for feature in chosen]
         flat = sum(added[1:], added[0]).flatten(2).mT  # (B, n, D)
-        queries, pixels = tokens.split([self.queries.shape[1], side.numel()], dim=1)
+        queries, pixels = tokens.split([self.queries.shape[1], size.numel()], dim=1)
         return torch.cat([queries, pixels + flat], dim=1)  # (B, Q+n, D)
 
 
-class SingleTap(nn.Module):
+class SingleFeature(nn.Module):
     """Rows without SBN: M := Conv1x1(LN_channel(h^(layer))), one encoder layer (METHODS 2.8)."""
 
     no_decay = ()
@@ -134,13 +137,13 @@ class SingleTap(nn.Module):
     def __init__(self, layer: int, channels: int, queries: int) -> None:
         super().__init__()
         self.layer = layer
-        self.project = TapProjection(channels, queries)
+        self.project = FeatureProjection(channels, queries)
 
-    def forward(self, images: Tensor, taps: Mapping[int, Tensor]) -> SideOutput:
-        return SideOutput(self.project(taps[self.layer]), None)  # (B, Q, g, g)
+    def forward(self, images: Tensor, features: Mapping[int, Tensor]) -> SideOutput:
+        return SideOutput(self.project(features[self.layer]), None)  # (B, Q, g, g)
 
 
-class DirectTap(nn.Module):
+class DirectFeature(nn.Module):
     """ABN: the attention branch reads h^(layer) as it is, and this part has nothing to learn (METHODS 8)."""
 
     no_decay = ()
@@ -149,13 +152,13 @@ class DirectTap(nn.Module):
         super().__init__()
         self.layer = layer
 
-    def forward(self, images: Tensor, taps: Mapping[int, Tensor]) -> SideOutput:
-        return SideOutput(taps[self.layer], None)  # (B, C, g, g)
+    def forward(self, images: Tensor, features: Mapping[int, Tensor]) -> SideOutput:
+        return SideOutput(features[self.layer], None)  # (B, C, g, g)
 
 
-def resized(x: Tensor, side: torch.Size) -> Tensor:
-    """`(B, C, h, w)` bilinearly at `side`; unchanged where it has that size."""
-    return x if x.shape[-2:] == side else F.interpolate(x, side, mode="bilinear", align_corners=False)
+def resized(x: Tensor, size: torch.Size) -> Tensor:
+    """`(B, C, h, w)` bilinearly at `size`; unchanged where it has that size."""
+    return x if x.shape[-2:] == size else F.interpolate(x, size, mode="bilinear", align_corners=False)
 
 
 def _mlp(width: int, hidden: int) -> nn.Sequential:

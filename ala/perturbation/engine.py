@@ -1,6 +1,6 @@
 """Predict class scores of perturbed images in batches: the one loop behind RISE, insertion and deletion.
 
-Each method needs the scores of some classes on perturbed image (frame) f of image i. The engine numbers the perturbed
+Each method needs the scores of some classes on perturbed image f of image i. The engine numbers the perturbed
 images of all images consecutively, writes `batch` of them into a buffer, calls the model on it, and keeps one number
 per perturbed image and class. Nothing larger than the buffer exists at any time, and every forward pass but the last is
 full. On a CPU each thread makes the perturbed images that it scores (:mod:`ala.utils.threads`). When the device runs
@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from ala.contracts.classifier import Classifier, require_eval, require_predictions
-from ala.perturbation.frames import Filler, Frames, Photos, Score
+from ala.perturbation.perturbed import Filler, Images, PerturbedImages, Score
 from ala.utils.errors import UserError
 from ala.utils.fitting import Halving
 from ala.utils.ledger import count_forwards
@@ -31,7 +31,7 @@ def column_scores(
     score: Score,
     columns: np.ndarray,
     counts: np.ndarray,
-    frames: Filler,
+    perturbed: Filler,
     batch: int,
     device: torch.device,
     what: str,
@@ -39,13 +39,13 @@ def column_scores(
     *,
     probabilities: bool = True,
 ) -> np.ndarray:
-    """Predict the scores of some classes of each image on each of its perturbed images (frames).
+    """Predict the scores of some classes of each image on each of its perturbed images.
 
     Args:
         score: a model; its prediction for an image does not depend on the others in the batch.
         columns: int `(n, C)`, the classes of each image.
         counts: int `(n,)`, perturbed images of each image.
-        frames: makes the perturbed images.
+        perturbed: makes the perturbed images.
         batch: images per forward pass; on a CPU it is rounded up to whole lanes.
         device: where the model lives.
         what: the name of the work, shown with its progress and in errors.
@@ -64,26 +64,26 @@ def column_scores(
     if advance is None:
         with progress(total, what, unit="image") as advance:
             return column_scores(
-                score, columns, counts, frames, batch, device, what, advance, probabilities=probabilities
+                score, columns, counts, perturbed, batch, device, what, advance, probabilities=probabilities
             )
     require_eval(score, what)
     wanted = torch.as_tensor(columns, device=device)  # (n, C)
     scores = torch.empty(total, wanted.shape[1], device=device)
-    at_once = whole_lanes(batch, frames.side, device)
-    buffer = torch.empty(min(at_once, max(total, 1)), 3, frames.side, frames.side, device=device)
+    at_once = whole_lanes(batch, perturbed.image_size, device)
+    buffer = torch.empty(min(at_once, max(total, 1)), 3, perturbed.image_size, perturbed.image_size, device=device)
     done, halving = 0, Halving()
     ends = counts.cumsum()
     while done < total:
         shown = buffer[: total - done]
-        frame = np.arange(done, done + len(shown))
-        owner = np.searchsorted(ends, frame, side="right")  # the image of each frame
-        fill = partial(_fill, frames, owner, frame - (ends - counts)[owner], shown)
-        answers = torch.cat(halving(0, len(shown), partial(_answers, score, shown, fill)))  # (b, K)
+        number = np.arange(done, done + len(shown))
+        owner = np.searchsorted(ends, number, side="right")  # the image of each perturbed image
+        fill = partial(_fill, perturbed, owner, number - (ends - counts)[owner], shown)
+        predictions = torch.cat(halving(0, len(shown), partial(_predictions, score, shown, fill)))  # (b, K)
         count_forwards(len(shown))
         if done == 0:
-            _require_contract(answers, len(shown), columns, what, probabilities)
+            _require_contract(predictions, len(shown), columns, what, probabilities)
         classes = wanted[torch.as_tensor(owner, device=device)]  # (b, C)
-        scores[done : done + len(shown)] = answers.gather(1, classes).float()
+        scores[done : done + len(shown)] = predictions.gather(1, classes).float()
         if done == 0:
             _require_finite(scores[: len(shown)].cpu().numpy(), what, counts)
         done += len(shown)
@@ -94,28 +94,36 @@ def column_scores(
 
 
 def target_scores(
-    score: Score, targets: np.ndarray, frames: Frames, batch: int, device: torch.device, what: str,
+    score: Score, targets: np.ndarray, perturbed: PerturbedImages, batch: int, device: torch.device, what: str,
     advance: Advance | None = None, *, probabilities: bool = True,
 ) -> np.ndarray:  # fmt: skip
-    """Predict the score of each image's target class on each of its perturbed images: float32 `(n, frames.count)`.
+    """Predict the score of each image's target class on each of its perturbed images: float32 `(n, perturbed.count)`.
 
-    Every image has `frames.count` perturbed images; the other arguments are those of :func:`column_scores`.
+    Every image has `perturbed.count` perturbed images; the other arguments are those of :func:`column_scores`.
 
     Args:
         targets: int `(n,)`, one class per image.
     """
-    counts = np.full(len(targets), frames.count)
+    counts = np.full(len(targets), perturbed.count)
     found = column_scores(
-        score, np.asarray(targets)[:, None], counts, frames, batch, device, what, advance, probabilities=probabilities
+        score,
+        np.asarray(targets)[:, None],
+        counts,
+        perturbed,
+        batch,
+        device,
+        what,
+        advance,
+        probabilities=probabilities,
     )
-    return found.reshape(len(targets), frames.count)
+    return found.reshape(len(targets), perturbed.count)
 
 
 @torch.inference_mode()
 def predict(
-    model: Classifier, photos: Photos, rows: np.ndarray, batch: int, device: torch.device, what: str = "predict"
+    model: Classifier, images: Images, indices: np.ndarray, batch: int, device: torch.device, what: str = "predict"
 ) -> np.ndarray:
-    """Predict probabilities float32 `(len(rows), K)` of unperturbed images, in the order of the indices `rows`.
+    """Predict probabilities float32 `(len(indices), K)` of unperturbed images, in the order of `indices`.
 
     Raises:
         UserError: the model is in training mode, its first predictions are no probabilities, or it predicts NaN or
@@ -125,55 +133,60 @@ def predict(
     parts: list[Tensor] = []
     halving = Halving()
     at_once = whole_lanes(batch, model.preprocessing.size, device)
-    with progress(len(rows), what, unit="photo") as advance:
-        for start in range(0, len(rows), at_once):
-            some = rows[start : start + at_once]
-            images = model.preprocessing.normalise(photos.pixels(some).to(device))
-            answers = torch.cat(halving(0, len(images), partial(_answers, model, images, None))).float().cpu()  # (b, K)
+    with progress(len(indices), what, unit="image") as advance:
+        for start in range(0, len(indices), at_once):
+            some = indices[start : start + at_once]
+            normalised = model.preprocessing.normalise(images.pixels(some).to(device))
+            # (b, K)
+            predictions = (
+                torch.cat(halving(0, len(normalised), partial(_predictions, model, normalised, None))).float().cpu()
+            )
             if not parts:
-                _require_finite_rows(answers.numpy(), photos.image_ids[some], what)
-                require_predictions(answers, len(images), what)
-            parts.append(answers)
-            count_forwards(len(images))
-            advance(len(images))
+                _require_finite_rows(predictions.numpy(), images.image_ids[some], what)
+                require_predictions(predictions, len(normalised), what)
+            parts.append(predictions)
+            count_forwards(len(normalised))
+            advance(len(normalised))
     found: np.ndarray = torch.cat(parts).numpy()
-    _require_finite_rows(found, photos.image_ids[rows], what)
+    _require_finite_rows(found, images.image_ids[indices], what)
     return found
 
 
-def _answers(score: Score, images: Tensor, fill: Callable[[int, int], None] | None, start: int, stop: int) -> Tensor:
+def _predictions(
+    score: Score, images: Tensor, fill: Callable[[int, int], None] | None, start: int, stop: int
+) -> Tensor:
     """Predict the scores of `images[start:stop]`, which `fill`, if given, writes first."""
     if fill is None:
         return in_lanes(score, images[start:stop])
     return in_lanes(score, images[start:stop], lambda a, b: fill(start + a, start + b))
 
 
-def _require_contract(answers: Tensor, images: int, columns: np.ndarray, what: str, probabilities: bool) -> None:
-    require_predictions(answers, images, what, probabilities=probabilities)
-    classes = answers.shape[-1]
+def _require_contract(predictions: Tensor, images: int, columns: np.ndarray, what: str, probabilities: bool) -> None:
+    require_predictions(predictions, images, what, probabilities=probabilities)
+    classes = predictions.shape[-1]
     if columns.size and not 0 <= columns.min() <= columns.max() < classes:
         raise UserError(
-            f"{what}: class {columns.min() if columns.min() < 0 else columns.max()} is asked for, but the model has"
+            f"{what}: class {columns.min() if columns.min() < 0 else columns.max()} is requested, but the model has"
             f" {classes} classes, counted from 0"
         )
 
 
-def _fill(frames: Filler, owner: np.ndarray, number: np.ndarray, out: Tensor, start: int, stop: int) -> None:
+def _fill(perturbed: Filler, owner: np.ndarray, number: np.ndarray, out: Tensor, start: int, stop: int) -> None:
     """Write `out[start:stop]`; entry k of `out` is perturbed image `number[k]` of image `owner[k]`."""
     while start < stop:
         last = min(stop, int(np.searchsorted(owner, owner[start], side="right")))
-        frames.fill(int(owner[start]), int(number[start]), int(number[last - 1]) + 1, out[start:last])
+        perturbed.fill(int(owner[start]), int(number[start]), int(number[last - 1]) + 1, out[start:last])
         start = last
 
 
 def _require_finite(scores: np.ndarray, what: str, counts: np.ndarray, first: int = 0) -> None:
-    """Raise unless all of `scores` `(n, C)`, the first of which is of frame `first`, are finite."""
+    """Raise unless all of `scores` `(n, C)`, the first of which is of perturbed image `first`, are finite."""
     bad = np.flatnonzero(~np.isfinite(scores).all(axis=1))
     if len(bad):
-        photo = int(np.searchsorted(counts.cumsum(), first + bad[0], side="right"))
+        index = int(np.searchsorted(counts.cumsum(), first + bad[0], side="right"))
         raise UserError(
-            f"{what}: the model answers {len(bad)} changed images with NaN or infinity, first of the photo at position"
-            f" {photo}; try engine.precision fp32, else train the model again"
+            f"{what}: the model predicts NaN or infinity for {len(bad)} perturbed images, first of the image at"
+            f" position {index}; try engine.precision fp32, else train the model again"
         )
 
 
@@ -181,6 +194,6 @@ def _require_finite_rows(predictions: np.ndarray, image_ids: np.ndarray, what: s
     bad = np.flatnonzero(~np.isfinite(predictions.reshape(len(predictions), -1)).all(axis=1))
     if len(bad):
         raise UserError(
-            f"{what}: the model answers photo {image_ids[bad[0]]} ({len(bad)} in all) with NaN or"
-            " infinity; train it again, with a lower train.lr if training is what went wrong"
+            f"{what}: the model predicts NaN or infinity for image {image_ids[bad[0]]} ({len(bad)} in all);"
+            " train it again, with a lower train.lr if training is what went wrong"
         )

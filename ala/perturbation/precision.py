@@ -27,16 +27,16 @@ class Running:
         network: Any = model.logits if self._from_logits else model  # type: ignore[attr-defined]
         self._network = torch.compile(network) if compiled else network
         if self._from_logits:
-            self.logits = self._run  # what RISE asks for with rise.output: logits
+            self.logits = self._run  # what RISE requests with rise.output: logits
 
     def __call__(self, images: Tensor) -> Tensor:
-        answers = self._run(images)  # (B, K)
-        return answers.softmax(-1) if self._from_logits else answers
+        predictions = self._run(images)  # (B, K)
+        return predictions.softmax(-1) if self._from_logits else predictions
 
     def _run(self, images: Tensor) -> Tensor:
         with autocast(self.precision, images.device):
-            answers: Tensor = self._network(images)
-        return answers.float()
+            predictions: Tensor = self._network(images)
+        return predictions.float()
 
 
 def running(model: Classifier, settings: Engine, device: torch.device) -> Classifier:

@@ -1,4 +1,4 @@
-"""Count the images of a profile, and how much work of each kind its settings ask for."""
+"""Count the images of a profile, and how much work of each kind its settings request."""
 
 from __future__ import annotations
 
@@ -44,9 +44,9 @@ def amounts(profile: Profile, images: Images, cell: str) -> dict[str, float]:
     trained = layers - (cell == "layers" and profile.abn.layer in profile.layers.abn)  # that one is there already
     steps = 3 * images.train + images.val  # a training step takes three times a forward pass
     return {
-        "": decoded if cell == "store" else layers * images.test, "report": 1, "loading": layers,
+        "": decoded if cell == "image_cache" else layers * images.test, "report": 1, "loading": layers,
         "drawing birdlets": images.all if data.source == "birdlets" else 0,
-        "checking photos": images.all, "copying photos": images.all,
+        "checking images": images.all, "copying images": images.all,
         "unpacking": sum(archive.bytes for archive in data.downloads or ()),
         "drawing captioned birdlets": pretrain.pairs if pretrain else 0,
         "pre-training": pretrain.pairs * pretrain.epochs if pretrain else 0, "class texts": images.classes,
@@ -57,7 +57,8 @@ def amounts(profile: Profile, images: Images, cell: str) -> dict[str, float]:
         "rise": (subset + val_subset) * profile.rise.n_masks,
         "insertion and deletion": layers * subset * (2 * math.ceil(pixels / metrics.step) - 1),
         "lab protocol": subset * (points + min(points, 2)),  # a map of three levels has two masks
-        "bytes": {"store": decoded, "data": images.all, "score": images.val + images.test}.get(cell.split("@")[0], 1),
+        "bytes": {"image_cache": decoded, "data": images.all,
+            "score": images.val + images.test}.get(cell.split("@")[0], 1),
     }  # fmt: skip
 
 

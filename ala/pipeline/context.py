@@ -1,4 +1,4 @@
-"""Where a run lies and what it was asked for: what every function of the pipeline is given."""
+"""Where a run lies and what it is to compute: what every function of the pipeline is given."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import torch
 from ala import registry
 from ala.config.schema import Profile, Settings
 from ala.contracts.compute import used
-from ala.data.store import Store
+from ala.data.image_cache import ImageCache
 from ala.pipeline.models import Loaded, load
 from ala.utils.files import stamps
 
@@ -33,7 +33,7 @@ class Context:
     settings: Settings
     seed: int
     device: torch.device
-    images: Path = Path("data/store")
+    images: Path = Path("data/image_cache")
     models: Path = Path("models")
     maps: Path = Path("maps")
     splits: Path = Path("data/splits")
@@ -44,7 +44,7 @@ class Context:
         """The active profile."""
         return self.settings.active
 
-    def split(self, name: str, size: int | None = None) -> Store:
+    def split(self, name: str, size: int | None = None) -> ImageCache:
         """The images of a split at `size` (default: data.input_size)."""
         return _opened(self.key, self.images / str(size or self.profile.data.input_size), name)
 
@@ -78,6 +78,6 @@ class Context:
 
 
 @lru_cache(maxsize=8)
-def _opened(key: str, folder: Path, split: str) -> Store:
-    """The store of a context's `key`: not an older one of this process, nor one in another working directory."""
-    return Store.open(folder, split)
+def _opened(key: str, folder: Path, split: str) -> ImageCache:
+    """The image cache of a context's `key`: not an older one of this process, nor one in another working directory."""
+    return ImageCache.open(folder, split)

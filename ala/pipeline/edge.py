@@ -12,7 +12,7 @@ import pandas as pd
 
 from ala.contracts.compute import used
 from ala.contracts.scores import wide
-from ala.data.store import subset_rows
+from ala.data.image_cache import subset_indices
 from ala.explainers import refine
 from ala.metrics import error_rows, fix_tables, fixes
 from ala.pipeline import code, shards
@@ -38,7 +38,7 @@ def run(context: Context, scores: Path) -> dict[str, Any]:
     method, profile, seed = resolve("ala", context.settings), context.profile, context.seed
     threshold, edge = profile.data.mask_threshold, profile.edge
     val, test = context.split("val"), context.split("test")
-    evaluated_model(context, method.evaluated)  # a missing model is told before fixes are tried
+    evaluated_model(context, method.evaluated)  # a missing model is reported before fixes are tried
     val_maps, test_maps = (explain(context, method, split) for split in ("val", "test"))
     earned = wide(score(context, method, ["prediction", "iou", "insertion-deletion"]).rows)
     tau = error_rows.val_tau(val_maps, val, threshold)
@@ -51,7 +51,7 @@ def run(context: Context, scores: Path) -> dict[str, Any]:
              for one in (Choice("original"), *tried[0], *tried[2])}  # fmt: skip
     chosen = [max(some, key=lambda one: earns.get(one, 0)) for some in tried]  # the first of equals
     by_kappa, _, by_window = chosen
-    subset = subset_rows(test, profile.metrics.images_per_class, profile.metrics.subset_seed)
+    subset = subset_indices(test, profile.metrics.images_per_class, profile.metrics.subset_seed)
     parts = [fixes.original_rows(earned)] + [
         fixes.fix_rows(one.fix, seed, test, measured(one, "test", "overlaps"), subset, measured(one, "test", "areas"))
         for one in chosen
@@ -107,7 +107,7 @@ def _measured(context: Context, method: Method, choice: Choice, split: str, what
         "code": code.digest("ala.metrics.fixes", "ala.explainers.refine", "ala.pipeline.models"),
     }  # fmt: skip
     if what == "areas":
-        index = subset_rows(images, metrics.images_per_class, metrics.subset_seed)
+        index = subset_indices(images, metrics.images_per_class, metrics.subset_seed)
         decides |= {"metrics": metrics.model_dump(mode="json"),
                     "model": model_digest(method.evaluated, context.seed, context.models)}  # fmt: skip
     pieces = [

@@ -13,8 +13,8 @@ import torch
 from ala.contracts.compute import used
 from ala.contracts.explainer import accepted, trait
 from ala.contracts.maps import Maps, disk_backed
+from ala.data.image_cache import ImageCache, subset_indices
 from ala.data.split import read_splits
-from ala.data.store import Store, subset_rows
 from ala.perturbation import predict, running
 from ala.pipeline import shards
 from ala.pipeline.context import Context
@@ -47,7 +47,7 @@ _explained: dict[tuple[str, str, str], Maps] = {}  # the last ones, by context, 
 
 
 def work(context: Context, method: Method, split: str) -> list[shards.Shard]:
-    """The shards of :func:`explain`; their names stand for the maps."""
+    """The shards of :func:`explain`; their names identify the maps."""
     images = _images(context, method, split)
     index = _indices(context, method, images)
     at_once = SUBSET_IMAGES if trait(method.explainer, "images") == "subset" else IMAGES
@@ -108,20 +108,20 @@ def used_for(context: Context, method: Method) -> dict[str, Any] | None:
     return used(context.device, precision, method.settings.get("batch", context.profile.metrics.batch))
 
 
-def _images(context: Context, method: Method, split: str) -> Store:
+def _images(context: Context, method: Method, split: str) -> ImageCache:
     """The images of a split at the input size of the model that is explained."""
     if method.model is None:
         return context.split(split)
     return context.split(split, context.model(method.model).classifier.preprocessing.size)
 
 
-def _indices(context: Context, method: Method, images: Store) -> np.ndarray:
+def _indices(context: Context, method: Method, images: ImageCache) -> np.ndarray:
     """Indices of the images that the method explains."""
     if trait(method.explainer, "images") == "all":
         return np.arange(len(images))
     metrics = context.profile.metrics
     per_class = {"val": metrics.val_images_per_class, "test": metrics.images_per_class}[images.split]
-    return subset_rows(images, per_class, metrics.subset_seed)
+    return subset_indices(images, per_class, metrics.subset_seed)
 
 
 _ready: dict[tuple[str, str], tuple[Any, Any]] = {}

@@ -14,7 +14,7 @@ from ala import registry
 from ala.config.schema import ROWS, variant_name
 from ala.contracts import scores as contract
 from ala.explainers.attention import own_maps
-from ala.explainers.taps import side_branch, tap_shares, without_tap
+from ala.explainers.features import feature_shares, side_branch, without_feature
 from ala.metrics.iou import mean_std_ious
 from ala.model.checkpoint import read_about
 from ala.perturbation import predict as probabilities
@@ -36,7 +36,7 @@ def run(context: Context, scores: Path) -> tuple[list[Scored], pd.DataFrame]:
     All else of ABN stays as it is, and no layer is chosen by what is found: abn.layer comes from validation images. The
     layer abn.layer itself is taken from models/abn; the others are trained into the state folder.
 
-    Writes SCORES/layers/seed-SEED/scores.csv (long, methods `abn-layer-K`), taps.csv and summary.json.
+    Writes SCORES/layers/seed-SEED/scores.csv (long, methods `abn-layer-K`), features.csv and summary.json.
     """
     profile = context.profile
     found, trained = [], []
@@ -56,7 +56,7 @@ def run(context: Context, scores: Path) -> tuple[list[Scored], pd.DataFrame]:
     features = weigh_features(context)
     with atomic_folder(scores / "layers" / f"seed-{context.seed}") as out:
         contract.save(pd.concat([one.rows for one in found], ignore_index=True), out / "scores.csv")
-        features.to_csv(out / "taps.csv", index=False, lineterminator="\n")
+        features.to_csv(out / "features.csv", index=False, lineterminator="\n")
         write_json(out / "summary.json", {one.summary["method"]: one.summary for one in found})
     for out in trained:
         shutil.rmtree(out)
@@ -64,7 +64,8 @@ def run(context: Context, scores: Path) -> tuple[list[Scored], pd.DataFrame]:
 
 
 def weigh_features(context: Context) -> pd.DataFrame:
-    """One row per feature that ALA's SBN reads: `seed, tap, block, n_images, share, miou_without, accuracy_without`.
+    """One row per feature that ALA's SBN reads:
+    `seed, feature, block, n_images, share, miou_without, accuracy_without`.
 
     Means over test images; mean IoU by the mean + std rule. ALA is row (iii), whatever the main model is.
     """
@@ -86,7 +87,7 @@ def weigh_features(context: Context) -> pd.DataFrame:
         parts = list(shards.compute(pieces, context.executor, f"without feature {feature}"))
         share, without, correct = (np.concatenate([part[key] for part in parts]) for key in ("share", "iou", "correct"))
         lines.append(
-            {"seed": context.seed, "tap": feature, "block": block, "n_images": len(test), "share": share.mean(),
+            {"seed": context.seed, "feature": feature, "block": block, "n_images": len(test), "share": share.mean(),
              "miou_without": without.mean(), "accuracy_without": correct.mean()}
         )  # fmt: skip
     return pd.DataFrame(lines)
@@ -97,8 +98,8 @@ def feature_shard(context: Context, name: str, feature: int, index: np.ndarray) 
     model, test = context.model(name).model, context.split("test")
     batch, device = context.profile.metrics.batch, context.device
     images = model.preprocessing.normalise(test.pixels(index).to(device))  # (n, 3, S, S)
-    shares = tap_shares(model, images, batch)
-    with without_tap(model, feature):
+    shares = feature_shares(model, images, batch)
+    with without_feature(model, feature):
         maps = own_maps(model.explain, images, batch).numpy()
         predicted = probabilities(model, test, index, batch, device).argmax(axis=1)
 

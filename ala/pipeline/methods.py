@@ -1,4 +1,4 @@
-"""Which explainer and which model stand behind a name in `methods`, and what decides about its results.
+"""Which explainer and which model are behind a name in `methods`, and what decides about its results.
 
 A name is one of
 
@@ -62,7 +62,7 @@ def of_cell(cell: str, settings: Settings) -> list[Method]:
 
 
 def named(settings: Settings) -> dict[str, str]:
-    """The first cell of every method that the settings ask for, by the method's name, in the order of `methods`."""
+    """The first cell of every method that the settings request, by the method's name, in the order of `methods`."""
     return {
         method.name: cell for cell in reversed(cells(settings)) for method in reversed(of_cell(cell, settings))
     }  # fmt: skip

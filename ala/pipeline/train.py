@@ -19,7 +19,7 @@ from ala.utils.checkpoint import Checkpoint
 from ala.utils.files import atomic_folder
 
 #: A change of any of these restarts an unfinished training.
-CODE = ["ala.training", "ala.model", "ala.encoders", "ala.metrics.iou", "ala.data.store", "ala.contracts",
+CODE = ["ala.training", "ala.model", "ala.encoders", "ala.metrics.iou", "ala.data.image_cache", "ala.contracts",
         "ala.utils.seeds"]  # fmt: skip
 
 

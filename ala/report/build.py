@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from ala.data.store import Store
+from ala.data.image_cache import ImageCache
 from ala.report import (
     captions,
     claims,
@@ -54,7 +54,7 @@ class Content:
 
     Attributes:
         tables: by name, in the order of the page.
-        below: Markdown that stands below a table, by its name.
+        below: Markdown that is below a table, by its name.
         curves: of insertion, deletion and training, by name.
         figures: captions (Markdown) of the figures that were drawn, by name, in the order of the page.
     """
@@ -80,9 +80,9 @@ def build(run: Run, folders: Folders, out: Path) -> None:
 
 def make(run: Run, folders: Folders, out: Path) -> Content:
     """Write :data:`PARTS` into the empty folder `out`."""
-    at_size = folders.data / "store" / str(run.settings.active.data.input_size)
-    store = Store.open(at_size, "test")
-    content = collect(run, folders.scores, store.names)
+    at_size = folders.data / "image_cache" / str(run.settings.active.data.input_size)
+    cache = ImageCache.open(at_size, "test")
+    content = collect(run, folders.scores, cache.names)
     for name, table in content.tables.items():
         write_csv(table.frame, out / "tables" / f"{name}.csv")
         parts = [table.caption, content.below.get(name, markdown(table, run.rows, run.comparable)),
@@ -92,12 +92,12 @@ def make(run: Run, folders: Folders, out: Path) -> Content:
         write_csv(frame, out / "curves" / f"{name}.csv")
     main, ablation = content.tables["main"].frame, content.tables["ablation"].frame
     write_json(out / "metrics.json", exports.metrics(run, main, ablation))
-    draw(run, content, folders, store, out / "figures")
+    draw(run, content, folders, cache, out / "figures")
     found = provenance.record(run, at_size, folders.models, folders.maps, folders.scores)
     write_json(out / "provenance.json", found)
     write_text(out / "report.md", page.report(run, content, provenance.footer(run, found)))
     stamp(out, run.mark)
-    text = html.render(run, content, out, folders.maps, folders.scores, store, found["results"])
+    text = html.render(run, content, out, folders.maps, folders.scores, cache, found["results"])
     write_text(out / "index.html", text)
     return content
 
@@ -143,7 +143,7 @@ def collect(run: Run, scores: Path, class_names: list[str]) -> Content:
     return Content({table.name: table for table in made}, below, curves)
 
 
-def draw(run: Run, content: Content, folders: Folders, store: Store, out: Path) -> None:
+def draw(run: Run, content: Content, folders: Folders, cache: ImageCache, out: Path) -> None:
     """Draw the figures that there is something to show of into `out`; add their captions to `content`."""
     out.mkdir(parents=True)
     style.use()
@@ -163,16 +163,16 @@ def draw(run: Run, content: Content, folders: Folders, store: Store, out: Path) 
     if seed is not None:
         chosen = gallery.cases(run, seed, gallery.reflections(folders.data / "dataset" / "reflections.txt"))
     if seed is not None and chosen:
-        gallery.draw(run, chosen, seed, store, folders.maps, out / "gallery.png")
+        gallery.draw(run, chosen, seed, cache, folders.maps, out / "gallery.png")
         content.figures["gallery"] = gallery.caption(run, chosen, seed)
     if layers.draw(run, frames["layers"], out / "layers.png"):
         content.figures["layers"] = (
             f"Left: one encoder layer at a time, ± sample standard deviation over seeds, beside {main}, which reads all"
             " of them. Right: how much each layer adds to the SBN's tokens."
         )
-    if error_sheet.draw(frames["error_top"], store, folders.maps, run, out / "errors.png"):
+    if error_sheet.draw(frames["error_top"], cache, folders.maps, run, out / "errors.png"):
         content.figures["errors"] = error_sheet.CAPTION
-    gallery.contact_sheet(store, run.settings.active.data.mask_threshold, out / "data.png")
+    gallery.contact_sheet(cache, run.settings.active.data.mask_threshold, out / "data.png")
     content.figures["data"] = "Test images spread evenly over the classes, the object outlined."
 
 

@@ -31,19 +31,19 @@ def what_was_run(run: Run) -> str:
         said[0] += f" Left out of the data set (`data.exclude`): {len(left_out):,}, by id {ids}."
     if run.mark is not None:
         said.append(
-            f"**{run.mark[0].upper()}{run.mark[1:]}.** The encoder never learned and the photos are a handful of"
+            f"**{run.mark[0].upper()}{run.mark[1:]}.** The encoder never learned and the images are a handful of"
             " drawings: no number here means anything, whatever a verdict or a bold figure says. What is shown is that"
             " every stage, shape, path and table works at the paper's sizes."
         )
     elif data.source == "birdlets":
         said.append(
-            "**These are drawn birds and a small encoder: the numbers stand for nothing but themselves.** They are not"
+            "**These are drawn birds and a small encoder: the numbers say nothing about other data.** They are not"
             " comparable with the slides' values printed beside them, which are from CUB-200-2011 and CLIP ViT-B/16."
             " What they can show is whether the method's claims hold here."
         )
     elif data.source == "folder":
         said.append(
-            "Other photos and another encoder than on the slides: the slides' values beside ours are for orientation,"
+            "Other images and another encoder than on the slides: the slides' values beside ours are for orientation,"
             " not for comparison."
         )
     return "\n\n".join(said)
@@ -53,10 +53,10 @@ def data_and_encoder(run: Run) -> str:
     """Numbers of the data and the encoder's zero-shot accuracy."""
     said = []
     if area := run.data.get("box_area_share"):
-        said.append(f"Mean share of a photo inside the object's box: {area['mean']:.3f} (CUB-200-2011: 0.35).")
+        said.append(f"Mean share of an image inside the object's box: {area['mean']:.3f} (CUB-200-2011: 0.35).")
     accuracy = run.encoder.get("zero_shot_accuracy")
     said.append(
-        f"Zero-shot accuracy of the frozen encoder on the test photos: {accuracy:.3f}."
+        f"Zero-shot accuracy of the frozen encoder on the test images: {accuracy:.3f}."
         if accuracy is not None
         else "Zero-shot accuracy: not run (the encoder has no text tower)."
     )

@@ -42,9 +42,9 @@ def table(run: Run, found: EdgeScores) -> Table:
     return Table("edge", frame, "Edge fix", caption(run), text, lead)
 
 
-def _line(found: EdgeScores, fix: str, photos: str, ids: list[int], settings: Settings) -> dict[str, object]:
+def _line(found: EdgeScores, fix: str, images: str, ids: list[int], settings: Settings) -> dict[str, object]:
     line: dict[str, object] = dict.fromkeys(COLUMNS, NOT_RUN)
-    line |= {"fix": fix, "photos": photos, "n_seeds": len(found.seeds), "command": command(settings.seeds)}
+    line |= {"fix": fix, "photos": images, "n_seeds": len(found.seeds), "command": command(settings.seeds)}
     line |= {"scores": files(found.seeds, "edge.csv")}
     if not found.seeds:
         return line
@@ -53,13 +53,13 @@ def _line(found: EdgeScores, fix: str, photos: str, ids: list[int], settings: Se
     labels = found.errors.drop_duplicates("image_id").set_index("image_id")["label"]
     line |= {"n_images": len(ids), "n_empty": float(mine.groupby("seed")["empty"].sum().mean())}
     for name, column in METRICS.items():
-        values = _by_photo(mine, column).dropna()
+        values = _by_image(mine, column).dropna()
         means = values.mean(axis=0)
         line[f"{name}_mean"] = float(means.mean()) if len(values) else None
         line[f"{name}_std"] = float(means.std(ddof=1)) if len(means) > 1 else None
         line |= dict.fromkeys((f"{name}_gain", f"{name}_gain_low", f"{name}_gain_high"))
         if fix != "original" and len(values):
-            gains = (values - _by_photo(original, column).reindex(values.index)).to_numpy().T  # (seeds, images)
+            gains = (values - _by_image(original, column).reindex(values.index)).to_numpy().T  # (seeds, images)
             low, high = interval(gains, labels.loc[values.index].to_numpy())
             line |= {f"{name}_gain": float(gains.mean()), f"{name}_gain_low": low, f"{name}_gain_high": high}
         if name == "insertion":
@@ -67,8 +67,8 @@ def _line(found: EdgeScores, fix: str, photos: str, ids: list[int], settings: Se
     return line
 
 
-def _by_photo(rows: pd.DataFrame, column: str) -> pd.DataFrame:
-    """Values `(photos, seeds)`, NaN where an image has none."""
+def _by_image(rows: pd.DataFrame, column: str) -> pd.DataFrame:
+    """Values `(images, seeds)`, NaN where an image has none."""
     return rows.pivot_table(index="image_id", columns="seed", values=column, dropna=False)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from ala.contracts.maps import Maps
-from ala.data.store import Store
+from ala.data.image_cache import ImageCache
 from ala.metrics import iou
 from ala.metrics.errors import KINDS
 from ala.report import gallery, style
@@ -30,12 +30,12 @@ def shown(top: pd.DataFrame, rho: float) -> pd.DataFrame:
     return few.sort_values(["place", "iou", "image_id"]).drop(columns="place").reset_index(drop=True)
 
 
-def draw(top: pd.DataFrame, store: Store, maps: Path, run: Run, path: Path) -> bool:
+def draw(top: pd.DataFrame, cache: ImageCache, maps: Path, run: Run, path: Path) -> bool:
     """Draw the sheet; False, and no file, where `top` has no lines.
 
     Args:
         top: from :func:`ala.report.errors.top`; its column `seed` says whose predictions are drawn.
-        store: test images at data.input_size.
+        cache: test images at data.input_size.
         maps: the folder that the stage `explain` writes to.
         run: its settings name the main rho.
         path: of the PNG.
@@ -50,9 +50,9 @@ def draw(top: pd.DataFrame, store: Store, maps: Path, run: Run, path: Path) -> b
     settings = run.settings
     cases = shown(top, settings.active.errors.main_rho)
     ids, seed = cases["image_id"].to_numpy(), int(cases["seed"].iloc[0])
-    where = store.rows_of(ids)
-    truth = store.foreground(where, settings.active.data.mask_threshold)
-    values = iou.at_size(Maps.load(maps / run.main.folder(seed) / "test.npz"), ids, store.size)
+    where = cache.indices_of(ids)
+    truth = cache.foreground(where, settings.active.data.mask_threshold)
+    values = iou.at_size(Maps.load(maps / run.main.folder(seed) / "test.npz"), ids, cache.size)
     predicted = iou.predict(values, "mean_std")
     lines = -(-len(cases) // COLUMNS)
     figure, panels = plt.subplots(
@@ -61,10 +61,10 @@ def draw(top: pd.DataFrame, store: Store, maps: Path, run: Run, path: Path) -> b
     for panel in panels.flat:
         panel.set_axis_off()
     for row, panel in zip(range(len(cases)), panels.flat, strict=False):
-        panel.imshow(np.asarray(store.images[where[row]]))
+        panel.imshow(np.asarray(cache.images[where[row]]))
         gallery.outline(panel, predicted[row], style.OUTLINE, width=0.9)
         gallery.outline(panel, truth[row], "white", width=0.9)
         title = f"{cases['kind'][row]} · image {ids[row]} · IoU {cases['iou'][row]:.2f}"
         panel.set_title(title, fontsize=6.5, fontweight="normal", loc="center", pad=2)
-    style.save(figure, path, photos=True)
+    style.save(figure, path, images=True)
     return True

@@ -1,4 +1,4 @@
-"""Photos beside their masks and maps: the gallery of best, median, worst and reflected cases, and a contact sheet."""
+"""Images beside their masks and maps: the gallery of best, median, worst and reflected cases, and a contact sheet."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from ala.contracts.maps import Maps
-from ala.data.store import Store
+from ala.data.image_cache import ImageCache
 from ala.metrics import iou
 from ala.report import style
 from ala.report.rows import Row
@@ -95,7 +95,7 @@ def reflections(path: Path) -> set[int]:
     return found
 
 
-def draw(run: Run, chosen: list[Case], seed: int, store: Store, maps: Path, path: Path) -> None:
+def draw(run: Run, chosen: list[Case], seed: int, cache: ImageCache, maps: Path, path: Path) -> None:
     """One row per case: image, mask, and the maps of the methods that explain a model with their IoU.
 
     White lines bound the ground truth, cyan lines the map's foreground by the mean + std rule.
@@ -105,9 +105,9 @@ def draw(run: Run, chosen: list[Case], seed: int, store: Store, maps: Path, path
     """
     import matplotlib.pyplot as plt
 
-    where = store.rows_of([case.image_id for case in chosen])
-    images = np.asarray(store.images[where])
-    masks = store.foreground(where, run.settings.active.data.mask_threshold)
+    where = cache.indices_of([case.image_id for case in chosen])
+    images = np.asarray(cache.images[where])
+    masks = cache.foreground(where, run.settings.active.data.mask_threshold)
     shown = run.rows.explainers
     found = [_maps(run, row, seed, maps) for row in shown]
     columns = ["image", "mask", *(row.label for row in shown)]
@@ -116,7 +116,7 @@ def draw(run: Run, chosen: list[Case], seed: int, store: Store, maps: Path, path
         layout="constrained",
     )  # fmt: skip
     for line, case in enumerate(chosen):
-        class_name = store.names[int(store.labels[where[line]])].split(".", 1)[-1].replace("_", " ")
+        class_name = cache.names[int(cache.labels[where[line]])].split(".", 1)[-1].replace("_", " ")
         panels[line, 0].set_ylabel(case.name, fontsize=10, fontweight="bold")
         shortened = textwrap.fill(class_name, 28, max_lines=2, placeholder=" …")
         panels[line, 0].set_title(shortened, fontsize=6.5, fontweight="normal", loc="center")
@@ -129,7 +129,7 @@ def draw(run: Run, chosen: list[Case], seed: int, store: Store, maps: Path, path
                 panel.imshow(np.full_like(grey, 235), cmap="gray", vmin=0, vmax=255)
                 panel.text(0.5, 0.5, "not run", transform=panel.transAxes, ha="center", va="center", color=style.INK)
                 continue
-            values = iou.at_size(content, np.array([case.image_id]), store.size)  # (1, S, S)
+            values = iou.at_size(content, np.array([case.image_id]), cache.size)  # (1, S, S)
             panel.imshow(grey, cmap="gray", vmin=0, vmax=255)
             # The image stays visible where the map is low.
             opacity = 0.2 + 0.6 * values[0]
@@ -147,16 +147,16 @@ def draw(run: Run, chosen: list[Case], seed: int, store: Store, maps: Path, path
         panel.grid(visible=False)
         for spine in panel.spines.values():
             spine.set_visible(False)
-    style.save(figure, path, photos=True)
+    style.save(figure, path, images=True)
 
 
-def contact_sheet(store: Store, threshold: int, path: Path, columns: int = 10, lines: int = 4) -> None:
-    """Photos spread evenly over the classes of `store`, the object of each outlined."""
+def contact_sheet(cache: ImageCache, threshold: int, path: Path, columns: int = 10, lines: int = 4) -> None:
+    """Images spread evenly over the classes of `image_cache`, the object of each outlined."""
     import matplotlib.pyplot as plt
 
-    order = np.argsort(store.labels, kind="stable")
+    order = np.argsort(cache.labels, kind="stable")
     chosen = order[np.unique(np.linspace(0, len(order) - 1, columns * lines).round().astype(int))]
-    photos, masks = np.asarray(store.images[chosen]), store.foreground(chosen, threshold)
+    images, masks = np.asarray(cache.images[chosen]), cache.foreground(chosen, threshold)
     lines = -(-len(chosen) // columns)
     figure, panels = plt.subplots(
         lines, columns, figsize=(0.95 * columns, 0.95 * lines), squeeze=False,
@@ -164,10 +164,10 @@ def contact_sheet(store: Store, threshold: int, path: Path, columns: int = 10, l
     )  # fmt: skip
     for panel in panels.flat:
         panel.set_axis_off()
-    for panel, photo, mask in zip(panels.flat, photos, masks, strict=False):
-        panel.imshow(photo)
+    for panel, image, mask in zip(panels.flat, images, masks, strict=False):
+        panel.imshow(image)
         outline(panel, mask, "white", width=0.7)
-    style.save(figure, path, photos=True)
+    style.save(figure, path, images=True)
 
 
 def outline(panel: Axes, mask: np.ndarray, colour: str, width: float = 1.0) -> None:

@@ -84,7 +84,7 @@ def _curves(path: Path, settings: Settings) -> dict[str, np.ndarray]:
     points = len(share(settings))
     if curves.insertion.shape[1] != points:
         raise UserError(
-            f"{path} has {curves.insertion.shape[1]} points per curve, the settings ask for {points}; score it again"
+            f"{path} has {curves.insertion.shape[1]} points per curve, the settings request {points}; score it again"
         )
     return {kind: getattr(curves, kind).mean(axis=0, dtype=np.float64) for kind in ("insertion", "deletion")}
 

@@ -57,7 +57,9 @@ def table(run: Run, scores: Path) -> Table:
         return Table("layers", pd.DataFrame(columns=COLUMNS), "Which layer?", caption(run, []))
     folders = [scores / "layers" / f"seed-{seed}" for seed in seeds]
     found = series(pd.concat([contract.load(folder / "scores.csv") for folder in folders], ignore_index=True))
-    behind = {name: " ".join(f"scores/layers/seed-{seed}/{name}.csv" for seed in seeds) for name in ("scores", "taps")}
+    behind = {
+        name: " ".join(f"scores/layers/seed-{seed}/{name}.csv" for seed in seeds) for name in ("scores", "features")
+    }
     lines: list[dict[str, object]] = []
     models: list[str] = []
     for method in dict.fromkeys(key.method for key in found):
@@ -71,11 +73,11 @@ def table(run: Run, scores: Path) -> Table:
         own = {name: run.of(run.main, name) for name in _SCORES}
         lines.append({"model": run.main.name, "layer": "all", "command": run.main.command(run.settings.seeds),
                       **_means(own)})  # fmt: skip
-    taps = pd.concat([_taps(folder / "taps.csv") for folder in folders], ignore_index=True)
-    for tap, mine in taps.groupby("tap"):
-        line: dict[str, object] = {"model": "" if run.main is None else run.main.name, "layer": tap, "command": command,
-                                   "n_seeds": len(mine), "n_images": int(mine["n_images"].min()),
-                                   "scores": behind["taps"]}  # fmt: skip
+    features = pd.concat([_features(folder / "features.csv") for folder in folders], ignore_index=True)
+    for feature, mine in features.groupby("feature"):
+        line: dict[str, object] = {"model": "" if run.main is None else run.main.name, "layer": feature,
+                                   "command": command, "n_seeds": len(mine), "n_images": int(mine["n_images"].min()),
+                                   "scores": behind["features"]}  # fmt: skip
         for name in ("share", "miou_without"):
             line[f"{name}_mean"], line[f"{name}_std"] = spread(mine[name])
         lines.append(line)
@@ -85,7 +87,7 @@ def table(run: Run, scores: Path) -> Table:
                  caption(run, list(dict.fromkeys(models))), text, lead)  # fmt: skip
 
 
-def _taps(path: Path) -> pd.DataFrame:
+def _features(path: Path) -> pd.DataFrame:
     try:
         return pd.read_csv(path, float_precision="round_trip")
     except (FileNotFoundError, ValueError) as error:
@@ -110,7 +112,7 @@ def draw(run: Run, frame: pd.DataFrame, path: Path) -> bool:
     one_layer = frame[frame["miou_mean"].notna() & (frame["layer"] != "all")]
     if one_layer.empty or run.main is None:
         return False
-    whole, taps = frame[frame["layer"] == "all"], frame[frame["share_mean"].notna()]
+    whole, features = frame[frame["layer"] == "all"], frame[frame["share_mean"].notna()]
     figure, (left, right) = plt.subplots(1, 2, figsize=(9.2, 3.2), layout="constrained")
     colour, label = run.main.look.figure, run.main.label
     for name, part in one_layer.groupby("model", sort=False):
@@ -126,10 +128,10 @@ def draw(run: Run, frame: pd.DataFrame, path: Path) -> bool:
     left.set(xlabel="encoder layer", ylabel="mean IoU", xticks=one_layer["layer"].astype(int).unique(), ylim=(0, None))
     left.set_title("What an arbitrary layer costs")
     left.legend()
-    places = np.arange(len(taps))
-    right.bar(places, taps["share_mean"], yerr=taps["share_std"].fillna(0), color=colour, capsize=3)
+    places = np.arange(len(features))
+    right.bar(places, features["share_mean"], yerr=features["share_std"].fillna(0), color=colour, capsize=3)
     right.set(xlabel="encoder layer", ylabel="share of the SBN's input", ylim=(0, None))
-    right.set_xticks(places, [str(layer) for layer in taps["layer"]])
+    right.set_xticks(places, [str(layer) for layer in features["layer"]])
     right.set_title(f"{label}'s own weight on each feature")
     style.save(figure, path)
     return True

@@ -20,7 +20,7 @@ WITHIN, OUTSIDE, NOT_COMPARABLE = "within", "outside", "not comparable"
 _ROUNDING = 0.0015  # three values printed to three digits, each off by at most 0.0005
 
 CAPTION = (
-    "Printed: slides 26 and 31. Ours: over all images of the row, whose number stands beside; rows of other numbers"
+    "Printed: slides 26 and 31. Ours: over all images of the row, whose number is beside; rows of other numbers"
     " must not be compared with each other. `within`: |ours − printed| is at most √(spread² + sd²); how many runs stand"
     " behind a printed spread, and which kind it is, the slides do not say. Only the profile `paper` is judged: other"
     " images and another encoder are not comparable."

@@ -28,13 +28,13 @@ LOCK = Path("requirements/lock.txt")
 _SHOWN = 12  # hexadecimal digits, enough to tell files apart
 
 
-def record(run: Run, store: Path, models: Path, maps: Path, scores: Path, root: Path = Path()) -> dict[str, Any]:
+def record(run: Run, cache: Path, models: Path, maps: Path, scores: Path, root: Path = Path()) -> dict[str, Any]:
     """Everything for `reports/provenance.json`.
 
     `results` is a function of what was run: the same run gives the same content. `used` in it is what the stages wrote
     beside models, maps and scores; the device of the report itself is nowhere. `cost` holds, by stage, the record
     of the last run on this machine (:mod:`ala.utils.ledger`); stages that DVC took from its cache are absent.
-    `store` is the folder of images and masks at the side of the evaluation, whose files stand for the data.
+    `image_cache` is the folder of images and masks at the size of the evaluation, whose files identify the data.
     """
     seeds, settings = run.settings.seeds, run.settings.active.model_dump(mode="json")
     weights: dict[str, dict[str, str]] = {}
@@ -60,7 +60,7 @@ def record(run: Run, store: Path, models: Path, maps: Path, scores: Path, root: 
             "lock_file_sha256": sha256(root / LOCK) if (root / LOCK).is_file() else None,
             "settings_sha256": hashlib.sha256(run.settings.model_dump_json(exclude={"inputs"}).encode()).hexdigest(),
             "data": {key: run.data[key] for key in ("photos", "classes", "excluded_ids") if key in run.data},
-            "data_sha256": {path.name: sha256(path) for path in sorted(store.glob("*.npy"))},
+            "data_sha256": {path.name: sha256(path) for path in sorted(cache.glob("*.npy"))},
             "split_sha256": {name: part["sha256"] for name, part in run.splits.items() if "sha256" in part},
             "encoder_sha256": json.loads(encoder.read_text(encoding="utf-8"))["sha256"] if encoder.exists() else None,
             "models": weights,

@@ -17,7 +17,7 @@ def update(page: Path, text: str, part: str = "main table") -> bool:
     """Put `text` between the line `<!-- generated: PART -->` of `page` and the next end; returns whether it changed.
 
     Raises:
-        UserError: the file is missing, or the two markers do not stand there, the first of them once, in this order.
+        UserError: the file is missing, or the two markers are not there, the first of them once, in this order.
     """
     begin = f"<!-- generated: {part} -->"
     try:

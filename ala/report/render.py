@@ -22,7 +22,7 @@ def write_csv(frame: pd.DataFrame, path: Path) -> None:
 def markdown(table: Table, rows: Rows, comparable: bool, text: tuple[str, ...] | None = None) -> str:
     """The second rendering: a Markdown table of the columns `text` (default: `table.text`), after the first one.
 
-    Bold: the best values, and verdicts. The slides' values stand in brackets where the run must not be compared; a line
+    Bold: the best values, and verdicts. The slides' values are in brackets where the run must not be compared; a line
     without any value is left out.
     """
     if table.frame.empty:

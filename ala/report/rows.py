@@ -124,7 +124,7 @@ class Rows:
 
 
 def rows_of(settings: Settings) -> Rows:
-    """The rows that the settings ask for.
+    """The rows that the settings request.
 
     Raises:
         UserError: a name in `methods` is no explainer.

@@ -26,7 +26,7 @@ COMMON_COLUMNS = [
     *(f"{name}_{model}_{kind}" for name in PERTURBED for model in ("own", "common") for kind in ("mean", "std")),
     "command", "scores",
 ]  # fmt: skip
-#: Metrics whose protocols stand together in the table of survival, by heading. IoU is called miou in tables.
+#: Metrics whose protocols are together in the table of survival, by heading. IoU is called miou in tables.
 KINDS = {
     "Mean IoU, by ground truth and threshold rule": ("miou",), "Insertion": ("insertion",),
     "Deletion (less is better)": ("deletion",), "ID": ("id",), "Localisation": ("pointing", "energy"),

@@ -115,10 +115,10 @@ def use() -> None:
     )
 
 
-def save(figure: Figure, path: Path, photos: bool = False) -> None:
+def save(figure: Figure, path: Path, images: bool = False) -> None:
     """Write `figure` as PNG, atomically; the same figure gives the same bytes (no version, no date inside).
 
-    With `photos` it is reduced to 256 colours, which halves the file: reports are committed.
+    With `images` it is reduced to 256 colours, which halves the file: reports are committed.
     """
     import matplotlib.pyplot as plt
     from PIL import Image
@@ -128,7 +128,7 @@ def save(figure: Figure, path: Path, photos: bool = False) -> None:
     plt.close(figure)
     with Image.open(drawn) as opened:
         image = opened.convert("RGB")
-    if photos:
+    if images:
         image = _few_colours(image)
     with atomic_path(path) as temporary:
         image.save(temporary, format="PNG", optimize=True)

@@ -1,8 +1,8 @@
 """One frame, shown three ways: as CSV in full precision, as a Markdown table, and as a table of the page.
 
-A :class:`Table` holds the frame and what a reader is told of it. :func:`columns` and :func:`cells` say what is shown:
-spreads beside their means, interval ends beside each other, numbers to three digits. :mod:`ala.report.render` and the
-page render that.
+A :class:`Table` holds the frame and what a reader must know about it. :func:`columns` and :func:`cells` say what is
+shown: spreads beside their means, interval ends beside each other, numbers to three digits. :mod:`ala.report.render`
+and the page render that.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Table:
         heading, caption: of the page and the Markdown twin; the caption is Markdown.
         text: columns of the Markdown twin, after the first; empty for all.
         lead: columns that stay longest where the window is too narrow for all, after the first. In `text` and `lead`,
-            `miou` stands for `miou_common_mean` or `miou_mean` where there is no column `miou`.
+            `miou` means `miou_common_mean` or `miou_mean` where there is no column `miou`.
         best: column to whether larger is better; its twin over the images that all rows share is compared instead.
         rivals: rows that compete for it, by the first column; empty where all do.
         csv_only: columns over all images of a row that are not shown where the common images are fewer.
@@ -139,7 +139,7 @@ def columns(table: Table, comparable: bool) -> list[Column]:
 
 
 def _over_all(name: str) -> str:
-    """The column over all images of a row that stands beside column `name` over the images that all rows share."""
+    """The column over all images of a row that is beside column `name` over the images that all rows share."""
     return {"n_common": "n_images"}.get(name, name.replace("_common", ""))
 
 
@@ -148,7 +148,7 @@ def _same(common: pd.Series, own: pd.Series) -> bool:
 
 
 def named_column(name: str, found: Iterable[Column]) -> list[Column]:
-    """The column that `name` stands for (see :class:`Table`), in a list; an empty one if there is none."""
+    """The column that `name` means (see :class:`Table`), in a list; an empty one if there is none."""
     of_source = {column.sources[0]: column for column in found}
     wanted = (name, f"{name}_common_mean", f"{name}_mean")
     return [of_source[source] for source in wanted if source in of_source][:1]

@@ -1,6 +1,6 @@
 """`main.csv`, `ablation.csv` and `per_seed.csv`: methods, rows of the ablation, and every seed by itself.
 
-Rows of one table may have been scored on different images: some explain a subset. Each score therefore stands twice:
+Rows of one table may have been scored on different images: some explain a subset. Each score therefore occurs twice:
 `X_common_mean` over the images that all rows of the table share, which is what may be compared, and `X_mean` over all
 images of the row.
 """

@@ -16,7 +16,7 @@ _CLOSE = 1e-4  # of a feature's range: another number of images in a forward pas
 
 
 def check_encoder(encoder: Any, images: Tensor | None = None) -> None:
-    """Check an encoder on a few images; see each `_check_*` below for what is asked of it.
+    """Check an encoder on a few images; see each `_check_*` below for what is required.
 
     Args:
         encoder: e.g. what :func:`ala.encoders.build_encoder` or :func:`ala.encoders.load_encoder` returns.
@@ -53,21 +53,21 @@ def _check_frozen(name: str, encoder: Any) -> None:
 
 def _check_features(name: str, encoder: Any, images: Tensor) -> dict[int, Tensor]:
     """Features are float32 `(B, C_i, g, g)`, finite, the same again and the same one at a time."""
-    check, numbers, size = f"features of {name}", sorted(encoder.tap_channels), encoder.grid
+    check, numbers, size = f"features of {name}", sorted(encoder.feature_channels), encoder.grid
     with unchanged(f"features of {name}", {"images": images}, {"encoder": encoder}), torch.no_grad():
-        found = encoder.taps(images, numbers)
+        found = encoder.features(images, numbers)
     require(sorted(found) == numbers, check, f"of {numbers} it gives {sorted(found)}")
     for number, feature in found.items():
-        wanted = (len(images), encoder.tap_channels[number], size, size)
+        wanted = (len(images), encoder.feature_channels[number], size, size)
         require(
             feature.shape == wanted,
-            check, f"feature {number} has the shape {tuple(feature.shape)}; tap_channels and grid say {wanted}",
+            check, f"feature {number} has the shape {tuple(feature.shape)}; feature_channels and grid say {wanted}",
         )  # fmt: skip
         require(feature.dtype == torch.float32, check, f"feature {number} is {feature.dtype}; give float32")
         require(bool(torch.isfinite(feature).all()), check, f"feature {number} holds NaN or infinity")
     with torch.no_grad():
-        again = encoder.taps(images, numbers)
-        alone = {number: encoder.taps(images, [number])[number] for number in numbers}
+        again = encoder.features(images, numbers)
+        alone = {number: encoder.features(images, [number])[number] for number in numbers}
     for number in numbers:
         require(torch.equal(found[number], again[number]), f"determinism of {name}", f"feature {number} differs again")
         apart = _apart(alone[number], found[number])
@@ -79,7 +79,7 @@ def _check_batch(name: str, encoder: Any, images: Tensor, features: dict[int, Te
     """The features of an image are the same alone and among others."""
     for one in range(len(images)):
         with torch.no_grad():
-            alone = encoder.taps(images[one : one + 1], list(features))
+            alone = encoder.features(images[one : one + 1], list(features))
         for number, among in features.items():
             apart = _apart(alone[number], among[one : one + 1])
             require(
@@ -108,13 +108,13 @@ def _check_embedding(name: str, encoder: Any, images: Tensor) -> None:
 
 
 def _check_gradients(name: str, encoder: Any, images: Tensor) -> None:
-    """A gradient reaches the images when it is asked for, and no graph is kept when it is not."""
-    number = max(encoder.tap_channels)
-    idle = encoder.taps(images, [number])[number]
+    """A gradient reaches the images when it is requested, and no graph is kept when it is not."""
+    number = max(encoder.feature_channels)
+    idle = encoder.features(images, [number])[number]
     check = f"gradients of {name}"
     require(not idle.requires_grad, check, "features keep a graph although the images require no gradient")
     asked = images.clone().requires_grad_()
-    feature = encoder.taps(asked, [number])[number]
+    feature = encoder.features(asked, [number])[number]
     require(
         feature.requires_grad, check, "no gradient reaches the images; do not call no_grad or inference_mode inside"
     )
@@ -126,10 +126,10 @@ def _check_gradients(name: str, encoder: Any, images: Tensor) -> None:
 def _check_errors(name: str, encoder: Any, images: Tensor) -> None:
     """An unknown feature and images of another size are refused."""
     check = f"errors of {name}"
-    unknown, other = max(encoder.tap_channels) + 1, images[:, :, :-1]
+    unknown, other = max(encoder.feature_channels) + 1, images[:, :, :-1]
     for what, call, kind in (
-        (f"feature {unknown}, which it has not", lambda: encoder.taps(images, [unknown]), UserError),
-        (f"images of shape {tuple(other.shape)}", lambda: encoder.taps(other, [0]), ValueError),
+        (f"feature {unknown}, which it has not", lambda: encoder.features(images, [unknown]), UserError),
+        (f"images of shape {tuple(other.shape)}", lambda: encoder.features(other, [0]), ValueError),
     ):
         try:
             call()

@@ -21,7 +21,7 @@ _CLOSE = 1e-4  # of a map's range: another number of images in a forward pass ch
 def check_explainer(
     explainer: type, *, classifier: Any = None, model: Any = None, images: Tensor | None = None, **settings: Any
 ) -> None:
-    """Check a class of explainers on four images; see each `_check_*` below for what is asked of it.
+    """Check a class of explainers on four images; see each `_check_*` below for what is required.
 
     Args:
         explainer: the class; it is constructed as the pipeline does, by the names of its parameters.

@@ -16,7 +16,7 @@ from ala.utils.errors import UserError
 
 
 def check_layout(layout: type, root: Path, **settings: Any) -> None:
-    """Check a class of layouts on a small data set; see each `_check_*` below for what is asked of it.
+    """Check a class of layouts on a small data set; see each `_check_*` below for what is required.
 
     Args:
         layout: the class; it is constructed without arguments, as the pipeline does.
@@ -108,7 +108,7 @@ def _check_errors(name: str, layout: type, data: Data) -> None:
 
 
 def _nothing(folder: Path) -> None:
-    """Leave it empty."""
+    """Make nothing in the folder."""
 
 
 def _text(folder: Path) -> None:

@@ -9,7 +9,7 @@ import torch
 
 from ala.config.schema import Metrics
 from ala.contracts.maps import Maps
-from ala.data.store import Store
+from ala.data.image_cache import ImageCache
 from ala.metrics.scoring import Evaluated, Scoring
 from ala.perturbation import predict
 from ala.testing import toys
@@ -26,7 +26,7 @@ SETTINGS: dict[str, Any] = {
 
 
 def check_metric(metric: Any, **settings: Any) -> None:
-    """Check a class of metrics on the maps of a few images; see each `_check_*` below for what is asked of it.
+    """Check a class of metrics on the maps of a few images; see each `_check_*` below for what is required.
 
     Args:
         metric: the class; it is constructed without arguments, as the pipeline does.
@@ -137,7 +137,7 @@ def _scoring(kind: str, settings: Any, evaluates: bool, on_main: bool) -> Scorin
     return Scoring(maps, images, 127, settings, tau, evaluated, main, evaluated_name="model 0", main_name="model 1")
 
 
-def _evaluated(name: str, seed: int, images: Store) -> Evaluated:
+def _evaluated(name: str, seed: int, images: ImageCache) -> Evaluated:
     classifier, device = toys.RandomClassifier(seed), torch.device("cpu")
     full = predict(classifier, images, np.arange(len(images)), len(images), device)
     return Evaluated(name, classifier, images, full, device)

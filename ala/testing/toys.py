@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ala.contracts.preprocessing import Preprocessing
-from ala.data.store import Store
+from ala.data.image_cache import ImageCache
 from ala.utils.seeds import derive, torch_generator
 
 SIZE, CLASSES, GRID = 32, 3, 8
@@ -71,16 +71,16 @@ def masks(count: int = len(IDS), size: int = SIZE) -> np.ndarray:
     return (255 * inside).astype(np.uint8)
 
 
-def images(count: int = 6, size: int = SIZE) -> Store:
+def images(count: int = 6, size: int = SIZE) -> ImageCache:
     """A split of `count` images with objects, boxes and classes, in memory."""
     shown = pixels(count, size).permute(0, 2, 3, 1).contiguous().numpy()  # (n, S, S, 3)
     ids, labels = np.arange(count) * 3 + 1, np.arange(count) % CLASSES
     names = [f"class {label}" for label in range(CLASSES)]
-    return Store(size, "test", names, ids, labels, shown, masks(count, size), boxes(count, size))
+    return ImageCache(size, "test", names, ids, labels, shown, masks(count, size), boxes(count, size))
 
 
 def write_images(folder: Path, split: str, count: int = 6, size: int = SIZE) -> Path:
-    """Write :func:`images` as the image cache `folder`, which :meth:`ala.data.store.Store.open` opens."""
+    """Write :func:`images` as the image cache `folder`, which :meth:`ala.data.image_cache.ImageCache.open` opens."""
     made = images(count, size)
     parts = {"images": made.images, "masks": made.masks, "ids": made.image_ids, "labels": made.labels,
              "boxes": made.boxes}  # fmt: skip
@@ -88,5 +88,5 @@ def write_images(folder: Path, split: str, count: int = 6, size: int = SIZE) -> 
     for part, values in parts.items():
         np.save(folder / f"{split}-{part}.npy", values)
     about = {"version": 1, "size": size, "names": made.names, "splits": {split: count}}
-    (folder / "store.json").write_text(json.dumps(about))
+    (folder / "image_cache.json").write_text(json.dumps(about))
     return folder

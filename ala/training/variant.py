@@ -15,9 +15,9 @@ from ala.config.schema import Profile, Train
 from ala.contracts.compute import autocast, require_precision
 from ala.model.adapter import Adapter
 from ala.model.blueprint import VARIANTS, plan
-from ala.model.explained import ExplainedModel, TapEncoder
+from ala.model.explained import ExplainedModel, FeatureEncoder
 from ala.model.lora import LoraEncoder, LowRank
-from ala.training.features import Photos, Source, make_source
+from ala.training.features import Images, Source, make_source
 from ala.training.loop import Epoch, Row, Task, phases, train
 from ala.training.loss import objective
 from ala.training.optimiser import adapter_parts, parameters
@@ -72,9 +72,9 @@ class Trained:
 def train_variant(
     variant: str,
     profile: Profile,
-    encoder: TapEncoder,
-    images: Photos,
-    val: Photos,
+    encoder: FeatureEncoder,
+    images: Images,
+    val: Images,
     classes: int,
     seed: int,
     *,
@@ -107,26 +107,26 @@ def train_variant(
     require_precision(precision, device, "train.precision")
     blueprint = plan(
         variant, ala, profile.abn,
-        tap_channels=encoder.tap_channels, grid=encoder.grid, input_size=size, classes=classes,
+        feature_channels=encoder.feature_channels, grid=encoder.grid, input_size=size, classes=classes,
     )  # fmt: skip
     epochs = phases(settings.epochs, ala.schedule, VARIANTS[variant][0])
     wanted_size = settings.augment.resize or size
     if images.size != wanted_size or val.size != size:
         raise UserError(
-            f"stores have {images.size} (train) and {val.size} (val) pixels, but the settings need {wanted_size} and"
-            f" {size}; run the split stage again"
+            f"image caches have {images.size} (train) and {val.size} (val) pixels, but the settings need {wanted_size}"
+            f" and {size}; run the split stage again"
         )
     seed_everything(seed, "weights", "lora")
-    lora = LoraEncoder(encoder, blueprint.lora, blueprint.taps).to(device) if blueprint.lora is not None else None
-    used: TapEncoder = encoder if lora is None else lora
+    lora = LoraEncoder(encoder, blueprint.lora, blueprint.features).to(device) if blueprint.lora is not None else None
+    used: FeatureEncoder = encoder if lora is None else lora
     adapter = Adapter(blueprint, seed).to(device)
 
     def make_sources() -> tuple[Source, Source]:
-        fixed, taps = lora is None, blueprint.taps
+        fixed, features = lora is None, blueprint.features
         return (
-            make_source(used, images, taps, settings.augment, device,
+            make_source(used, images, features, settings.augment, device,
                         fixed=fixed, limit=cache_bytes, log=log, precision=precision),
-            make_source(used, val, taps, None, device, fixed=fixed, limit=cache_bytes, log=log),
+            make_source(used, val, features, None, device, fixed=fixed, limit=cache_bytes, log=log),
         )  # fmt: skip
 
     lambda_ab = profile.abn.lambda_ab if variant == "abn" else ala.lambda_ab
@@ -177,14 +177,14 @@ class Work:
     def order(self, epoch: int) -> np.ndarray:
         """Draw the order of the images; begin the epoch's stream of augmentations."""
         self.augmentation = torch_generator(self.seed, "augment", epoch)
-        return numpy_generator(self.seed, "order", epoch).permutation(len(self.source.photos.labels))
+        return numpy_generator(self.seed, "order", epoch).permutation(len(self.source.image_source.labels))
 
     def loss(self, indices: np.ndarray, epoch: Epoch) -> tuple[Tensor, dict[str, float]]:
         """Compute the loss of a batch, and the number of images that PB classifies correctly."""
         with torch.set_grad_enabled(epoch.on):  # with LoRA the features carry a gradient, but not in off epochs
-            images, taps, labels = self.source.batch(indices, self.adapter.taps(epoch.on), self.augmentation)
+            images, features, labels = self.source.batch(indices, self.adapter.features(epoch.on), self.augmentation)
         with autocast(self.settings.precision, images.device):
-            output = self.adapter(images, taps, epoch.on)
+            output = self.adapter(images, features, epoch.on)
         correct = (output.pb_logits.argmax(1) == labels).sum()
         return objective(output, labels, self.lambda_ab), {"train_accuracy": correct.item()}
 
@@ -192,7 +192,7 @@ class Work:
         """Validate on all validation images, and diagnose the attention maps."""
         found = validate(self.adapter, self.val, VALIDATED_AT_ONCE, self.halving)
         remedy = f"lower train.lr (now {self.settings.lr:.3g}) or train.clip_norm"
-        require_finite(found.alpha, self.val.photos.image_ids, f"attention after epoch {row['epoch']}", remedy)
+        require_finite(found.alpha, self.val.image_source.image_ids, f"attention after epoch {row['epoch']}", remedy)
         return {
             "val_loss": found.loss,
             "val_accuracy_pb": found.accuracy_pb,
@@ -219,13 +219,13 @@ def validate(
 ) -> Validation:
     """Validate the adapter in eval mode and float32, attention on, on all images, `batch` at once if they fit."""
     adapter.eval()
-    n, halving = len(source.photos.labels), halving or Halving()
+    n, halving = len(source.image_source.labels), halving or Halving()
     alphas: list[Tensor] = []
     loss = pb = both = 0.0
 
     def look(start: int, stop: int) -> tuple[float, float, float, Tensor]:
-        images, taps, labels = source.batch(np.arange(start, stop), adapter.taps(True), None)
-        alpha, ab_logits, pb_logits = adapter(images, taps, True)
+        images, features, labels = source.batch(np.arange(start, stop), adapter.features(True), None)
+        alpha, ab_logits, pb_logits = adapter(images, features, True)
         assert alpha is not None
         assert ab_logits is not None
         summed = pb_logits + ab_logits  # (B, K)

@@ -33,7 +33,7 @@ def require_finite(values: np.ndarray, image_ids: Iterable[Any], what: str, reme
     values = np.asarray(values)
     bad = ~np.isfinite(values).all(axis=tuple(range(1, values.ndim)))  # (n,)
     if bad.any():
-        photos = named(image for image, is_bad in zip(image_ids, bad, strict=True) if is_bad)
+        images = named(image for image, is_bad in zip(image_ids, bad, strict=True) if is_bad)
         raise UserError(
-            f"{what}: NaN or infinite for {int(bad.sum())} of {len(bad)} photos (images {photos}); {remedy}"
+            f"{what}: NaN or infinite for {int(bad.sum())} of {len(bad)} images (images {images}); {remedy}"
         )

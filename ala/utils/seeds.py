@@ -9,7 +9,7 @@ import torch
 
 
 def derive(seed: int, *names: str | int) -> int:
-    """A 63-bit seed for `names` under `seed`: the same names give the same stream wherever they are asked for.
+    """A 63-bit seed for `names` under `seed`: the same names give the same stream wherever they are requested.
 
     >>> derive(0, "train", "weights") == derive(0, "train", "weights")
     True

@@ -27,20 +27,22 @@ _PIXELS = (
 )  # of a lane; with fewer the layers are too short, with more small batches keep few threads busy
 
 
-def lane(side: int) -> int:
+def lane(image_size: int) -> int:
     """Return the number of images in a lane, a power of two from 1 to 16: about the pixels of 16 images of 80 x 80."""
-    return min(_MOST, 1 << (max(1, _PIXELS // side**2).bit_length() - 1))
+    return min(_MOST, 1 << (max(1, _PIXELS // image_size**2).bit_length() - 1))
 
 
-def whole_lanes(batch: int, side: int, device: torch.device) -> int:
-    """Round `batch` up to whole lanes of images of side `side` on a CPU, so that the next batch begins with a lane."""
-    width = lane(side)
+def whole_lanes(batch: int, image_size: int, device: torch.device) -> int:
+    """Round `batch` up to whole lanes of images of size `image_size` on a CPU, so that the next batch begins with a
+    lane.
+    """
+    width = lane(image_size)
     return -(-batch // width) * width if device.type == "cpu" else batch
 
 
-def in_flight(side: int, device: torch.device) -> int:
-    """Return the number of images of side `side` in the lanes that may run at the same time; 0 without lanes."""
-    return torch.get_num_threads() * lane(side) if device.type == "cpu" else 0
+def in_flight(image_size: int, device: torch.device) -> int:
+    """Return the number of images of size `image_size` in the lanes that may run at the same time; 0 without lanes."""
+    return torch.get_num_threads() * lane(image_size) if device.type == "cpu" else 0
 
 
 def in_lanes(
@@ -53,7 +55,7 @@ def in_lanes(
     Args:
         score: images `(B, ...)` to predictions `(B, ...)`; a prediction does not depend on the other images, and calls
             may run at the same time.
-        images: the batch; its last dimension is the side that determines the lanes.
+        images: the batch; its last dimension is the image size that determines the lanes.
         fill: `fill(start, stop)` writes `images[start:stop]` before they are scored, on the thread that scores them;
             calls may run at the same time.
     """
@@ -64,7 +66,7 @@ def in_lanes(
     width = lane(images.shape[-1])
     threads, inference = torch.get_num_threads(), torch.is_inference_mode_enabled()
 
-    def answers(start: int) -> Tensor:
+    def predictions(start: int) -> Tensor:
         some = images[start : start + width]
         with torch.inference_mode(inference), torch.no_grad():  # both are set per thread
             if fill is not None:
@@ -74,7 +76,7 @@ def in_lanes(
             return score(torch.cat([some, some.new_zeros(width - len(some), *some.shape[1:])]))[: len(some)]
 
     starts = range(0, len(images), width)
-    return torch.cat(list(map(answers, starts) if threads == 1 else _team(threads).map(answers, starts)))
+    return torch.cat(list(map(predictions, starts) if threads == 1 else _team(threads).map(predictions, starts)))
 
 
 @cache

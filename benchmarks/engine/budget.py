@@ -1,8 +1,8 @@
-"""How many steps a photo and how many turns fit into the time that there is.
+"""How many steps an image and how many turns fit into the time that there is.
 
-A cell is one implementation of one job, for one model and one number of photos. It is timed in turns: some images of
-the job, at least those of one photo, then the bare model on about half as many. What can be chosen is how many masks or
-steps a photo has, and how many turns there are; both hang on how fast the machine runs the bare model.
+A cell is one implementation of one job, for one model and one number of images. It is timed in turns: some images of
+the job, at least those of one image, then the bare model on about half as many. What can be chosen is how many masks or
+steps an image has, and how many turns there are; both depend on how fast the machine runs the bare model.
 """
 
 from __future__ import annotations
@@ -11,20 +11,20 @@ from dataclasses import dataclass
 
 TURNS = 5  # the least number of turns of a cell
 MOST_TURNS = 15
-MOST_STEPS = 128  # masks or steps a photo: a power of two, so that it divides the 224 x 224 pixels
+MOST_STEPS = 128  # masks or steps an image: a power of two, so that it divides the 224 x 224 pixels
 LEAST_STEPS = 4
-ALONE = 4  # times as many where there is one photo only: its turns are parts of one run
+ALONE = 4  # times as many where there is one image only: its turns are parts of one run
 EFFICIENCY = 0.85  # of all implementations together, to plan with
 
 
 @dataclass(frozen=True)
 class Pace:
-    """What one turn of a model is where there are many photos.
+    """What one turn of a model is where there are many images.
 
     Attributes:
         rate: images per second of the bare model.
         batch: images per forward pass, of the job and of the bare model.
-        steps: masks or steps a photo.
+        steps: masks or steps an image.
     """
 
     rate: float
@@ -33,7 +33,7 @@ class Pace:
 
     @property
     def job(self) -> int:
-        """Images of the job in a turn: a photo's, or a batch where that is more."""
+        """Images of the job in a turn: an image's, or a batch where that is more."""
         return max(self.steps, self.batch)
 
     @property
@@ -59,7 +59,7 @@ def paces(rates: dict[str, float], batches: dict[str, int], least: int, cells: i
         rates: images per second of each bare model.
         batches: images per forward pass of each model, where the device decides nothing else.
         least: images per forward pass that keep all threads of a CPU busy, where its batches decide about little
-            else; they are then half of a photo's images, if not less, so that a slow model's turns are short. 0 on
+            else; they are then half of an image's images, if not less, so that a slow model's turns are short. 0 on
             other devices.
         cells: of each model.
         seconds: for all cells together.

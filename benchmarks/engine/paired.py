@@ -1,9 +1,9 @@
 """Timing in turns: some images of a job, then the bare model on some ready-made batches, and again.
 
-So both see the same moment of a machine whose speed drifts. While the bare model runs, the job's clock stands still.
+So both see the same moment of a machine whose speed drifts. While the bare model runs, the job's clock stops.
 Efficiency of a turn is images per second of the job over those of the bare model. The job's time is all of its own
 work; what it does before its first forward pass and after its last one is shared out among the turns of all its runs,
-because it serves all of them: libraries that rank all photos beforehand would seem faster than they are, and short jobs
+because it serves all of them: libraries that rank all images beforehand would seem faster than they are, and short jobs
 slower.
 """
 
@@ -26,7 +26,7 @@ from benchmarks.engine.budget import bare
 
 
 class Paired(nn.Module):
-    """Stands for `model` while it is timed.
+    """Takes the place of `model` while it is timed.
 
     Args:
         model: a Classifier.
@@ -35,7 +35,7 @@ class Paired(nn.Module):
         turns: how many are wanted.
         device: where it lives.
         engine: it is our engine that runs. It tells of its forward passes by :meth:`tick`, because threads share them
-            out (`ala.utils.threads`); deletion's empty image, which all photos share, it asks for apart. Once there
+            out (`ala.utils.threads`); deletion's empty image, which all images share, it requests apart. Once there
             are enough turns, its clock stops and the model gives all classes the same probability: the rest of the job
             costs little and fills as much memory as it would.
         whole: the run is timed to its end, whatever `engine` says.
@@ -50,8 +50,8 @@ class Paired(nn.Module):
         self.preprocessing = model.preprocessing
         self._least, self._bare, self._turns = least, bare(least, batch), turns
         self._device, self._engine, self._whole = device, engine, whole
-        side = model.preprocessing.size
-        self._ready = torch.randn(batch, 3, side, side, generator=torch.manual_seed(1)).to(device)
+        image_size = model.preprocessing.size
+        self._ready = torch.randn(batch, 3, image_size, image_size, generator=torch.manual_seed(1)).to(device)
         with torch.inference_mode():
             self._classes = model(self._ready[:1]).shape[1]  # one image, and a batch, so that all is warm
         self._run_bare(1)
@@ -68,7 +68,7 @@ class Paired(nn.Module):
 
     @property
     def _closed(self) -> bool:
-        """The clock stands still for good."""
+        """The clock stops for good."""
         return self._engine and self.over and not self._whole
 
     def forward(self, images: Tensor) -> Tensor:
@@ -79,10 +79,10 @@ class Paired(nn.Module):
         if not self._inside:
             self._inside = True
             self._around += self._lap()
-        answers: Tensor = self._model[0](images)
+        predictions: Tensor = self._model[0](images)
         if not self._engine or empty:
             self.tick(1 if self._engine else len(images))
-        return answers
+        return predictions
 
     def tick(self, images: int) -> None:
         """The job has seen so many images more; run the bare model if it is its turn."""
@@ -137,7 +137,8 @@ def measured(
     """What `run(model)` gives at its first run, and how fast it was in at least `turns` turns, run again for more.
 
     The facts are images timed, median, least and largest efficiency, number of turns and peak memory (MB). Arguments as
-    those of :class:`Paired`; what our engine finds is right for the photos whose frames are among the first `forwards`.
+    those of :class:`Paired`; what our engine finds is right for the images whose perturbed images are among the first
+    `forwards`.
     """
     paired, found = Paired(model, least, batch, turns, device, engine, whole).eval(), None
     before = settle(device)
@@ -169,13 +170,13 @@ def images_per_second(model: Any, batch: int, device: torch.device) -> float:
 
 
 def settle(device: torch.device) -> float:
-    """Give freed memory back, start the peak anew, and tell what is in use (MB)."""
+    """Give freed memory back, start the peak again, and tell what is in use (MB)."""
     if device.type == "cuda":
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats(device)
         return torch.cuda.memory_allocated(device) / 2**20
     ctypes.CDLL(None).malloc_trim(0)
-    Path("/proc/self/clear_refs").write_text("5")  # VmHWM starts anew
+    Path("/proc/self/clear_refs").write_text("5")  # VmHWM starts again
     return _resident("VmRSS")
 
 

@@ -1,4 +1,4 @@
-"""The same job by libraries that users would pick instead, on the first photos of the job.
+"""The same job by libraries that users would pick instead, on the first images of the job.
 
 Each is called as its documentation shows, with the batch that ours has where it takes one. What is returned can be
 compared with `plain` (:func:`benchmarks.engine.ours.plain`): a map, a curve, or its area; None where it is another
@@ -18,7 +18,7 @@ import torch
 
 from ala.explainers.rise import RiseMasks
 from ala.metrics.insertion_deletion import blur_kernel, blurred
-from benchmarks.engine.jobs import GRID, SIDE, Job
+from benchmarks.engine.jobs import GRID, IMAGE_SIZE, Job
 
 Result = np.ndarray | None
 Peer = Callable[[Job, Any, int], Result]
@@ -26,7 +26,7 @@ Peer = Callable[[Job, Any, int], Result]
 
 def normalised(job: Job, model: Any, images: int) -> torch.Tensor:
     """`(n, 3, S, S)`."""
-    out: torch.Tensor = model.preprocessing.normalise(job.photos.pixels(np.arange(images)).to(job.device))
+    out: torch.Tensor = model.preprocessing.normalise(job.image_source.pixels(np.arange(images)).to(job.device))
     return out
 
 
@@ -37,11 +37,12 @@ def torchray(job: Job, model: Any, images: int) -> Result:
     and its maps are divided here.
     """
     rise = import_module("torchray.attribution.rise")
-    masks = RiseMasks.draw(job.steps, GRID, 0.5, SIDE, 0).render(0, job.steps, job.device)[:, None]  # (N, 1, S, S)
+    # (N, 1, S, S)
+    masks = RiseMasks.draw(job.steps, GRID, 0.5, IMAGE_SIZE, 0).render(0, job.steps, job.device)[:, None]
     maps = []
     for image, target in zip(normalised(job, model, images), job.targets, strict=False):
         found = rise.rise(
-            lambda frames: torch.logit(model(frames)),
+            lambda perturbed: torch.logit(model(perturbed)),
             image[None],
             filter_masks=masks,
             num_masks=job.steps,
@@ -65,10 +66,10 @@ def xaitk(job: Job, model: Any, images: int) -> Result:
 
         def classify_images(self, stream: Any) -> Iterator[dict[int, float]]:
             for part in batches(stream, job.batch):
-                frames = torch.as_tensor(np.stack(part), device=job.device).permute(0, 3, 1, 2)  # (b, 3, S, S)
+                perturbed = torch.as_tensor(np.stack(part), device=job.device).permute(0, 3, 1, 2)  # (b, 3, S, S)
                 with torch.inference_mode():
-                    answers = model(frames)[:, self.target].tolist()
-                yield from ({self.target: value} for value in answers)
+                    predictions = model(perturbed)[:, self.target].tolist()
+                yield from ({self.target: value} for value in predictions)
 
         def get_config(self) -> dict[str, Any]:
             return {}
@@ -94,9 +95,9 @@ def batches(stream: Any, size: int) -> Iterator[list[Any]]:
 def captum(job: Job, model: Any, images: int) -> Result:
     """captum's FeatureAblation, one grid cell at a time: RISE's closest relative there, and another quantity."""
     ablation = import_module("captum.attr").FeatureAblation(model)
-    side = math.ceil(job.steps**0.5)  # about as many forward passes as masks
-    cells = torch.arange(side * side).view(1, 1, side, side).float()
-    groups = torch.nn.functional.interpolate(cells, size=(SIDE, SIDE), mode="nearest").long().to(job.device)
+    grid_size = math.ceil(job.steps**0.5)  # about as many forward passes as masks
+    cells = torch.arange(grid_size * grid_size).view(1, 1, grid_size, grid_size).float()
+    groups = torch.nn.functional.interpolate(cells, size=(IMAGE_SIZE, IMAGE_SIZE), mode="nearest").long().to(job.device)
     with torch.inference_mode():
         for image, target in zip(normalised(job, model, images), job.targets, strict=False):
             ablation.attribute(image[None], target=int(target), feature_mask=groups, perturbations_per_eval=job.batch)

@@ -1,4 +1,4 @@
-"""One damaged project and what the command must say of it."""
+"""Define one damaged project and the message that the command must give."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.bad_inputs.world import World
 
 @dataclass(frozen=True)
 class Case:
-    """A refusal: exit code 2, one sentence, nothing written.
+    """One damage and the command that must refuse it: exit code 2, one sentence, nothing written.
 
     Attributes:
         what: is wrong, in words; the row of docs/errors.md.

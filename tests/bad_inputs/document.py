@@ -70,13 +70,14 @@ def row(what: str, command: str, text: str) -> str:
 
 
 def said(output: str, folder: Path) -> str:
-    """A message as it stands on the page: without the place of the project, long digits cut."""
+    """A message as it is on the page: without the place of the project, long digits cut."""
     text = " ".join(output.strip().removeprefix("error: ").split())
     text = text.replace(f"{folder.resolve()}/", "").replace(f"{folder}/", "")
     # names of temporary files; of folders with the machine and the process
     text = re.sub(r"(\.[\w-]+?-)(?:[0-9a-f]{8}-\d+-)?[a-z0-9_]{8}(?=[/.:;' ]|$)", r"\1XXXXXXXX", text)
     text = re.sub(r"((?:resume|checkpoints)/[\w.@-]+-)[0-9a-f]{16}", r"\1XXXXXXXX", text)  # digests of code
-    text = re.sub(r"(not readable as JSON|is no store) \(.*?\)+;", r"\1 (...);", text)  # where is a matter of chance
+    # where is a matter of chance
+    text = re.sub(r"(not readable as JSON|is no image cache) \(.*?\)+;", r"\1 (...);", text)
     return re.sub(r"\d{60,}", lambda digits: digits[0][:5] + "...", text)
 
 

@@ -25,25 +25,25 @@ from ala.config.schema import NOTHING
 from tests.data.conftest import write_cub
 
 ROOT = Path(__file__).resolve().parents[2]
-SIDE = 32
+IMAGE_SIZE = 32
 MAIN = "aea-true-sbn-true"
 
 #: Every stage that the damaged files need, in order.
 COMMANDS = [
-    "data", "split", "store", "encoder", f"train --variant {MAIN} --variant abn --seed 0", "fcam --seed 0",
+    "data", "split", "image_cache", "encoder", f"train --variant {MAIN} --variant abn --seed 0", "fcam --seed 0",
     "score --methods abn --seed 0",
 ]  # fmt: skip
 
-#: The miniature, smaller still, on a folder of 15 photos and an encoder with random weights.
+#: The miniature, smaller still, on a folder of 15 images and an encoder with random weights.
 CHANGES: dict[str, Any] = {
-    "data": {"source": "folder", "birdlets": None, "train_per_class": 2, "input_size": SIDE},
+    "data": {"source": "folder", "birdlets": None, "train_per_class": 2, "input_size": IMAGE_SIZE},
     "encoder": {"name": "timm:test_resnet", "weights": "pretrained", "pretrain": None},
     "ala.sbn": {"width": 8, "heads": 2, "depth": 2, "patch": 8, "fusion_map": [[1, 0], [2, 1]]},
     "ala.perception": {"feature_layer": 2, "channels": [8], "hidden": [8]},
     "abn.perception": {"feature_layer": 2, "channels": [8], "hidden": [8]},
     "ala": {"single_layer": 2}, "abn": {"layer": 2}, "layers": {"abn": [2]},
     "train": {"epochs": 2, "batch": 4},
-    "fcam": {"input_size": SIDE, "decoder_channels": [8, 8, 8, 8, 8]},
+    "fcam": {"input_size": IMAGE_SIZE, "decoder_channels": [8, 8, 8, 8, 8]},
     "fcam.classifier": {"epochs": 1, "batch": 4}, "fcam.decoder": {"epochs": 1, "batch": 4},
     "metrics": {"images_per_class": 1, "step": 512, "lab_points": 3},
 }  # fmt: skip
@@ -51,7 +51,7 @@ CHANGES: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class World:
-    """The folder of one case; the process works in it.
+    """A context that copies the project into the folder of one case and works there.
 
     Attributes:
         folder: of the project.

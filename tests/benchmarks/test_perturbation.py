@@ -26,9 +26,9 @@ COLUMNS = ["job", "model", "images", "implementation", "device", "precision", "f
 
 
 class Cheap(nn.Module):
-    """Stands for a timm network."""
+    """Takes the place of a timm network."""
 
-    preprocessing = Preprocessing.named(jobs.SIDE, "imagenet")
+    preprocessing = Preprocessing.named(jobs.IMAGE_SIZE, "imagenet")
 
     def __init__(self, name: str = "", device: torch.device = CPU) -> None:
         super().__init__()
@@ -73,7 +73,7 @@ def test_turns_fill_what_is_left() -> None:
 
 
 class Clock:
-    """Time that passes only when it is told to."""
+    """Time that passes only when it is made to."""
 
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
         self.now = 0.0
@@ -81,7 +81,7 @@ class Clock:
 
 
 class Slow(Cheap):
-    """A second for each image."""
+    """A model that takes one second of the test's clock for each image."""
 
     def __init__(self, clock: Clock) -> None:
         super().__init__()
@@ -98,9 +98,9 @@ def test_what_is_done_before_and_after_is_shared_out_among_the_turns(monkeypatch
     seen = []
 
     def run(model: nn.Module) -> int:
-        clock.now += 6  # ranks its photos
+        clock.now += 6  # ranks its images
         for _ in range(4):
-            seen.append(model(torch.ones(2, 3, jobs.SIDE, jobs.SIDE)))
+            seen.append(model(torch.ones(2, 3, jobs.IMAGE_SIZE, jobs.IMAGE_SIZE)))
             clock.now += 1  # between its forward passes
         clock.now += 1  # sums up; the second after the last forward pass counts here, too
         return len(seen)
@@ -116,15 +116,15 @@ def test_what_is_done_before_and_after_is_shared_out_among_the_turns(monkeypatch
 
 
 @pytest.mark.parametrize("whole", [False, True])
-def test_the_engine_answers_alike_for_all_classes_after_its_last_turn(whole: bool) -> None:
-    class Frames:
-        side, count = jobs.SIDE, 8
+def test_the_engine_predicts_alike_for_all_classes_after_its_last_turn(whole: bool) -> None:
+    class PerturbedImages:
+        image_size, count = jobs.IMAGE_SIZE, 8
 
-        def fill(self, photo: int, start: int, stop: int, out: Tensor) -> None:
-            out[:] = photo + 1
+        def fill(self, index: int, start: int, stop: int, out: Tensor) -> None:
+            out[:] = index + 1
 
     found, facts = measured(
-        lambda model: target_scores(model, np.zeros(5, int), Frames(), 4, CPU, "test"), Cheap(), 8, 4, 3, CPU,
+        lambda model: target_scores(model, np.zeros(5, int), PerturbedImages(), 4, CPU, "test"), Cheap(), 8, 4, 3, CPU,
         engine=True, whole=whole,
     )  # fmt: skip
     alike = np.isclose(found, 1 / jobs.CLASSES, rtol=1e-6).all(axis=1)
@@ -147,7 +147,7 @@ def test_our_results_are_those_of_the_plain_port(kind: str, images: int) -> None
 
 def test_lines_are_written_one_by_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(jobs, "Model", Cheap)
-    monkeypatch.setattr(peers, "installed", lambda name: "not asked for")
+    monkeypatch.setattr(peers, "installed", lambda name: "not requested")
     monkeypatch.setattr(budget, "MOST_STEPS", 8)
     lengths, to_csv = [], pd.DataFrame.to_csv
     monkeypatch.setattr(
@@ -161,9 +161,9 @@ def test_lines_are_written_one_by_one(tmp_path: Path, monkeypatch: pytest.Monkey
     found = CliRunner().invoke(app, [*options, "--out", str(tmp_path), "--page", str(page)], catch_exceptions=False)
     assert found.exit_code == 0
     assert lengths == list(range(1, 13))
-    assert "0 to go] deletion, any, photos: 2, ala fp32" in found.output
+    assert "0 to go] deletion, any, images: 2, ala fp32" in found.output
     table = pd.read_csv(next(tmp_path.glob("cpu-*-perturbation.csv")))
     assert table.columns.tolist() == COLUMNS
     assert table["implementation"].tolist() == ["ala", "plain"] * 6
-    assert "any: 8 masks or steps a photo (32 where it is the only one), 4 images a forward pass" in page.read_text()
+    assert "any: 8 masks or steps an image (32 where it is the only one), 4 images a forward pass" in page.read_text()
     assert "old" not in page.read_text()

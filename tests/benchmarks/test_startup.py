@@ -1,4 +1,4 @@
-"""What the benchmark of start-up times asks for, and that it ends a process at its first forward pass."""
+"""What the benchmark of start-up times requests, and that it ends a process at its first forward pass."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.imports import dvc_stages
 STAGES = dvc_stages()
 
 
-def test_every_stage_that_asks_a_network_is_started():
+def test_every_stage_that_calls_a_network_is_started():
     seeded = {name for name, stage in STAGES.items() if stage["seeded"]}
     others = {"train_abn", "extend", "methods", "foreign"}  # the commands of others, or no network
     assert seeded - STARTED.keys() == others
@@ -39,6 +39,6 @@ def test_a_process_ends_at_its_first_forward_pass(tmp_path):
     assert (done.returncode, done.stdout.strip()) == (0, "['--seed', '0']")
 
 
-def test_a_command_that_fails_is_told(tmp_path):
+def test_a_command_that_fails_is_reported(tmp_path):
     with pytest.raises(UserError, match="run that first"):
         seconds([sys.executable, "-c", "raise SystemExit(3)"], str(tmp_path))

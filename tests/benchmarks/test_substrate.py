@@ -75,7 +75,7 @@ def test_substrates_hold_less_and_less_of_the_image() -> None:
     assert not found["zero (mean colour of the data)"].any()
 
 
-class Photos:
+class Images:
     """Two black images, a bright one, and their labels."""
 
     labels = np.array([0, 0, 1])
@@ -84,8 +84,8 @@ class Photos:
     def __len__(self) -> int:
         return 3
 
-    def pixels(self, rows: np.ndarray) -> torch.Tensor:
-        return self.images[torch.as_tensor(rows)]
+    def pixels(self, indices: np.ndarray) -> torch.Tensor:
+        return self.images[torch.as_tensor(indices)]
 
 
 class Bright:
@@ -100,8 +100,8 @@ class Bright:
 
 @pytest.mark.parametrize("batch", [1, 2, 8])
 def test_predictions_follow_the_class_of_the_whole_image(batch: int) -> None:
-    photos: Any = Photos()
-    rows = {row["substrate"]: row for row in predictions(Bright(), photos, batch, torch.device("cpu"))}
+    images: Any = Images()
+    rows = {row["substrate"]: row for row in predictions(Bright(), images, batch, torch.device("cpu"))}
     whole, zero = rows["the image itself"], rows["zero (mean colour of the data)"]
     assert whole["p"] == pytest.approx((0.8 + 0.8 + 0.9) / 3)
     assert whole["accuracy"] == 1

@@ -1,4 +1,4 @@
-"""Training in two precisions: the summary lines, and a run on a small store."""
+"""Training in two precisions: the summary lines, and a run on a small image cache."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ala.encoders import save_encoder
 from ala.encoders.networks import make_encoder
 from benchmarks.training_precision import METRICS, main, with_means
 
-SIDE, COUNTS = 16, {"train": 24, "val": 9, "test": 9}
+IMAGE_SIZE, COUNTS = 16, {"train": 24, "val": 9, "test": 9}
 
 
 def rows(seeds: list[int]) -> pd.DataFrame:
@@ -46,38 +46,38 @@ def test_one_seed_has_no_spread():
 
 
 def write_project(folder: Path) -> None:
-    """Settings, a store of photos with a coloured square (the class is its colour), an encoder, and a page."""
+    """Settings, an image cache of images with a coloured square (the class is its colour), an encoder, and a page."""
     params = load("params.yaml").model_dump()
     mini = params["profiles"]["mini"]
-    mini["data"]["input_size"] = SIDE
+    mini["data"]["input_size"] = IMAGE_SIZE
     mini["metrics"] |= {"step": 32, "images_per_class": 2}
     mini["train"] |= {"epochs": 2, "batch": 8}
     mini["ala"]["sbn"] |= {"width": 8, "heads": 2, "depth": 2, "patch": 4, "fusion_map": [[0, 0], [2, 1]]}
     mini["ala"]["perception"] |= {"feature_layer": 2, "channels": [8], "hidden": [8]}
     mini["ala"]["single_layer"] = 2
     (folder / "params.yaml").write_text(yaml.safe_dump(params))
-    store = folder / "store" / str(SIDE)
-    store.mkdir(parents=True)
+    image_cache = folder / "image_cache" / str(IMAGE_SIZE)
+    image_cache.mkdir(parents=True)
     random = np.random.default_rng(0)
     for split, n in COUNTS.items():
         labels = np.arange(n) % 3
-        images = random.integers(0, 100, (n, SIDE, SIDE, 3), dtype=np.uint8)
+        images = random.integers(0, 100, (n, IMAGE_SIZE, IMAGE_SIZE, 3), dtype=np.uint8)
         images[np.arange(n), 4:12, 4:12, labels] = 250
         parts = {
             "images": images, "masks": np.pad(np.full((n, 8, 8), 255, np.uint8), ((0, 0), (4, 4), (4, 4))),
             "ids": np.arange(n) + 10, "labels": labels, "boxes": np.tile(np.array([4, 4, 8, 8], np.float32), (n, 1)),
         }  # fmt: skip
         for part, values in parts.items():
-            np.save(store / f"{split}-{part}.npy", values)
-    about = {"version": 1, "size": SIDE, "names": ["red", "green", "blue"], "splits": COUNTS}
-    (store / "store.json").write_text(json.dumps(about))
+            np.save(image_cache / f"{split}-{part}.npy", values)
+    about = {"version": 1, "size": IMAGE_SIZE, "names": ["red", "green", "blue"], "splits": COUNTS}
+    (image_cache / "image_cache.json").write_text(json.dumps(about))
     torch.manual_seed(0)
     config = {
         "embed_dim": 8,
         "vision_cfg": {"image_size": 16, "patch_size": 4, "width": 16, "layers": 2, "head_width": 8},
     }
     save_encoder(
-        make_encoder({"name": "open_clip:small", "config": config}, Preprocessing.named(SIDE, "half"), 0),
+        make_encoder({"name": "open_clip:small", "config": config}, Preprocessing.named(IMAGE_SIZE, "half"), 0),
         folder / "models/encoder",
     )
     (folder / "page.md").write_text("<!-- generated: training precision -->\n<!-- end generated -->\n")
@@ -88,7 +88,13 @@ def test_both_precisions_are_trained_and_scored(tmp_path):
     write_project(tmp_path)
     app = Typer()
     app.command()(main)
-    names = {"params": "params.yaml", "store": "store", "models": "models", "out": "results", "page": "page.md"}
+    names = {
+        "params": "params.yaml",
+        "image-cache": "image_cache",
+        "models": "models",
+        "out": "results",
+        "page": "page.md",
+    }
     where = [word for option, name in names.items() for word in (f"--{option}", str(tmp_path / name))]
     result = CliRunner().invoke(app, ["--seed", "1", "--device", "cpu", *where], catch_exceptions=False)
     assert result.exit_code == 0, result.output

@@ -6,13 +6,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmarks.wsol import SIDE, enlarged, measured, page_of
+from benchmarks.wsol import IMAGE_SIZE, enlarged, measured, page_of
 
 
 def test_enlarged_maps_are_scaled_or_clipped() -> None:
     maps = np.random.default_rng(0).random((2, 7, 7)).astype(np.float32) * 4
     scaled = enlarged(maps, scaled=True)
-    assert scaled.shape == (2, SIDE, SIDE)
+    assert scaled.shape == (2, IMAGE_SIZE, IMAGE_SIZE)
     assert scaled.min(axis=(1, 2)).tolist() == [0, 0]
     assert scaled.max(axis=(1, 2)).tolist() == [1, 1]
     ones = enlarged(np.ones((1, 3, 3), np.float32), scaled=False)
@@ -26,7 +26,7 @@ def test_a_perfect_map_is_perfect_in_both_sizes() -> None:
     here = measured(mask.astype(np.float32), mask, boxes, 0.1)
     assert here == {"maxboxacc": 1, "maxboxaccv2": 1, "pxap": 1}
     large = enlarged(mask.astype(np.float32), scaled=True)
-    assert measured(large, large > 0.5, boxes * (SIDE / 80), 0.1)["maxboxaccv2"] == 1
+    assert measured(large, large > 0.5, boxes * (IMAGE_SIZE / 80), 0.1)["maxboxaccv2"] == 1
 
 
 def test_the_page_has_mean_and_spread_over_seeds() -> None:

@@ -1,4 +1,4 @@
-"""Chromium with the page of the made-up run in it, and a watch over what it asks for and complains of."""
+"""Chromium with the page of the made-up run in it, and a watch over what it requests and complains of."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@
     return [...canvas.getImageData(0, 0, 1, 1).data];
   };
   const over = (top, below) => top.slice(0, 3).map((part, k) => (part * top[3] + below[k] * (255 - top[3])) / 255);
-  const ground = (element) => {
+  const background = (element) => {
     const layers = [];
     for (let each = element; each; each = each.parentElement) layers.push(rgba(getComputedStyle(each).backgroundColor));
     return layers.reverse().reduce((below, top) => over(top, below), [255, 255, 255]);
@@ -24,7 +24,7 @@
     const element = node.parentElement;
     if (!node.data.trim() || !element.checkVisibility({ visibilityProperty: true }) || element.closest("script, style, [aria-disabled=true]")) continue;
     const style = getComputedStyle(element);
-    const below = ground(element);
+    const below = background(element);
     const colour = element instanceof SVGElement ? style.fill : style.color;
     const [a, b] = [luminance(over(rgba(colour), below)), luminance(below)];
     const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);

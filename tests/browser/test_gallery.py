@@ -1,4 +1,4 @@
-"""The gallery in a browser: filters, the opacity of the maps, the dialog of one photo."""
+"""The gallery in a browser: filters, the opacity of the maps, the dialog of one image."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ def test_gallery_filters_by_class_method_and_kind(opened):
     page.select_option("#by-class", label="Disc 1")
     assert cards.count() == 4
     assert all("Disc 1" in card.get_attribute("aria-label") for card in cards.all())
-    assert page.locator("#count").inner_text() == "4 of 12 photos, map of ALA"
+    assert page.locator("#count").inner_text() == "4 of 12 images, map of ALA"
     page.select_option("#by-class", "")
-    page.select_option("#by-method", "rise")  # explains every second photo
+    page.select_option("#by-method", "rise")  # explains every second image
     assert cards.count() == 6
     page.select_option("#by-method", "ala")
     kinds = page.locator("#by-kind option").all_inner_texts()[1:]
@@ -26,7 +26,7 @@ def test_gallery_filters_by_class_method_and_kind(opened):
     assert 1 <= cards.count() <= 5  # of the five worst
     page.select_option("#by-kind", "")
     page.select_option("#by-order", "worst")
-    shown = [float(text.split()[-1]) for text in page.locator("#grid .under-photo span:last-child").all_inner_texts()]
+    shown = [float(text.split()[-1]) for text in page.locator("#grid .under-image span:last-child").all_inner_texts()]
     assert shown == sorted(shown)
 
 
@@ -56,28 +56,28 @@ def test_maps_are_coloured(opened):
     assert ends == [[0, 0, 4], [252, 255, 164]]  # the two ends of inferno
 
 
-def test_a_photo_opens_its_scores_and_gives_the_focus_back(opened):
+def test_an_image_opens_its_scores_and_gives_the_focus_back(opened):
     page = opened.page
     card = page.locator("#grid button").first
     card.focus()
     page.keyboard.press("Enter")
     dialog = page.locator("dialog[open]")
-    assert dialog.locator("h2").inner_text().startswith("Photo ")
+    assert dialog.locator("h2").inner_text().startswith("Image ")
     assert dialog.locator("tbody th").all_inner_texts()[:4] == ["ALA", "F-CAM", "RISE", "ABN"]
     assert dialog.locator(".chart h4").all_inner_texts() == ["Insertion", "Deletion"]
     title = dialog.locator("h2").inner_text()
     dialog.locator(".next").click()
     assert dialog.locator("h2").inner_text() != title
-    assert dialog.locator(".chart").count() == 0  # the second photo was not perturbed
+    assert dialog.locator(".chart").count() == 0  # the second image was not perturbed
     page.keyboard.press("Escape")
     assert page.locator("dialog[open]").count() == 0
     assert page.evaluate("document.activeElement === document.querySelector('#grid button')")
 
 
-def test_a_photo_in_a_table_opens_the_same_dialog(opened):
-    link = opened.page.locator("#table-error_top tbody a.to-photo").first
+def test_an_image_in_a_table_opens_the_same_dialog(opened):
+    link = opened.page.locator("#table-error_top tbody a.to-image").first
     link.click()
-    assert opened.page.locator("dialog[open] h2").inner_text().startswith(f"Photo {link.inner_text()},")
+    assert opened.page.locator("dialog[open] h2").inner_text().startswith(f"Image {link.inner_text()},")
     assert "Kind of error: " in opened.page.locator("dialog[open] p.kind").inner_text()
     opened.page.locator("dialog[open] .close").click()
-    assert opened.page.evaluate("document.activeElement.className") == "to-photo"
+    assert opened.page.evaluate("document.activeElement.className") == "to-image"

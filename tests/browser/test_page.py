@@ -1,4 +1,4 @@
-"""The page in a browser: tables sort and search, curves tell their values, and nobody is asked for anything."""
+"""The page in a browser: tables sort and search, curves tell their values, and nothing is requested."""
 
 from __future__ import annotations
 
@@ -96,9 +96,9 @@ def test_a_heat_map_is_one_stop_of_the_keyboard_and_tells_its_numbers(opened):
     assert focused.evaluate("square => square === document.activeElement")
     assert table.locator("[tabindex='0']").count() == 1
     protocol, method = table.locator("thead th").nth(1).inner_text(), table.locator("tbody th").nth(1).inner_text()
-    told = f"mean IoU ↑, {method}, {protocol}: rank {focused.inner_text()}; {focused.get_attribute('title')}"
-    assert readout.inner_text().startswith(told)
-    assert "±" in told
+    reported = f"mean IoU ↑, {method}, {protocol}: rank {focused.inner_text()}; {focused.get_attribute('title')}"
+    assert readout.inner_text().startswith(reported)
+    assert "±" in reported
     line = focused.get_attribute("data-line")
     assert readout.locator("a").get_attribute("href") == f"tables/sensitivity.csv#row={line}"
     page.keyboard.press("End")

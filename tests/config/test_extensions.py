@@ -1,4 +1,4 @@
-"""Rows beyond the paper's: what `extensions` asks for, and what they are trained by."""
+"""Rows beyond the paper's: what `extensions` requests, and what they are trained by."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def settings(tmp_path: Path, profile: str = "mini", **top: object):
     return load(tmp_path / "params.yaml")
 
 
-def test_none_is_asked_for_by_default() -> None:
+def test_none_is_requested_by_default() -> None:
     assert load(ROOT / "params.yaml").extensions == []
 
 
@@ -34,7 +34,7 @@ def test_lora_changes_the_encoders_block_alone(tmp_path: Path) -> None:
     assert profile.model_copy(update={"ala": found.active.ala}) == found.active
 
 
-def test_all_taps_change_the_fusion_map_alone(tmp_path: Path) -> None:
+def test_all_features_change_the_fusion_map_alone(tmp_path: Path) -> None:
     found = settings(tmp_path, extensions=["all-taps"])
     variant, profile = found.trained_as("all-taps")
     assert variant == "aea-true-sbn-true"

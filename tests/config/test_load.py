@@ -60,9 +60,9 @@ def test_paper_profile_is_what_the_authors_ran():
     ],
 )  # fmt: skip
 def test_auto_is_refused_with_the_choices(changed, old, new, sentence):
-    with pytest.raises(UserError) as told:
+    with pytest.raises(UserError) as reported:
         changed((old, new))
-    (line,) = told.value.args[1:]
+    (line,) = reported.value.args[1:]
     assert line.startswith(sentence)
     assert line.endswith("is written with the results")
 
@@ -137,7 +137,7 @@ def test_a_learning_rate_is_a_positive_finite_number(changed, text):
         ("      backbone: resnet50", "      checkpoint: /x\n      backbone: resnet50",
          "paper.fcam.checkpoint: is no setting any more; name it by inputs.fcam"),
         ("name: open_clip:birdlet-clip", "name: open_clip:birdlet-clip/openai",
-         "name asks for weights openai, weights for packaged ones; remove /openai"),
+         "name requests weights openai, weights for packaged ones; remove /openai"),
         ("name: open_clip:birdlet-clip", "name: birdlet-clip",
          "mini.encoder.name: 'birdlet-clip': is neither timm:MODEL nor open_clip:MODEL/WEIGHTS; write e.g. timm:vit_"),
         ("name: timm:mobilenetv2_100", "name: timm:a/b", "photos.encoder.name: 'timm:a/b': is neither timm:MODEL nor"),
@@ -159,7 +159,7 @@ def test_a_learning_rate_is_a_positive_finite_number(changed, text):
         ("    rise: {n_masks: 500,", "    rise: {", "profiles.mini.rise.n_masks: is missing"),
         ("weights: packaged", "weights: random", "pretrain is not read with weights random; set it to null"),
         ("weights: pretrained          # -S", "weights: train  # -S", "weights train are those of an open_clip model"),
-        ("weights: pretrained          # downl", "weights: random  #", "name asks for weights openai, weights for"),
+        ("weights: pretrained          # downl", "weights: random  #", "name requests weights openai, weights for"),
         ("open_clip:ViT-B-16/openai\n      weights: pretrained", "open_clip:ViT-B-16\n      weights: random",
          "rehearse on drawn birds, not on data.source download"),
     ],
@@ -170,7 +170,7 @@ def test_one_sentence_for_each_mistake(changed, old, new, message):
     assert message in str(caught.value)
 
 
-def test_all_mistakes_are_told_at_once(changed):
+def test_all_mistakes_are_reported_at_once(changed):
     with pytest.raises(UserError) as caught:
         changed(
             ("profile: mini", "profile: huge"), ("aea: true ", "aea: off "), ("      lr: 1.0e-3", "      lr: fast"),

@@ -1,4 +1,4 @@
-"""The profile `rehearsal` is the profile `paper` but for how much is done, with what photos and weights."""
+"""The profile `rehearsal` is the profile `paper` but for how much is done, with what images and weights."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def profiles() -> dict[str, Any]:
     return {name: profile.model_dump() for name, profile in load(ROOT / "params.yaml").profiles.items()}
 
 
-def test_nothing_but_amounts_photos_and_weights_differs(profiles):
+def test_nothing_but_amounts_images_and_weights_differs(profiles):
     paper, rehearsal = flat(profiles["paper"]), flat(profiles["rehearsal"])
     assert paper.keys() == rehearsal.keys()
     assert {name for name in paper if paper[name] != rehearsal[name]} == ALLOWED
@@ -50,7 +50,7 @@ def test_sizes_are_the_papers(profiles):
     assert data["input_size"] == 384
 
 
-def test_the_encoder_is_the_one_that_openais_weights_ask_for(profiles):
+def test_the_encoder_is_the_one_that_openais_weights_need(profiles):
     ours, theirs = (build_config(load().profiles[name].encoder) for name in ("rehearsal", "paper"))
     assert ours == theirs
     assert profiles["paper"]["encoder"]["name"].endswith("/openai")

@@ -40,23 +40,23 @@ def test_encoders_by_name_keep_the_contract(name):
 
 
 class OtherGrid(Encoder):
-    def taps(self, images, wanted):
-        return {number: feature[:, :, 1:] for number, feature in super().taps(images, wanted).items()}
+    def features(self, images, wanted):
+        return {number: feature[:, :, 1:] for number, feature in super().features(images, wanted).items()}
 
 
 class Half(Encoder):
-    def taps(self, images, wanted):
-        return {number: feature.half() for number, feature in super().taps(images, wanted).items()}
+    def features(self, images, wanted):
+        return {number: feature.half() for number, feature in super().features(images, wanted).items()}
 
 
 class NotFinite(Encoder):
-    def taps(self, images, wanted):
-        return {number: feature / 0 for number, feature in super().taps(images, wanted).items()}
+    def features(self, images, wanted):
+        return {number: feature / 0 for number, feature in super().features(images, wanted).items()}
 
 
 class OverTheBatch(Encoder):
-    def taps(self, images, wanted):
-        return {number: feature - feature.mean(0) for number, feature in super().taps(images, wanted).items()}
+    def features(self, images, wanted):
+        return {number: feature - feature.mean(0) for number, feature in super().features(images, wanted).items()}
 
 
 class Trains(Encoder):
@@ -70,13 +70,13 @@ class Free(Encoder):
 
 class NoGradients(Encoder):
     @torch.no_grad()
-    def taps(self, images, wanted):
-        return super().taps(images, wanted)
+    def features(self, images, wanted):
+        return super().features(images, wanted)
 
 
 class AnyFeature(Encoder):
-    def taps(self, images, wanted):
-        return super().taps(images, [min(number, self.last_tap) for number in wanted])
+    def features(self, images, wanted):
+        return super().features(images, [min(number, self.last_feature) for number in wanted])
 
 
 class AnySize(Encoder):
@@ -85,8 +85,8 @@ class AnySize(Encoder):
 
 
 class Drops(Encoder):
-    def taps(self, images, wanted):
-        found = super().taps(images, wanted)
+    def features(self, images, wanted):
+        found = super().features(images, wanted)
         return {number: torch.nn.functional.dropout(feature) for number, feature in found.items()}
 
 

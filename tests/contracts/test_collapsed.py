@@ -43,11 +43,11 @@ def test_nine_tenths_are_the_bound() -> None:
     assert collapsed(maps)["one_pixel"].tolist() == [True, False]
 
 
-def test_the_warning_names_kinds_numbers_and_photos(importance: np.ndarray) -> None:
+def test_the_warning_names_kinds_numbers_and_images(importance: np.ndarray) -> None:
     maps = Maps(np.arange(11, 17), importance, "abn", "abn", np.full(6, -1))
-    said = warning(maps, "abn, seed 0, test photos")
+    said = warning(maps, "abn, seed 0, test images")
     assert said is not None
-    assert said.startswith("abn, seed 0, test photos: 3 constant and 1 one pixel of 6 maps have collapsed")
+    assert said.startswith("abn, seed 0, test images: 3 constant and 1 one pixel of 6 maps have collapsed")
     assert "(images 12, 13, 14, 15)" in said
     sound = Maps(np.arange(2), importance[[0, 5]], "abn", "abn", np.full(2, -1))
     assert warning(sound, "abn") is None

@@ -71,7 +71,7 @@ def spoiled(value: float) -> np.ndarray:
         ({"importance": np.zeros((2, 4, 5))}, r"importance must be \(3, h, w\), got \(2, 4, 5\)"),
         ({"importance": np.zeros((3, 20))}, r"importance must be \(3, h, w\), got \(3, 20\)"),
         ({"targets": np.zeros(2, int)}, r"targets must be \(3,\), got \(2,\)"),
-        ({"image_ids": np.array([5, 2, 5])}, "an image id stands twice"),
+        ({"image_ids": np.array([5, 2, 5])}, "an image id occurs twice"),
         ({"importance": spoiled(np.nan)}, r"the map of image 2 \(1 in all\) holds NaN"),
         ({"importance": spoiled(np.inf)}, r"the map of image 2 \(1 in all\) holds NaN"),
         ({"importance": np.full((1, 4, 5), np.nan)}, "the map of image 5"),
@@ -127,9 +127,9 @@ def test_resize_is_bilinear_without_aligned_corners() -> None:
     np.testing.assert_array_equal(resize(same, 5), same)
 
 
-@pytest.mark.parametrize("side", [12, 80, 100])
-def test_resize_keeps_equal_values_equal(side: int) -> None:
-    assert (resize(np.full((1, 3, 3), 0.1, np.float32), side) == np.float32(0.1)).all()
+@pytest.mark.parametrize("image_size", [12, 80, 100])
+def test_resize_keeps_equal_values_equal(image_size: int) -> None:
+    assert (resize(np.full((1, 3, 3), 0.1, np.float32), image_size) == np.float32(0.1)).all()
 
 
 def test_maps_larger_than_the_bound_stay_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -205,7 +205,7 @@ def test_one_map_for_all_of_another_type_is_kept_once() -> None:
 
 
 @pytest.mark.parametrize("free", [1_000, 10**9])
-def test_too_small_a_temporary_disk_is_told_before_anything_is_unpacked(
+def test_too_small_a_temporary_disk_is_reported_before_anything_is_unpacked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, free: int
 ) -> None:
     monkeypatch.setattr(module, "IN_MEMORY", 100)
@@ -226,7 +226,7 @@ def test_too_small_a_temporary_disk_is_told_before_anything_is_unpacked(
     assert [path.name for path in tmp_path.iterdir()] == ["maps.npz"]
 
 
-def test_no_folder_for_temporary_files_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_folder_for_temporary_files_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     def none() -> str:
         raise FileNotFoundError(errno.ENOENT, "No usable temporary directory found")
 
@@ -235,7 +235,7 @@ def test_no_folder_for_temporary_files_is_told(monkeypatch: pytest.MonkeyPatch) 
         disk_backed((3, 4, 5), limit=100)
 
 
-def test_view_reads_what_is_asked_for() -> None:
+def test_view_reads_what_is_requested() -> None:
     one = maps()
     view = one.view(np.array([9, 5]))
     assert len(view) == 2

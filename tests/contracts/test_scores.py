@@ -46,14 +46,14 @@ def test_the_wide_table_has_a_row_per_image_and_gaps() -> None:
     np.testing.assert_array_equal(found["iou_val"], [np.nan, 1 / 3, 0.1 + 0.2])
     assert found["empty_val"].isna().tolist() == [True, False, False]
     assert int(found["empty_val"].sum()) == 1  # the missing one counts neither way
-    assert found["iou_otsu"].isna().all()  # of a metric that was not asked for
+    assert found["iou_otsu"].isna().all()  # of a metric that was not requested
 
 
 def test_wrong_tables_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "scores.csv"
     with pytest.raises(UserError, match=r"has the columns .*; run its score stage again"):
         save(rows().drop(columns="model"), path)
-    with pytest.raises(UserError, match=r"prediction/label of image 3 stands twice for rise; run its score stage"):
+    with pytest.raises(UserError, match=r"prediction/label of image 3 occurs twice for rise; run its score stage"):
         save(pd.concat([rows(), rows()]), path)
     with pytest.raises(UserError, match="a value that is not finite"):
         save(rows().assign(value=np.inf), path)

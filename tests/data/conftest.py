@@ -13,11 +13,11 @@ from ala.data.index import Index, checked
 from ala.data.layouts.cub import read_cub
 
 CLASSES = ("001.Wren", "002.Blue_Jay", "003.Gull")
-TRAIN, TEST = 3, 2  # photos per class
+TRAIN, TEST = 3, 2  # images per class
 
 
 def write_cub(root: Path) -> Path:
-    """15 photos, ids 1..15, of sizes around 48 x 36; photo 1 is greyscale; a stray photo lies beside it."""
+    """15 images, ids 1..15, of sizes around 48 x 36; image 1 is greyscale; a stray image lies beside it."""
     rng = np.random.default_rng(0)
     names: list[str] = []
     labels: list[str] = []

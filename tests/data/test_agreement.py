@@ -95,7 +95,7 @@ def test_another_convention_is_named(name: str, noise: float) -> None:
         ("turned by 270 degrees", lambda mask: np.rot90(mask, -1)),
     ],
 )
-def test_turned_masks_are_told(said: str, move: Callable[[np.ndarray], np.ndarray]) -> None:
+def test_turned_masks_are_reported(said: str, move: Callable[[np.ndarray], np.ndarray]) -> None:
     listed, masked, sizes = _set(0.05, square=True)
     boxes = []
     for x1, y1, x2, y2 in masked.round().astype(int):

@@ -53,8 +53,8 @@ class _Handler(BaseHTTPRequestHandler):
         start = int(asked.removeprefix("bytes=").removesuffix("-")) if asked and behaviour != "drops" else 0
         self.send_response(206 if start else 200)
         if start:
-            told = start + 1 if behaviour == "shifted" else start
-            self.send_header("Content-Range", f"bytes {told}-{len(body) - 1}/{len(body)}")
+            reported = start + 1 if behaviour == "shifted" else start
+            self.send_header("Content-Range", f"bytes {reported}-{len(body) - 1}/{len(body)}")
         body = body[start:]
         if behaviour != "endless":
             self.send_header("Content-Length", str(len(body)))
@@ -165,7 +165,7 @@ def test_a_foreign_beginning_is_thrown_away(server: _Server, tmp_path: Path, lef
     assert [file.name for file in tmp_path.iterdir()] == ["birds.tgz"]
 
 
-def test_another_range_than_asked_for_is_refused(server: _Server, tmp_path: Path) -> None:
+def test_another_range_than_requested_is_refused(server: _Server, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="sends another range than asked for"):
         fetch([archive(server.url("shifted"))], tmp_path)
 

@@ -127,7 +127,7 @@ class TestDrawing:
             assert (made.feet is None) == (seed % 2 == 1)
 
     def test_species_shows_on_the_bird_only(self) -> None:
-        """Two species in one and the same photo differ on the bird and nowhere else (but in its reflection)."""
+        """Two species in one and the same image differ on the bird and nowhere else (but in its reflection)."""
         compared = 0
         for seed in range(30):
             one, two = (
@@ -178,8 +178,8 @@ class TestDrawing:
         kinds = species(of(20))
         shares = []
         for number in range(160):
-            photo = dataset.draw_photo(np.random.default_rng(number), kinds[number % 20], 0.4)
-            shares.append(photo.box[2] * photo.box[3] / (photo.image.width * photo.image.height))
+            drawn = dataset.draw_image(np.random.default_rng(number), kinds[number % 20], 0.4)
+            shares.append(drawn.box[2] * drawn.box[3] / (drawn.image.width * drawn.image.height))
         assert 0.30 < np.mean(shares) < 0.40
         assert np.quantile(shares, 0.1) < 0.22
         assert np.quantile(shares, 0.9) > 0.48
@@ -261,15 +261,15 @@ class TestDataset:
             assert sorted(flag for _, flag in flags[number * 7 : number * 7 + 7]) == ["0"] * 3 + ["1"] * 4
         assert all(re.fullmatch(r"\d+\.\d", value) for row in boxes for value in row[1:])
 
-    def test_photos_masks_and_boxes_fit(self, drawn: Path) -> None:
+    def test_images_masks_and_boxes_fit(self, drawn: Path) -> None:
         levels: set[int] = set()
         for (_, path), box in zip(rows(drawn / "images.txt"), rows(drawn / "bounding_boxes.txt"), strict=True):
             mask_file = (drawn / "segmentations" / path).with_suffix(".png")
-            with Image.open(drawn / "images" / path) as photo, Image.open(mask_file) as mask:
-                assert photo.format == "JPEG"
-                assert photo.size == mask.size
+            with Image.open(drawn / "images" / path) as source_image, Image.open(mask_file) as mask:
+                assert source_image.format == "JPEG"
+                assert source_image.size == mask.size
                 assert mask.mode == "L"
-                assert 96 <= max(photo.size) <= 160
+                assert 96 <= max(source_image.size) <= 160
                 grey = np.asarray(mask)
             levels |= set(np.unique(grey).tolist())
             left, top, wide, tall = (int(float(value)) for value in box[1:])
@@ -280,7 +280,7 @@ class TestDataset:
             assert majority[top : top + tall, left : left + wide].sum() > 0.95 * majority.sum() > 0
         assert levels == {0, 51, 102, 153, 204, 255}
 
-    def test_greyscale_photos_have_a_stray_duplicate(self, drawn: Path) -> None:
+    def test_greyscale_images_have_a_stray_duplicate(self, drawn: Path) -> None:
         named = {path for _, path in rows(drawn / "images.txt")}
         found = {str(file.relative_to(drawn / "images")) for file in (drawn / "images").rglob("*.jpg")}
         strays = found - named
@@ -307,15 +307,15 @@ class TestDataset:
         assert (tmp_path / "thesis.txt").exists()
 
     def test_nothing_half_drawn_is_left(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        real, calls = dataset.draw_photo, []
+        real, calls = dataset.draw_image, []
 
-        def breaks(*arguments: object) -> dataset.Photo:
+        def breaks(*arguments: object) -> dataset.DrawnImage:
             calls.append(1)
             if len(calls) == 5:
                 raise KeyboardInterrupt
             return real(*arguments)  # type: ignore[arg-type]
 
-        monkeypatch.setattr(dataset, "draw_photo", breaks)
+        monkeypatch.setattr(dataset, "draw_image", breaks)
         with pytest.raises(KeyboardInterrupt):
             draw_dataset(tmp_path / "dataset", TINY)
         assert list(tmp_path.iterdir()) == []

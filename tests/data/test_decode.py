@@ -8,7 +8,7 @@ from PIL import Image, ImageOps
 
 from ala.config.schema import Data
 from ala.data.decode import Reading, alpha_of, reduced, turn
-from ala.data.store import is_object
+from ala.data.image_cache import is_object
 
 SOFT = Reading(threshold=127, object_levels=None, background_levels=(), orientation=None)
 LEVELS = np.arange(256, dtype=np.uint8).reshape(16, 16)
@@ -89,7 +89,7 @@ def test_a_tag_without_meaning_turns_nothing(tmp_path: Path, tag: int) -> None:
         assert turn(image) == 1
 
 
-def test_damaged_exif_data_are_told(tmp_path: Path) -> None:
+def test_damaged_exif_data_are_reported(tmp_path: Path) -> None:
     Image.new("L", (3, 2)).save(tmp_path / "image.png", exif=b"Exif\0\0no TIFF header")
     with Image.open(tmp_path / "image.png") as image, pytest.raises(ValueError, match="EXIF data are damaged"):
         turn(image)

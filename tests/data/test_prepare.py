@@ -97,16 +97,16 @@ def _swap(first: str, second: str) -> Callable[[Path], object]:
 
 DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
     "half-copied": (lambda root: shutil.rmtree(root / "images/003.Gull"), r"bird_0011\.jpg is missing.*5 such files"),
-    "no photos": (lambda root: shutil.rmtree(root / "images"), r"bird_0001\.jpg is missing.*15 such files"),
+    "no images": (lambda root: shutil.rmtree(root / "images"), r"bird_0001\.jpg is missing.*15 such files"),
     "no masks": (lambda root: shutil.rmtree(root / "segmentations"), r"bird_0001\.png is missing.*15 such files"),
     "no labels": (lambda root: (root / LISTS[2]).unlink(), "image_class_labels.txt does not exist"),
-    "id without photo": (lambda root: (root / "images/001.Wren/bird_0002.jpg").unlink(), r"bird_0002\.jpg is missing"),
+    "id without image": (lambda root: (root / "images/001.Wren/bird_0002.jpg").unlink(), r"bird_0002\.jpg is missing"),
     "mask of another size": (
         _swap("segmentations/001.Wren/bird_0001.png", "segmentations/001.Wren/bird_0002.png"),
-        r"bird_0002\.png has 45 x 36 pixels, its photo .* 46 x 37",
+        r"bird_0002\.png has 45 x 36 pixels, its image .* 46 x 37",
     ),
     "class without images": (lambda root: (root / "classes.txt").open("a").write("4 004.Owl\n"), "004.Owl"),
-    "truncated photo": (lambda root: _cut(root / "images/002.Blue_Jay/bird_0008.jpg"), r"0008\.jpg does not decode"),
+    "truncated image": (lambda root: _cut(root / "images/002.Blue_Jay/bird_0008.jpg"), r"0008\.jpg does not decode"),
 }  # fmt: skip
 
 
@@ -242,14 +242,14 @@ def test_an_unpacked_tree_in_place_of_a_download(packed: Data, cub: Path, tmp_pa
 @pytest.mark.parametrize(
     ("expected", "message"),
     [
-        (Expected(photos=15, classes=4), "holds 15 photos of 3 classes, expected 15 of 4; use the whole data set"),
-        (Expected(photos=16, classes=3), "holds 15 photos of 3 classes, expected 16 of 3; use the whole data set"),
+        (Expected(photos=15, classes=4), "holds 15 images of 3 classes, expected 15 of 4; use the whole data set"),
+        (Expected(photos=16, classes=3), "holds 15 images of 3 classes, expected 16 of 3; use the whole data set"),
     ],
 )
 def test_another_data_set_than_expected(
     packed: Data, cub: Path, tmp_path: Path, expected: Expected, message: str
 ) -> None:
-    """Sound by itself, yet with classes missing: told from the lists, before a photo is opened."""
+    """Sound by itself, yet with classes missing: found in the lists, before an image is opened."""
     data = packed.model_copy(update={"expected": expected})
     for given, named in ((cub, str(cub)), (None, "masks.tgz: it ")):
         with pytest.raises(UserError, match=message) as caught:
@@ -268,13 +268,13 @@ def test_archives_of_another_data_set(packed: Data, tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
-def test_a_damaged_photo_in_an_archive_is_named_by_its_place_there(packed: Data, cub: Path, tmp_path: Path) -> None:
-    photo = cub / "images/001.Wren/bird_0002.jpg"
-    photo.write_bytes(photo.read_bytes()[:300])
+def test_a_damaged_image_in_an_archive_is_named_by_its_place_there(packed: Data, cub: Path, tmp_path: Path) -> None:
+    image = cub / "images/001.Wren/bird_0002.jpg"
+    image.write_bytes(image.read_bytes()[:300])
     first = [(cub / name, f"CUB_200_2011/{name}") for name in (*LISTS, "images")]
     downloads = [_archived(tmp_path / "downloads" / "birds.tgz", *first), *(packed.downloads or [])[1:]]
     with pytest.raises(
-        UserError, match=r"masks\.tgz: photo CUB_200_2011/images/001\.Wren/bird_0002\.jpg does not decode"
+        UserError, match=r"masks\.tgz: image CUB_200_2011/images/001\.Wren/bird_0002\.jpg does not decode"
     ):
         prepare(packed.model_copy(update={"downloads": downloads}), tmp_path / "out", downloads=tmp_path / "downloads")
 
@@ -320,7 +320,7 @@ def test_images_are_left_out_of_index_and_folders(cub: Path, tmp_path: Path, pac
         out = tmp_path / f"out-{key}"
         settings = source.model_copy(update={"exclude": [2], "train_per_class": 1})
         facts = prepare(settings, out, given, tmp_path / "downloads")
-        assert (facts.photos, facts.excluded) == (14, (2,))
+        assert (facts.images, facts.excluded) == (14, (2,))
         assert (facts.metrics()["excluded"], facts.metrics()["excluded_ids"]) == (1, [2])
         assert read_index(out).entries == cub_index(cub, [2]).entries
         assert not list(out.rglob("bird_0002.*"))
@@ -332,7 +332,7 @@ def test_birdlets_are_left_out(tmp_path: Path) -> None:
     prepare(data, tmp_path / "all")
     gone = next(one for one in read_index(tmp_path / "all").entries if one.split == "test")
     facts = prepare(data.model_copy(update={"exclude": [gone.image_id]}), tmp_path / "some")
-    assert (facts.photos, facts.excluded) == (9, (gone.image_id,))
+    assert (facts.images, facts.excluded) == (9, (gone.image_id,))
     whole, some = tree(tmp_path / "all"), tree(tmp_path / "some")
     assert whole.keys() - some.keys() == {f"images/{gone.path}", f"masks/{gone.mask}"}
     assert {name for name in some if some[name] != whole[name]} == {"index.csv"}
@@ -364,7 +364,7 @@ def test_what_no_metric_can_use_is_refused(
         prepare(FOLDER, tmp_path / "out", cub)
 
 
-def test_what_only_evaluation_needs_is_told_by_the_first_stage(cub: Path, tmp_path: Path) -> None:
+def test_what_only_evaluation_needs_is_reported_by_the_first_stage(cub: Path, tmp_path: Path) -> None:
     """An object that vanishes matters for the validation and test images that `at_most` keeps, and for no other."""
     for key in (2, 5):  # of the splits val (2, 6, 11) and test (4, 5, 9, 10, 14, 15)
         mask = np.zeros((36 + key - 1, 44 + key), dtype=np.uint8)
@@ -378,4 +378,4 @@ def test_what_only_evaluation_needs_is_told_by_the_first_stage(cub: Path, tmp_pa
     few = data.model_copy(update={"at_most": AtMost(train=2, val=1, test=2)})
     with pytest.raises(UserError, match=r"bird_0002\.png .* or leave out: data\.exclude: \[2\]$"):
         prepare(few, tmp_path / "out", cub)
-    assert prepare(data.model_copy(update={"input_size": 300}), tmp_path / "out", cub).photos == 15
+    assert prepare(data.model_copy(update={"input_size": 300}), tmp_path / "out", cub).images == 15

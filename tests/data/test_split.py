@@ -54,7 +54,7 @@ def test_seed_changes_train_and_val_only(shared_cub: Path) -> None:
     assert zero["test"].equals(one["test"])
 
 
-def test_a_rehearsal_keeps_a_few_photos_spread_over_the_classes(shared_cub: Path) -> None:
+def test_a_rehearsal_keeps_a_few_images_spread_over_the_classes(shared_cub: Path) -> None:
     index = read_cub(shared_cub)
     whole = split(index, 0, 25)
     parts = split(index, 0, 25, AtMost(train=4, val=1, test=10_000))
@@ -66,7 +66,7 @@ def test_a_rehearsal_keeps_a_few_photos_spread_over_the_classes(shared_cub: Path
 
 
 @pytest.mark.parametrize("train_per_class", [3, 25])
-def test_a_class_with_too_few_photos(cub: Path, train_per_class: int) -> None:
+def test_a_class_with_too_few_images(cub: Path, train_per_class: int) -> None:
     with pytest.raises(UserError, match=rf"class 001.Wren .* has 3 .*train_per_class \({train_per_class}\)"):
         split(read_cub(cub), 0, train_per_class)
 
@@ -77,9 +77,9 @@ def test_one_class_with_exactly_too_few(cub: Path, edit: Edit) -> None:
         split(read_cub(cub), 0, 2)
 
 
-def test_a_class_without_test_photos(cub: Path, edit: Edit) -> None:
+def test_a_class_without_test_images(cub: Path, edit: Edit) -> None:
     edit(cub / "train_test_split.txt", "14 0\n15 0", "14 1\n15 1")
-    with pytest.raises(UserError, match=r"class 003.Gull .* no test photo"):
+    with pytest.raises(UserError, match=r"class 003.Gull .* no test image"):
         split(read_cub(cub), 0, 2)
 
 

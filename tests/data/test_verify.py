@@ -17,7 +17,7 @@ from ala.data.layouts.cub import read_cub
 from ala.data.verify import Facts, verify
 from ala.utils.errors import UserError
 
-PHOTO = "images/002.Blue_Jay/bird_0006.jpg"
+IMAGE = "images/002.Blue_Jay/bird_0006.jpg"
 MASK = "segmentations/002.Blue_Jay/bird_0006.png"
 READING = Reading(threshold=127, object_levels=None, background_levels=(), orientation=None)
 
@@ -28,7 +28,7 @@ def checked(root: Path, size: int = 24, **changes: object) -> Facts:
 
 def test_facts_of_a_sound_folder(cub: Path) -> None:
     facts = checked(cub)
-    assert (facts.photos, facts.classes, facts.greyscale) == (15, 3, 1)
+    assert (facts.images, facts.classes, facts.greyscale) == (15, 3, 1)
     # every mask: 8 x 16 pixels of 255 inside 12 x 20 of 102
     areas = [(44 + key) * (36 + (key - 1) % 5) for key in range(1, 16)]
     assert facts.mask_levels == {0: sum(areas) - 15 * 240, 102: 15 * (240 - 128), 255: 15 * 128}
@@ -76,28 +76,28 @@ def _bomb(file: Path) -> None:
 
 
 DAMAGE: dict[str, tuple[str, Callable[[Path], object], str]] = {
-    "photo missing": (PHOTO, Path.unlink, "is missing"),
+    "image missing": (IMAGE, Path.unlink, "is missing"),
     "mask missing": (MASK, Path.unlink, "is missing"),
-    "photo cut": (PHOTO, _cut(0.6), "does not decode"),
-    "photo cut at its end": (PHOTO, _cut(0.99), "does not decode"),
-    "photo half zero": (PHOTO, _zero_tail, "does not decode"),
-    "photo empty": (PHOTO, _cut(0.0), r"\(0 bytes\) is no picture"),
-    "photo is text": (PHOTO, lambda file: file.write_text("<html>404</html>"), "is no picture"),
+    "image cut": (IMAGE, _cut(0.6), "does not decode"),
+    "image cut at its end": (IMAGE, _cut(0.99), "does not decode"),
+    "image half zero": (IMAGE, _zero_tail, "does not decode"),
+    "image empty": (IMAGE, _cut(0.0), r"\(0 bytes\) is no picture"),
+    "image is text": (IMAGE, lambda file: file.write_text("<html>404</html>"), "is no picture"),
     "mask cut": (MASK, _cut(0.5), "does not decode"),
     "mask cut at its end": (MASK, _cut(0.95), "does not decode"),
     "mask half zero": (MASK, _zero_tail, "does not decode"),
-    "mask of another size": (MASK, _grey((40, 30), 255), r"40 x 30 pixels, its photo .*bird_0006.jpg 50 x 36"),
+    "mask of another size": (MASK, _grey((40, 30), 255), r"40 x 30 pixels, its image .*bird_0006.jpg 50 x 36"),
     "mask empty": (MASK, _grey((50, 36), 0), "is empty"),
     "mask below the threshold": (MASK, _grey((50, 36), 127), r"no grey level above 127 .*\(its levels are 127\)"),
     "mask of 16 bits": (MASK, lambda file: Image.new("I;16", (50, 36), 9).save(file), "8-bit"),
-    "photo too large": (PHOTO, _huge, "12000 x 12000 pixels, at most 50,000,000"),
+    "image too large": (IMAGE, _huge, "12000 x 12000 pixels, at most 50,000,000"),
     "mask a bomb": (MASK, _bomb, "too large"),
 }
 
 
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
 @pytest.mark.parametrize("case", DAMAGE)
-def test_damage_is_told_in_one_sentence(cub: Path, case: str) -> None:
+def test_damage_is_reported_in_one_sentence(cub: Path, case: str) -> None:
     file, damage, message = DAMAGE[case]
     damage(cub / file)
     with pytest.raises(UserError, match=message) as caught:
@@ -110,13 +110,13 @@ def test_damage_is_told_in_one_sentence(cub: Path, case: str) -> None:
 def test_the_first_is_named_the_others_are_counted(cub: Path) -> None:
     for key in (2, 3, 4):
         _grey((9, 9), 255)(cub / f"segmentations/001.Wren/bird_{key:04d}.png")
-    _cut(0.5)(cub / PHOTO)
+    _cut(0.5)(cub / IMAGE)
     with pytest.raises(UserError, match=r"bird_0002\.png .* \(3 such files, 1 with other problems\)") as caught:
         checked(cub)
     assert str(caught.value).endswith("), or leave out: data.exclude: [2, 3, 4, 6]")
 
 
-def test_missing_files_are_told_before_any_is_decoded(cub: Path) -> None:
+def test_missing_files_are_reported_before_any_is_decoded(cub: Path) -> None:
     _cut(0.5)(cub / "images/001.Wren/bird_0001.jpg")
     for file in (cub / "images/003.Gull").iterdir():
         file.unlink()
@@ -156,7 +156,7 @@ def test_masks_that_are_inverted_as_a_whole_are_seen_without_boxes(cub: Path) ->
 def test_only_evaluated_images_need_masks(cub: Path) -> None:
     index = without(read_cub(cub), mask=None, boxes=())
     facts = verify(index, READING, 24, evaluated=())
-    assert (facts.photos, facts.mask_levels, facts.box_area, facts.own_boxes) == (15, {}, None, {})
+    assert (facts.images, facts.mask_levels, facts.box_area, facts.own_boxes) == (15, {}, None, {})
     with pytest.raises(
         UserError,
         match=r"bird_0006\.jpg of validation or test has no mask to score maps by; add it, or leave out: data",
@@ -199,7 +199,7 @@ def _spot(side: int) -> Callable[[Path], None]:
 
 @pytest.mark.parametrize("side", [1, 2, 3, 4, 5])
 @pytest.mark.parametrize("size", [4, 7, 12, 36])
-def test_an_object_vanishes_here_just_where_the_store_has_none(cub: Path, side: int, size: int) -> None:
+def test_an_object_vanishes_here_just_where_the_image_cache_has_none(cub: Path, side: int, size: int) -> None:
     _spot(side)(cub / MASK)
     with Image.open(cub / MASK) as mask:
         left = (np.asarray(mask.convert("L").resize((size, size), Image.Resampling.NEAREST)) > 127).any()
@@ -225,7 +225,7 @@ def test_the_ids_of_many_problems_are_cut(cub: Path, monkeypatch: pytest.MonkeyP
 def test_nothing_is_offered_where_most_images_are_at_fault(cub: Path) -> None:
     for file in (cub / "segmentations").rglob("*.png"):
         _grey((9, 9), 255)(file)
-    with pytest.raises(UserError, match=r"by one of the photo's size \(15 such files\)$"):
+    with pytest.raises(UserError, match=r"by one of the image's size \(15 such files\)$"):
         checked(cub)
 
 
@@ -241,15 +241,15 @@ def test_smooth_edges_are_no_labels(cub: Path) -> None:
     assert sum(1 <= level <= 25 for level in levels) > 3
 
 
-@pytest.mark.parametrize(("tag", "told"), [(1, None), (3, "orientation 3"), (6, "orientation 6")])
-def test_a_mask_may_be_stored_turned_too(cub: Path, tag: int, told: str | None) -> None:
+@pytest.mark.parametrize(("tag", "reported"), [(1, None), (3, "orientation 3"), (6, "orientation 6")])
+def test_a_mask_may_be_stored_turned_too(cub: Path, tag: int, reported: str | None) -> None:
     exif = Image.Exif()
     exif[0x0112] = tag
     with Image.open(cub / MASK) as mask:
         mask.save(cub / MASK, exif=exif)
-    if told is None:
+    if reported is None:
         checked(cub)
     else:
-        with pytest.raises(UserError, match=told):
+        with pytest.raises(UserError, match=reported):
             checked(cub)
-    assert checked(cub, orientation="stored").photos == 15
+    assert checked(cub, orientation="stored").images == 15

@@ -13,13 +13,13 @@ def cubic(x: float) -> float:
     return a * x**3 - 5 * a * x**2 + 8 * a * x - 4 * a if x < 2 else 0.0
 
 
-def bicubic_reference(grid: np.ndarray, side: int) -> np.ndarray:
+def bicubic_reference(grid: np.ndarray, grid_size: int) -> np.ndarray:
     """(h, h, C) to (side, side, C): 16 neighbours, half-pixel centres, edges repeated, no antialias."""
     h = len(grid)
-    out = np.zeros((side, side, grid.shape[2]))
-    for r in range(side):
-        for c in range(side):
-            y, x = (r + 0.5) * h / side - 0.5, (c + 0.5) * h / side - 0.5
+    out = np.zeros((grid_size, grid_size, grid.shape[2]))
+    for r in range(grid_size):
+        for c in range(grid_size):
+            y, x = (r + 0.5) * h / grid_size - 0.5, (c + 0.5) * h / grid_size - 0.5
             for i in range(int(np.floor(y)) - 1, int(np.floor(y)) + 3):
                 for j in range(int(np.floor(x)) - 1, int(np.floor(x)) + 3):
                     out[r, c] += cubic(y - i) * cubic(x - j) * grid[np.clip(i, 0, h - 1), np.clip(j, 0, h - 1)]

@@ -13,7 +13,7 @@ from torch import nn
 from ala.config.schema import EncoderSettings
 from ala.contracts.origin import mark
 from ala.contracts.preprocessing import Preprocessing
-from ala.data.store import Store
+from ala.data.image_cache import ImageCache
 from ala.encoders import assert_frozen, build_encoder, load_encoder, save_encoder
 from ala.encoders.clip_source import clip_encoder, read_config
 from ala.encoders.networks import make_encoder
@@ -39,7 +39,7 @@ def trainer(config, preprocessing):
 
 @pytest.fixture
 def small_vit_b_16(monkeypatch, tiny_config):
-    """Lets open_clip's name ViT-B-16 stand for a small model whose text tower reads OpenAI's tokens."""
+    """Lets open_clip's name ViT-B-16 mean a small model whose text tower reads OpenAI's tokens."""
     config = tiny_config | {"text_cfg": tiny_config["text_cfg"] | {"context_length": 77, "vocab_size": 49408}}
     config.pop("quick_gelu")
     ours = open_clip.get_model_config
@@ -70,11 +70,15 @@ def test_pretrained_encoder_comes_back_from_its_folder(tmp_path):
     save_encoder(built, tmp_path, {"remark": "kept"})
     loaded = load_encoder(tmp_path)
     assert_frozen(loaded)
-    assert (loaded.preprocessing, loaded.grid, loaded.tap_channels) == (built.preprocessing, 10, built.tap_channels)
+    assert (loaded.preprocessing, loaded.grid, loaded.feature_channels) == (
+        built.preprocessing,
+        10,
+        built.feature_channels,
+    )
     assert torch.equal(loaded.text_features, built.text_features)
     images = torch.randn(2, 3, 80, 80)
-    for tap, value in built.taps(images, built.tap_channels).items():
-        assert torch.equal(value, loaded.taps(images, [tap])[tap])
+    for feature, value in built.features(images, built.feature_channels).items():
+        assert torch.equal(value, loaded.features(images, [feature])[feature])
     assert torch.equal(built.pooled(images), loaded.pooled(images))
     about = json.loads((tmp_path / "encoder.json").read_text())
     assert about["source"]["remark"] == "kept"
@@ -263,7 +267,7 @@ def test_a_timm_encoder_takes_the_weights_of_the_whole_classifier(tmp_path, name
     loaded = load_encoder(tmp_path / "out")
     assert loaded.preprocessing.mean == (0.5, 0.5, 0.5)
     assert not (tmp_path / "out" / "text_features.safetensors").exists()
-    assert torch.equal(loaded.taps(images, [1])[1], built.taps(images, [1])[1])
+    assert torch.equal(loaded.features(images, [1])[1], built.features(images, [1])[1])
 
 
 def test_a_timm_transformer_takes_another_size_than_its_weights(tmp_path):
@@ -301,7 +305,7 @@ def test_a_key_that_does_not_fit_is_named(tmp_path, change, message):
         build_encoder(settings("timm:test_resnet"), 64, 8, NAMES, file=path)
 
 
-def test_weights_of_a_timm_name_are_fetched_or_asked_for_as_a_file(monkeypatch):
+def test_weights_of_a_timm_name_are_fetched_or_requested_as_a_file(monkeypatch):
     real, wanted = timm.create_model, []
 
     def create(name, pretrained=False, **options):
@@ -330,10 +334,10 @@ def test_the_real_weights_load_and_padding_matters(shared_weights):
         build_encoder(settings("timm:mobilenetv2_100", options=options), 224, 14, NAMES, file=path)
         for options in ([["pad_type", "same"]], [])
     )
-    assert same.tap_channels == {0: 16, 1: 24, 2: 32, 3: 96, 4: 320}
-    found = same.taps(images, [3])[3]
+    assert same.feature_channels == {0: 16, 1: 24, 2: 32, 3: 96, 4: 320}
+    found = same.features(images, [3])[3]
     torch.testing.assert_close(found, maps[3], atol=1e-3, rtol=1e-3)  # 14 x 14 already
-    assert (other.taps(images, [3])[3] - found).abs().mean() > 0.1
+    assert (other.features(images, [3])[3] - found).abs().mean() > 0.1
     with pytest.raises(UserError, match=r"mobilenetv2_100_imagenet\.safetensors does not fit the timm model resnet10t"):
         build_encoder(settings("timm:resnet10t"), 224, 14, NAMES, file=path)
 
@@ -372,17 +376,17 @@ def test_an_encoder_that_can_learn_is_not_saved(folder):
 
 
 def test_zero_shot_accuracy_by_hand(tiny_config):
-    # Text features are the embeddings of photos 0 and 1; photos 2 and 3 repeat photo 0 with right and wrong labels.
+    # Text features are the embeddings of images 0 and 1; images 2 and 3 repeat image 0 with right and wrong labels.
     torch.manual_seed(0)
     model = open_clip.CLIP(**tiny_config).eval()
     rng = np.random.default_rng(0)
     pixels = rng.integers(0, 256, (2, 16, 16, 3), dtype=np.uint8)[[0, 1, 0, 0]]
     encoder = clip_encoder(model.visual, "open_clip:small", tiny_config, Preprocessing.named(16, "clip"))
-    store = Store(
+    image_cache = ImageCache(
         size=16, split="test", names=["a", "b"], image_ids=np.arange(4), labels=np.array([0, 1, 0, 1]), images=pixels,
         masks=np.zeros((4, 16, 16), np.uint8), boxes=np.zeros((4, 4), np.float32),
     )  # fmt: skip
-    assert zero_shot_accuracy(encoder, store) is None
-    vectors = encoder.pooled(encoder.preprocessing.normalise(store.pixels([0, 1])))
+    assert zero_shot_accuracy(encoder, image_cache) is None
+    vectors = encoder.pooled(encoder.preprocessing.normalise(image_cache.pixels([0, 1])))
     encoder.text_features = nn.functional.normalize(vectors, dim=-1)
-    assert zero_shot_accuracy(encoder, store, batch=3) == 0.75
+    assert zero_shot_accuracy(encoder, image_cache, batch=3) == 0.75

@@ -42,14 +42,14 @@ def timm_encoder(name: str, size: int = 64, grid: int = 6, **options) -> Encoder
     return make_encoder(description, Preprocessing.named(size, "half"), grid)
 
 
-def bilinear_reference(image: np.ndarray, side: int) -> np.ndarray:
+def bilinear_reference(image: np.ndarray, image_size: int) -> np.ndarray:
     """(C, h, h) to (C, side, side), half-pixel centres, edges repeated."""
     h = image.shape[1]
-    out = np.zeros((len(image), side, side))
-    for r in range(side):
-        for c in range(side):
-            y = np.clip((r + 0.5) * h / side - 0.5, 0, h - 1)
-            x = np.clip((c + 0.5) * h / side - 0.5, 0, h - 1)
+    out = np.zeros((len(image), image_size, image_size))
+    for r in range(image_size):
+        for c in range(image_size):
+            y = np.clip((r + 0.5) * h / image_size - 0.5, 0, h - 1)
+            x = np.clip((c + 0.5) * h / image_size - 0.5, 0, h - 1)
             i, j = int(y), int(x)
             i2, j2, v, u = min(i + 1, h - 1), min(j + 1, h - 1), y - i, x - j
             top = image[:, i, j] * (1 - u) + image[:, i, j2] * u
@@ -85,9 +85,9 @@ def test_features_and_embedding_are_open_clips_own(tiny_config, vision, quick):
     encoder = encoder_of(model, tiny_config)
     images = torch.randn(3, 3, 16, 16)
     theirs = model.visual.forward_intermediates(images)["image_intermediates"]
-    ours = encoder.taps(images, [0, 1, 2])
-    assert encoder.tap_channels == dict.fromkeys(range(3), 16)
-    assert {tap: tuple(x.shape) for tap, x in ours.items()} == dict.fromkeys(range(3), (3, 16, 2, 2))
+    ours = encoder.features(images, [0, 1, 2])
+    assert encoder.feature_channels == dict.fromkeys(range(3), 16)
+    assert {feature: tuple(x.shape) for feature, x in ours.items()} == dict.fromkeys(range(3), (3, 16, 2, 2))
     torch.testing.assert_close(ours[1], theirs[0], atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(ours[2], theirs[1], atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(encoder.pooled(images), model.encode_image(images), atol=1e-5, rtol=1e-5)
@@ -105,7 +105,7 @@ def test_feature_zero_is_the_normalised_patch_embedding(tiny_config):
     model = open_clip.CLIP(**tiny_config).eval().requires_grad_(False)
     visual = model.visual
     image = torch.randn(1, 3, 16, 16)
-    got = encoder_of(model, tiny_config).taps(image, [0])[0]
+    got = encoder_of(model, tiny_config).features(image, [0])[0]
     kernel = visual.conv1.weight.numpy()
     for row in range(2):
         for column in range(2):
@@ -116,20 +116,20 @@ def test_feature_zero_is_the_normalised_patch_embedding(tiny_config):
             np.testing.assert_allclose(got[0, :, row, column], token, atol=1e-5)
 
 
-@pytest.mark.parametrize("side", [3, 7])
-def test_positions_are_resized_bicubically_and_the_class_row_stays(side):
+@pytest.mark.parametrize("image_size", [3, 7])
+def test_positions_are_resized_bicubically_and_the_class_row_stays(image_size):
     embedding = torch.randn(1 + 25, 4, generator=torch.Generator().manual_seed(0))
-    resized = resize_positions(embedding, side)
+    resized = resize_positions(embedding, image_size)
     assert torch.equal(resized[0], embedding[0])
-    expected = bicubic_reference(embedding[1:].reshape(5, 5, 4).double().numpy(), side)
-    np.testing.assert_allclose(resized[1:].reshape(side, side, 4), expected, atol=1e-5)
+    expected = bicubic_reference(embedding[1:].reshape(5, 5, 4).double().numpy(), image_size)
+    np.testing.assert_allclose(resized[1:].reshape(image_size, image_size, 4), expected, atol=1e-5)
 
 
 def test_another_input_size_gives_another_grid_and_resized_positions(tiny_config):
     model = clip(tiny_config)
     encoder = encoder_of(model, tiny_config, size=40)
     assert encoder.grid == 5
-    assert encoder.taps(torch.randn(1, 3, 40, 40), [2])[2].shape == (1, 16, 5, 5)
+    assert encoder.features(torch.randn(1, 3, 40, 40), [2])[2].shape == (1, 16, 5, 5)
     assert torch.equal(encoder.network.pos_embed[0], resize_positions(model.visual.positional_embedding, 5))
 
 
@@ -161,12 +161,12 @@ def test_quick_gelu_is_asserted_block_by_block(tiny_config):
 def test_feature_maps_are_resized_to_the_grid(name):
     encoder, images = timm_encoder(name), torch.randn(2, 3, 64, 64)
     maps = encoder.network.forward_intermediates(images, intermediates_only=True)
-    assert encoder.n_taps == len(maps)
+    assert encoder.n_features == len(maps)
     assert encoder.blocks is None
-    for tap, channels in encoder.tap_channels.items():
-        found = encoder.taps(images, [tap])[tap]  # runs no further than it needs
+    for feature, channels in encoder.feature_channels.items():
+        found = encoder.features(images, [feature])[feature]  # runs no further than it needs
         assert found.shape == (2, channels, 6, 6)
-        np.testing.assert_allclose(found[1], bilinear_reference(maps[tap][1].numpy(), 6), atol=1e-4)
+        np.testing.assert_allclose(found[1], bilinear_reference(maps[feature][1].numpy(), 6), atol=1e-4)
     assert encoder.pooled(images).shape == (2, encoder.network.num_features)
     assert encoder.text_features is None
 
@@ -176,15 +176,15 @@ def test_timms_transformers_give_tokens_of_their_blocks(name, prefix):
     encoder, images = timm_encoder(name, size=96), torch.randn(2, 3, 96, 96)
     network = encoder.network
     assert (encoder.grid, network.num_prefix_tokens) == (6, prefix)
-    assert encoder.n_taps == len(network.blocks) + 1
+    assert encoder.n_features == len(network.blocks) + 1
     inside: list[torch.Tensor] = []
     for block in network.blocks:
         block.register_forward_hook(lambda _, inputs, output: inside.append(output))
     network.blocks[0].register_forward_pre_hook(lambda _, inputs: inside.append(inputs[0]))
     network(images)
-    expected = {tap: tokens[:, prefix:].mT.reshape(2, -1, 6, 6) for tap, tokens in enumerate(inside)}
-    for tap, value in encoder.taps(images, list(encoder.tap_channels)).items():
-        torch.testing.assert_close(value, expected[tap])
+    expected = {feature: tokens[:, prefix:].mT.reshape(2, -1, 6, 6) for feature, tokens in enumerate(inside)}
+    for feature, value in encoder.features(images, list(encoder.feature_channels)).items():
+        torch.testing.assert_close(value, expected[feature])
     assert encoder.pooled(images).shape == (2, network.num_features)
 
 
@@ -220,19 +220,19 @@ NAMES = ["test_vit", "test_resnet"]
 @pytest.mark.parametrize("name", NAMES)
 def test_gradients_are_the_callers_choice(name):
     encoder, images = timm_encoder(name), torch.randn(2, 3, 64, 64)
-    numbers = list(encoder.tap_channels)
-    plain = encoder.taps(images, numbers)
+    numbers = list(encoder.feature_channels)
+    plain = encoder.features(images, numbers)
     assert not any(value.requires_grad or value.is_inference() for value in plain.values())
     images.requires_grad_()
-    for tap in numbers:
-        value = encoder.taps(images, [tap])[tap]
-        torch.testing.assert_close(value, plain[tap])
+    for feature in numbers:
+        value = encoder.features(images, [feature])[feature]
+        torch.testing.assert_close(value, plain[feature])
         (gradient,) = torch.autograd.grad(value.square().sum(), images)
         assert gradient.abs().sum() > 0
     (gradient,) = torch.autograd.grad(encoder.pooled(images).square().sum(), images)
     assert gradient.abs().sum() > 0
     with torch.inference_mode():
-        assert all(value.is_inference() for value in encoder.taps(images, numbers).values())
+        assert all(value.is_inference() for value in encoder.features(images, numbers).values())
     assert all(parameter.grad is None for parameter in encoder.parameters())
 
 
@@ -242,17 +242,17 @@ def test_layers_after_the_last_wanted_feature_are_not_run(name):
     parts = encoder.blocks or [encoder.network.get_submodule(f"layer{number}") for number in (1, 2, 3, 4)]
     for number, part in enumerate(parts, start=1):
         part.register_forward_hook(lambda *_, number=number: ran.append(number))
-    for tap in (0, 2):
+    for feature in (0, 2):
         ran.clear()
-        encoder.taps(torch.zeros(1, 3, 64, 64), [tap, 0])
-        assert ran == list(range(1, tap + 1))
-    assert encoder.taps(torch.zeros(1, 3, 64, 64), []) == {}
+        encoder.features(torch.zeros(1, 3, 64, 64), [feature, 0])
+        assert ran == list(range(1, feature + 1))
+    assert encoder.features(torch.zeros(1, 3, 64, 64), []) == {}
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_no_hook_stays(name):
     encoder = timm_encoder(name)
-    encoder.taps(torch.zeros(1, 3, 64, 64), [0, 1])
+    encoder.features(torch.zeros(1, 3, 64, 64), [0, 1])
     assert not any(module._forward_pre_hooks or module._forward_hooks for module in encoder.modules())
 
 
@@ -260,21 +260,21 @@ def test_threads_do_not_meet_in_feature_zero():
     encoder = timm_encoder("test_vit")
     images = [torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(seed)) for seed in range(8)]
     wanted = ([0], [0, 2], [1], [0, 1])
-    alone = [encoder.taps(one, wanted[k % 4]) for k, one in enumerate(images)]
+    alone = [encoder.features(one, wanted[k % 4]) for k, one in enumerate(images)]
     with ThreadPoolExecutor(4) as pool:
         for _ in range(20):
-            together = pool.map(lambda k: encoder.taps(images[k], wanted[k % 4]), range(len(images)))
+            together = pool.map(lambda k: encoder.features(images[k], wanted[k % 4]), range(len(images)))
             for found, right in zip(together, alone, strict=True):
                 assert all(torch.equal(found[number], right[number]) for number in right)
 
 
 def test_unknown_features_and_images_of_another_shape_are_refused():
     encoder = timm_encoder("test_resnet")
-    with pytest.raises(UserError, match="no tap 9, only 0, 1, 2, 3, 4"):
-        encoder.taps(torch.zeros(1, 3, 64, 64), [0, 9])
+    with pytest.raises(UserError, match="no feature 9, only 0, 1, 2, 3, 4"):
+        encoder.features(torch.zeros(1, 3, 64, 64), [0, 9])
     for shape in [(1, 3, 64, 65), (1, 1, 64, 64), (3, 64, 64)]:
         with pytest.raises(ValueError, match=r"must be \(B, 3, 64, 64\)"):
-            encoder.taps(torch.zeros(shape), [0])
+            encoder.features(torch.zeros(shape), [0])
 
 
 def test_it_stays_frozen_and_in_eval_mode_also_inside_another_module():
@@ -308,10 +308,10 @@ def test_assert_frozen_finds_each_way_to_learn():
 def test_a_compiled_encoder_gives_the_same(name):
     encoder, images = timm_encoder(name), torch.randn(2, 3, 64, 64)
     for wanted in ([0], [0, 2]):
-        compiled = torch.compile(lambda x, wanted=wanted: encoder.taps(x, wanted))
+        compiled = torch.compile(lambda x, wanted=wanted: encoder.features(x, wanted))
         with torch.inference_mode():
-            for tap, value in compiled(images).items():
-                torch.testing.assert_close(value, encoder.taps(images, wanted)[tap], atol=1e-4, rtol=1e-4)
+            for feature, value in compiled(images).items():
+                torch.testing.assert_close(value, encoder.features(images, wanted)[feature], atol=1e-4, rtol=1e-4)
 
 
 @pytest.mark.slow
@@ -329,4 +329,4 @@ def test_real_weights_of_a_timm_transformer(shared_weights):
     images = torch.randn(2, 3, 224, 224)
     with torch.inference_mode():
         torch.testing.assert_close(encoder.pooled(images), model.forward_features(images)[:, 0])
-    assert (encoder.grid, encoder.n_taps) == (14, 13)
+    assert (encoder.grid, encoder.n_features) == (14, 13)

@@ -42,8 +42,8 @@ def test_it_comes_back_as_it_was_and_moves_no_generator(tmp_path, tiny_config, n
     before = torch.get_rng_state()
     loaded = load_encoder(tmp_path / "encoder")
     assert torch.equal(torch.get_rng_state(), before)
-    assert (loaded.grid, loaded.tap_channels) == (encoder.grid, encoder.tap_channels)
+    assert (loaded.grid, loaded.feature_channels) == (encoder.grid, encoder.feature_channels)
     images = torch.randn(2, 3, size, size)
-    for tap, value in encoder.taps(images, encoder.tap_channels).items():
-        assert torch.equal(loaded.taps(images, [tap])[tap], value)
+    for feature, value in encoder.features(images, encoder.feature_channels).items():
+        assert torch.equal(loaded.features(images, [feature])[feature], value)
     assert torch.equal(loaded.pooled(images), encoder.pooled(images))

@@ -32,7 +32,7 @@ def train(config, seed=0, n=96, epochs=12):
 
 
 class Fixed(nn.Module):
-    """Stands in for a CLIP: hands out given unit vectors."""
+    """Takes the place of a CLIP: hands out given unit vectors."""
 
     def __init__(self, images, texts, scale) -> None:
         super().__init__()

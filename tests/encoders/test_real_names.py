@@ -66,14 +66,14 @@ def test_features_and_embedding_are_open_clips_own(model, size):
         expected = theirs.encode_image(image)
         features = theirs.visual.forward_intermediates(image)["image_intermediates"]
     torch.testing.assert_close(encoder.pooled(image), expected, atol=1e-5, rtol=1e-5)
-    for tap, value in encoder.taps(image, range(1, 13)).items():
-        torch.testing.assert_close(value, features[tap - 1], atol=1e-5, rtol=1e-5)
+    for feature, value in encoder.features(image, range(1, 13)).items():
+        torch.testing.assert_close(value, features[feature - 1], atol=1e-5, rtol=1e-5)
 
 
 def test_the_paper_profile_runs_nine_of_twelve_blocks(model):
     profile, encoder = load().profiles["paper"], encoder_of(model, 224)
     blueprint = plan(
-        "aea-true-sbn-true", profile.ala, profile.abn, tap_channels=encoder.tap_channels, grid=encoder.grid,
+        "aea-true-sbn-true", profile.ala, profile.abn, feature_channels=encoder.feature_channels, grid=encoder.grid,
         input_size=224, classes=200,
     )  # fmt: skip
     assert profile.encoder.model == NAME
@@ -81,9 +81,11 @@ def test_the_paper_profile_runs_nine_of_twelve_blocks(model):
     ran: list[int] = []
     for number, block in enumerate(encoder.blocks, start=1):
         block.register_forward_hook(lambda *_, number=number: ran.append(number))
-    taps = encoder.taps(torch.zeros(1, 3, 224, 224), blueprint.taps)
+    features = encoder.features(torch.zeros(1, 3, 224, 224), blueprint.features)
     assert ran == list(range(1, 10))
-    assert {tap: tuple(value.shape) for tap, value in taps.items()} == dict.fromkeys([0, 3, 6, 9], (1, 768, 14, 14))
+    assert {feature: tuple(value.shape) for feature, value in features.items()} == dict.fromkeys(
+        [0, 3, 6, 9], (1, 768, 14, 14)
+    )
 
 
 def shapes_of(name: str) -> dict[str, torch.Size]:

@@ -27,8 +27,8 @@ from stages import encoder
 PROJECT = Path(__file__).resolve().parents[2]
 
 
-def write_store(folder: Path, size: int, names: list[str], n: int) -> None:
-    """A store of `n` grey photos in the test split."""
+def write_image_cache(folder: Path, size: int, names: list[str], n: int) -> None:
+    """An image cache of `n` grey images in the test split."""
     folder.mkdir(parents=True)
     arrays = {
         "images": np.full((n, size, size, 3), 127, np.uint8), "masks": np.zeros((n, size, size), np.uint8),
@@ -37,7 +37,7 @@ def write_store(folder: Path, size: int, names: list[str], n: int) -> None:
     for part, values in arrays.items():
         np.save(folder / f"test-{part}.npy", values)
     about = {"version": 1, "size": size, "names": names, "splits": {"test": n}}
-    (folder / "store.json").write_text(json.dumps(about))
+    (folder / "image_cache.json").write_text(json.dumps(about))
 
 
 def run(*arguments: str):
@@ -68,13 +68,13 @@ def test_the_miniature_pretrains_and_keeps_one_text_per_species(change):
         weights="train",
         pretrain={"pairs": 8, "epochs": 1, "batch": 4, "lr": 1e-3, "weight_decay": 0.0, "seed": 0},
     )
-    species_store()
+    species_image_cache()
     result = run()
     assert result.exit_code == 0, result.output
     metrics = json.loads(Path("models/encoder/metrics.json").read_text())
     assert metrics["n_images"] == 6
     assert (metrics["used"]["batch"], metrics["used_in_training"]["batch"]) == (128, 4)
-    assert metrics["zero_shot_accuracy"] in (0, 1 / 6)  # six equal photos, one of each label
+    assert metrics["zero_shot_accuracy"] in (0, 1 / 6)  # six equal images, one of each label
     about = json.loads(Path("models/encoder/encoder.json").read_text())
     assert about["source"]["texts"] == [[one.caption()] for one in species(load().active.data.birdlets)]
     loaded = load_encoder(Path("models/encoder"))
@@ -85,14 +85,14 @@ def test_the_miniature_pretrains_and_keeps_one_text_per_species(change):
     assert Path("models/encoder/encoder.safetensors").read_bytes() == first
 
 
-def species_store() -> None:
+def species_image_cache() -> None:
     names = [one.caption() for one in species(load().active.data.birdlets)]
-    write_store(Path("data/store/80"), 80, [f"{k:03d}.Bird" for k in range(len(names))], 6)
+    write_image_cache(Path("data/image_cache/80"), 80, [f"{k:03d}.Bird" for k in range(len(names))], 6)
 
 
 def test_the_miniature_takes_the_packaged_weights_of_the_settings(change):
     change("mini")
-    species_store()
+    species_image_cache()
     result = run()
     assert result.exit_code == 0, result.output
     out, shipped = Path("models/encoder"), PACKAGED / "birdlet-clip"
@@ -117,7 +117,7 @@ def test_the_miniature_takes_the_packaged_weights_of_the_settings(change):
 )
 def test_packaged_weights_of_other_settings_are_refused(change, values, sentence):
     change("mini", **values)
-    species_store()
+    species_image_cache()
     result = run()
     assert result.exit_code == 2
     assert sentence in result.stderr
@@ -127,7 +127,7 @@ def test_a_convolutional_encoder_has_no_zero_shot_accuracy(change, tmp_path):
     torch.manual_seed(0)
     save_file(timm.create_model("test_resnet").state_dict(), tmp_path / "cnn.safetensors")
     change("photos", "cnn.safetensors", name="timm:test_resnet", options=[])
-    write_store(Path("data/store/224"), 224, ["001.A", "002.B"], 2)
+    write_image_cache(Path("data/image_cache/224"), 224, ["001.A", "002.B"], 2)
     result = run()
     assert result.exit_code == 0, result.output
     used = {"precision": "fp32", "device": "cpu", "gpu": None, "threads": torch.get_num_threads(), "batch": 128}
@@ -148,7 +148,7 @@ def test_a_convolutional_encoder_has_no_zero_shot_accuracy(change, tmp_path):
 def test_bad_input_is_one_sentence_and_leaves_nothing(change, file, message):
     change("photos", file)
     Path("broken.safetensors").write_bytes(b"half a file")
-    write_store(Path("data/store/224"), 224, ["001.A", "002.B"], 2)
+    write_image_cache(Path("data/image_cache/224"), 224, ["001.A", "002.B"], 2)
     result = run()
     assert result.exit_code == 2
     assert message in result.stderr

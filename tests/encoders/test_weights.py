@@ -15,7 +15,7 @@ from ala.utils.errors import UserError
 
 
 class Trap:
-    """Unpickling it would create a file."""
+    """An object that would create a file when it is unpickled."""
 
     def __init__(self, path) -> None:
         self.path = path

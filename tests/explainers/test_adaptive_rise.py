@@ -1,4 +1,4 @@
-"""Adaptive RISE beside RISE: the same masks, fewer of them."""
+"""Adaptive RISE equals RISE with the first of its masks."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from scipy.stats import spearmanr
 from ala.explainers.adaptive_rise import AdaptiveRise, adaptive_rise, rank_correlation
 from ala.explainers.rise import RiseMasks, rise
 from ala.utils.errors import UserError
-from tests.explainers.conftest import Constant, Planted, SmallNet, ToyPhotos
+from tests.explainers.conftest import Constant, Planted, SmallNet, ToyImages
 
 SETTINGS: dict[str, Any] = {"n_masks": 240, "grid": 4, "p1": 0.5, "seed": 3, "batch": 16}
 
 
 def test_a_bound_out_of_reach_gives_rise_itself() -> None:
     model, targets = SmallNet(16), np.array([1, 3])
-    images = model.preprocessing.normalise(ToyPhotos(3, 16).pixels(np.array([2, 0])))
+    images = model.preprocessing.normalise(ToyImages(3, 16).pixels(np.array([2, 0])))
     found = adaptive_rise(model, images, targets, **SETTINGS, bound=1 - 1e-9, block=50)
     exact = rise(model, images, targets, **SETTINGS)
     torch.testing.assert_close(found.importance, exact, atol=1e-5, rtol=0)
@@ -28,7 +28,7 @@ def test_a_bound_out_of_reach_gives_rise_itself() -> None:
     assert torch.equal(explainer.explain(images, torch.as_tensor(targets)), found.importance)
 
 
-def test_each_photo_stops_by_itself_and_its_map_is_the_mean_of_its_masks() -> None:
+def test_each_image_stops_by_itself_and_its_map_is_the_mean_of_its_masks() -> None:
     class Half(Planted):
         """Class 0 sees the planted patch, class 1 nothing: its halves differ by their masks alone."""
 
@@ -36,9 +36,9 @@ def test_each_photo_stops_by_itself_and_its_map_is_the_mean_of_its_masks() -> No
             share = 0.7 * super().__call__(images)[:, 0]
             return torch.stack([share, torch.full_like(share, 0.3), 0.7 - share], 1)
 
-    photos = ToyPhotos(1, 16)
-    model = Half(photos.images[0], (slice(2, 8), slice(2, 8)))
-    image = model.preprocessing.normalise(photos.pixels(np.array([0])))
+    image_source = ToyImages(1, 16)
+    model = Half(image_source.images[0], (slice(2, 8), slice(2, 8)))
+    image = model.preprocessing.normalise(image_source.pixels(np.array([0])))
     found = adaptive_rise(model, image.repeat(2, 1, 1, 1), np.array([0, 1]), **SETTINGS, bound=0.6, block=20)
     assert found.masks[0] < found.masks[1]
     used = int(found.masks[0])
@@ -63,4 +63,5 @@ def test_rank_correlation() -> None:
 def test_nonsense_is_refused(wrong: dict[str, float]) -> None:
     options = {"bound": 0.9, "block": 10} | wrong
     with pytest.raises(UserError, match=r"adaptive-rise\.(bound|block) is .* must"):
-        adaptive_rise(Constant(16), torch.zeros(1, 3, 16, 16), np.array([0]), **SETTINGS, **options)  # type: ignore[arg-type]
+        # type: ignore[arg-type]
+        adaptive_rise(Constant(16), torch.zeros(1, 3, 16, 16), np.array([0]), **SETTINGS, **options)

@@ -15,8 +15,8 @@ class Striped:
         return images.mean(1)[:, ::2, ::4]  # (B, 4, 2)
 
 
-def test_maps_come_in_the_order_of_images_whatever_the_batch(toy_photos: Any) -> None:
-    images = Preprocessing.named(8, "half").normalise(toy_photos(5, 8).images)
+def test_maps_come_in_the_order_of_images_whatever_the_batch(toy_images: Any) -> None:
+    images = Preprocessing.named(8, "half").normalise(toy_images(5, 8).images)
     for batch in (1, 3, 4, 9):
         found = own_maps(Striped().explain, images, batch)
         assert (found.dtype, found.device.type) == (torch.float32, "cpu")

@@ -1,4 +1,4 @@
-"""Baseline maps are what they say."""
+"""Baseline maps have the values that their definitions give."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_center_is_symmetric_and_falls_off(size: int) -> None:
     np.testing.assert_allclose(one, one.T, rtol=1e-6)
     assert one[size // 2, size // 2] == one.max()
     assert (np.diff(one[size // 2, size // 2 :]) < 0).all()
-    # A quarter of the image's side from the middle is one standard deviation.
+    # A quarter of the image size from the middle is one standard deviation.
     if size == 16:
         assert one[8, 12] / one[8, 8] == pytest.approx(np.exp((0.5**2 - 4.5**2) / (2 * 4**2)))
 

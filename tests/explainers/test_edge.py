@@ -11,7 +11,7 @@ from tests.imports import ROOT
 
 EDGE = load(ROOT / "params.yaml").profiles["mini"].edge
 
-SIDE = 24
+IMAGE_SIZE = 24
 
 
 def slow_parts(between: np.ndarray) -> list[set[tuple[int, int]]]:
@@ -36,30 +36,30 @@ def squared(a: tuple[int, int], part: set[tuple[int, int]]) -> int:
 
 
 def square(low: int = 60, high: int = 200, noise: float = 0, seed: int = 0) -> np.ndarray:
-    """A bright square at rows and columns 8..16 of a grey photo."""
-    photo = np.full((SIDE, SIDE), float(low))
-    photo[8:16, 8:16] = high
-    return np.clip(photo + noise * np.random.default_rng(seed).normal(size=photo.shape), 0, 255)
+    """A bright square at rows and columns 8..16 of a grey image."""
+    image = np.full((IMAGE_SIZE, IMAGE_SIZE), float(low))
+    image[8:16, 8:16] = high
+    return np.clip(image + noise * np.random.default_rng(seed).normal(size=image.shape), 0, 255)
 
 
 @pytest.mark.parametrize("seed", range(6))
 def test_every_pixel_belongs_to_the_nearest_large_region(seed: int) -> None:
     random = np.random.default_rng(seed)
-    between = random.random((SIDE, SIDE)) < random.uniform(0.4, 0.9)
+    between = random.random((IMAGE_SIZE, IMAGE_SIZE)) < random.uniform(0.4, 0.9)
     tiny = 0.01
     owner = regions(between, tiny)
-    large = [part for part in slow_parts(between) if len(part) >= tiny * SIDE**2]
+    large = [part for part in slow_parts(between) if len(part) >= tiny * IMAGE_SIZE**2]
     assert owner.max() + 1 == len(large)
     names = [{int(owner[pixel]) for pixel in part} for part in large]
     assert all(len(name) == 1 for name in names)  # a region is not divided
     by_name = {name.pop(): part for name, part in zip(names, large, strict=True)}
     assert len(by_name) == len(large)  # nor are two of them one
-    for pixel in np.ndindex(SIDE, SIDE):
+    for pixel in np.ndindex(IMAGE_SIZE, IMAGE_SIZE):
         nearest = min(squared(pixel, part) for part in large)
         assert squared(pixel, by_name[int(owner[pixel])]) == nearest  # several may be equally near
 
 
-def test_where_no_region_is_left_the_photo_is_one() -> None:
+def test_where_no_region_is_left_the_image_is_one() -> None:
     assert (regions(np.zeros((4, 4), bool), 0.001) == 0).all()
     assert (regions(np.eye(4, dtype=bool), 0.5) == 0).all()
 
@@ -68,20 +68,20 @@ def test_where_no_region_is_left_the_photo_is_one() -> None:
 @pytest.mark.parametrize("seed", range(4))
 def test_regions_stay_by_their_mean(kappa: float, seed: int) -> None:
     settings = EDGE.model_copy(update={"tiny": 0.01})
-    photo = square(noise=25, seed=seed)
-    importance = np.random.default_rng(seed).random((SIDE, SIDE)).astype(np.float32) ** 2
+    image = square(noise=25, seed=seed)
+    importance = np.random.default_rng(seed).random((IMAGE_SIZE, IMAGE_SIZE)).astype(np.float32) ** 2
     importance[9:15, 9:15] += 1
-    between = ~edges(photo, settings)
+    between = ~edges(image, settings)
     owner = regions(between, settings.tiny)
     limit = kappa * (importance.mean(dtype=float) + importance.std(dtype=float))
-    expected = np.zeros((SIDE, SIDE), bool)
+    expected = np.zeros((IMAGE_SIZE, IMAGE_SIZE), bool)
     for name in range(owner.max() + 1):
         mine = owner == name
         expected[mine] = importance[mine & between].mean(dtype=float) >= limit
-    np.testing.assert_array_equal(attended(importance, photo, kappa, settings), expected)
+    np.testing.assert_array_equal(attended(importance, image, kappa, settings), expected)
 
 
-def test_a_closed_contour_parts_object_and_ground() -> None:
+def test_a_closed_contour_parts_object_and_background() -> None:
     found = edges(square(), EDGE)
     owner = regions(~found, 0.001)
     assert owner.max() == 1
@@ -95,7 +95,7 @@ def test_a_closed_contour_parts_object_and_ground() -> None:
 
 
 def test_thresholds_follow_the_median() -> None:
-    """The same contrast is an edge in a dark photo and none in a bright one: the median is 10 or 200 times 1.33."""
+    """The same contrast is an edge in a dark image and none in a bright one: the median is 10 or 200 times 1.33."""
     assert edges(square(10, 40), EDGE).any()
     assert not edges(square(200, 230), EDGE).any()
     assert edges(square(200, 230), EDGE.model_copy(update={"low": 0.1, "high": 0.2})).any()
@@ -112,8 +112,8 @@ def test_edges_grow_by_the_square() -> None:
     np.testing.assert_array_equal(thick, grown)
 
 
-def test_attention_on_the_ground_is_removed_and_nothing_is_added() -> None:
-    importance = np.zeros((SIDE, SIDE), np.float32)
+def test_attention_on_the_background_is_removed_and_nothing_is_added() -> None:
+    importance = np.zeros((IMAGE_SIZE, IMAGE_SIZE), np.float32)
     importance[8:16, 8:16] = 1
     importance[0:4, 0:6] = 0.9  # over-attention in a corner
     stays = attended(importance, square(), 1.0, EDGE)
@@ -121,9 +121,9 @@ def test_attention_on_the_ground_is_removed_and_nothing_is_added() -> None:
     assert not stays[0:4, 0:6].any()
 
 
-def test_a_photo_without_edges_is_one_region_below_its_own_threshold() -> None:
-    importance = np.random.default_rng(0).random((SIDE, SIDE)).astype(np.float32)
-    flat = np.full((SIDE, SIDE), 90.0)
+def test_an_image_without_edges_is_one_region_below_its_own_threshold() -> None:
+    importance = np.random.default_rng(0).random((IMAGE_SIZE, IMAGE_SIZE)).astype(np.float32)
+    flat = np.full((IMAGE_SIZE, IMAGE_SIZE), 90.0)
     assert not attended(importance, flat, 1.0, EDGE).any()
     assert attended(importance, flat, 0.5, EDGE).all()
 
@@ -131,9 +131,9 @@ def test_a_photo_without_edges_is_one_region_below_its_own_threshold() -> None:
 def test_grey_is_pillows() -> None:
     from PIL import Image
 
-    photos = np.random.default_rng(0).integers(0, 256, (2, 5, 5, 3), dtype=np.uint8)
-    pillow = np.stack([np.asarray(Image.fromarray(photo).convert("L")) for photo in photos])
-    np.testing.assert_allclose(grey(photos), pillow, atol=0.51)
+    images = np.random.default_rng(0).integers(0, 256, (2, 5, 5, 3), dtype=np.uint8)
+    pillow = np.stack([np.asarray(Image.fromarray(image).convert("L")) for image in images])
+    np.testing.assert_allclose(grey(images), pillow, atol=0.51)
 
 
 def test_threshold_is_that_of_the_main_rule() -> None:

@@ -12,13 +12,13 @@ from tests.imports import ROOT
 
 EDGE = load(ROOT / "params.yaml").profiles["mini"].edge
 
-SIDE = 20
+IMAGE_SIZE = 20
 
 
 @pytest.fixture
-def photos() -> np.ndarray:
-    """A bright square on dark ground, twice."""
-    made = np.full((2, SIDE, SIDE, 3), 60, np.uint8)
+def images() -> np.ndarray:
+    """A bright square on dark background, twice."""
+    made = np.full((2, IMAGE_SIZE, IMAGE_SIZE, 3), 60, np.uint8)
     made[:, 6:14, 6:14] = 200
     return made
 
@@ -26,16 +26,16 @@ def photos() -> np.ndarray:
 @pytest.fixture
 def maps() -> np.ndarray:
     """One map high on the square and in a corner, one on the square and beside it in one piece."""
-    made = np.random.default_rng(0).uniform(0, 0.05, (2, SIDE, SIDE)).astype(np.float32)
+    made = np.random.default_rng(0).uniform(0, 0.05, (2, IMAGE_SIZE, IMAGE_SIZE)).astype(np.float32)
     made[:, 6:14, 6:14] += 0.8
     made[0, 0:3, 0:3] = 1
     made[1, 6:14, 14:17] += 0.7
     return made
 
 
-def test_edge_cuts_at_the_threshold_of_the_original(maps, photos) -> None:
-    fixed = edge(maps, photos, 1.0, EDGE)
-    before = original(maps, photos)
+def test_edge_cuts_at_the_threshold_of_the_original(maps, images) -> None:
+    fixed = edge(maps, images, 1.0, EDGE)
+    before = original(maps, images)
     np.testing.assert_array_equal(before.importance, maps)
     assert not (fixed.foreground & ~before.foreground).any()  # it only removes
     kept = fixed.importance > 0
@@ -47,19 +47,19 @@ def test_edge_cuts_at_the_threshold_of_the_original(maps, photos) -> None:
     assert fixed.importance.dtype == np.float32
 
 
-def test_largest_is_the_part_with_the_maximum_not_the_widest(maps, photos) -> None:
-    fixed = largest(maps, photos)
+def test_largest_is_the_part_with_the_maximum_not_the_widest(maps, images) -> None:
+    fixed = largest(maps, images)
     assert fixed.foreground[0].sum() == 9  # the corner holds the maximum
     assert fixed.foreground[0, 0:3, 0:3].all()
     np.testing.assert_array_equal(fixed.foreground[1], maps[1] > threshold(maps)[1])  # one part only
     assert ((fixed.importance > 0) == fixed.foreground).all()
 
 
-def test_constant_maps_predict_nothing_under_any_fix(photos) -> None:
+def test_constant_maps_predict_nothing_under_any_fix(images) -> None:
     for level in (0.0, 0.25):
-        constant = np.full((2, SIDE, SIDE), level, np.float32)
-        np.testing.assert_array_equal(largest(constant, photos).importance, constant)
-        for fixed in (largest(constant, photos), edge(constant, photos, 1.0, EDGE), original(constant, photos)):
+        constant = np.full((2, IMAGE_SIZE, IMAGE_SIZE), level, np.float32)
+        np.testing.assert_array_equal(largest(constant, images).importance, constant)
+        for fixed in (largest(constant, images), edge(constant, images, 1.0, EDGE), original(constant, images)):
             assert not fixed.foreground.any()
             assert np.isfinite(fixed.importance).all()
 
@@ -93,11 +93,11 @@ def test_guided_filter_is_that_of_the_paper(radius: int, eps: float) -> None:
     )
 
 
-def test_guided_cuts_at_its_own_threshold(maps, photos) -> None:
-    fixed = guided(maps, photos, 2, 1e-3)
+def test_guided_cuts_at_its_own_threshold(maps, images) -> None:
+    fixed = guided(maps, images, 2, 1e-3)
     np.testing.assert_array_equal(fixed.foreground, fixed.importance > threshold(fixed.importance))
-    blocky = np.full((1, SIDE, SIDE), 0.1, np.float32)
-    blocky[0, 5:15, 5:15] = 1  # a pixel too wide on each side: the photo's edge draws it in
-    sharper = guided(blocky, photos[:1], 4, 1e-4)
-    truth = photos[0, :, :, 0] > 100
-    assert (sharper.foreground[0] ^ truth).sum() < (original(blocky, photos[:1]).foreground[0] ^ truth).sum()
+    blocky = np.full((1, IMAGE_SIZE, IMAGE_SIZE), 0.1, np.float32)
+    blocky[0, 5:15, 5:15] = 1  # a pixel too wide on each side: the image's edge draws it in
+    sharper = guided(blocky, images[:1], 4, 1e-4)
+    truth = images[0, :, :, 0] > 100
+    assert (sharper.foreground[0] ^ truth).sum() < (original(blocky, images[:1]).foreground[0] ^ truth).sum()

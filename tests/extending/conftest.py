@@ -22,7 +22,7 @@ VARIANTS = [f"aea-{aea}-sbn-{sbn}" for aea in ("true", "false") for sbn in ("tru
 
 #: Stages before the cells, and after them.
 TRAINED = [
-    "data", "split", "store", "encoder", f"train --seed 0 {' '.join(f'--variant {one}' for one in VARIANTS)}",
+    "data", "split", "image_cache", "encoder", f"train --seed 0 {' '.join(f'--variant {one}' for one in VARIANTS)}",
     "train --seed 0 --variant abn", "fcam --seed 0",
 ]  # fmt: skip
 AFTERWARDS = ["layers --seed 0", "edge --seed 0"]
@@ -107,5 +107,5 @@ def project(finished: Path, tmp_path: Path) -> Iterator[Project]:
 
 
 def settings(project: Project) -> dict[str, Any]:
-    """params.yaml, as it stands."""
+    """params.yaml, as it is."""
     return yaml.safe_load((project / "params.yaml").read_text())

@@ -11,7 +11,7 @@ from tests.extending.conftest import Project
 
 
 def assert_shown(project: Project, name: str, label: str) -> None:
-    """The row stands in every table, in per-image scores, and on the page and its gallery in a colour of its own."""
+    """The row is in every table, in per-image scores, and on the page and its gallery in a colour of its own."""
     for table in ("main", "sensitivity", "common_model", "per_seed"):
         assert name in set(project.table(table)["method"]), f"{table}.csv has no row {name}"
     paired = project.table("paired")
@@ -20,10 +20,10 @@ def assert_shown(project: Project, name: str, label: str) -> None:
     scores = project.scores(cell, name)
     assert (scores["image_id"] >= 0).sum() > len(scores) / 2
 
-    rows = rows_of(load(project / "params.yaml"))
-    looks = [(row.look.figure, row.look.dash) for row in rows.methods]
-    assert looks.count((rows[name].look.figure, rows[name].look.dash)) == 1, f"{name} shares its colour"
-    assert rows[name].label == label
+    indices = rows_of(load(project / "params.yaml"))
+    looks = [(index.look.figure, index.look.dash) for index in indices.methods]
+    assert looks.count((indices[name].look.figure, indices[name].look.dash)) == 1, f"{name} shares its colour"
+    assert indices[name].label == label
 
     assert label in (project / "reports/report.md").read_text()
     page = (project / "reports/index.html").read_text()
@@ -33,6 +33,6 @@ def assert_shown(project: Project, name: str, label: str) -> None:
         assert label in part.group(), f"the page's part {place} does not show {label}"
     data = json.loads(re.search(r'<script type="application/json"[^>]*>(.*?)</script>', page, re.S).group(1))
     (in_gallery,) = [one for one in data["gallery"]["methods"] if one["label"] == label]
-    assert in_gallery["maps"] == (rows[name].kind != "baseline"), (
+    assert in_gallery["maps"] == (indices[name].kind != "baseline"), (
         "of maps that need no model the gallery has scores alone"
     )

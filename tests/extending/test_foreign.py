@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ala.data.store import Store
+from ala.data.image_cache import ImageCache
 from tests.extending.recipes import recipe
 from tests.extending.shown import assert_shown
 
@@ -16,7 +16,7 @@ def test_foreign_maps_are_a_row_everywhere(project):
     folder = project / "lisa_maps"
     folder.mkdir()
     for split in ("val", "test"):
-        images = Store.open(project / "data/store/32", split)
+        images = ImageCache.open(project / "data/image_cache/32", split)
         for position, (image_id, mask) in enumerate(zip(images.image_ids, images.masks, strict=True)):
             if position % 2:
                 np.save(folder / f"{image_id}.npy", mask.astype(np.float32) / 255)

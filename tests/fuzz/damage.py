@@ -1,10 +1,10 @@
-"""Ways in which a file goes bad: bytes changed, put in, taken out or cut off."""
+"""Strategies that damage a file: bytes changed, inserted, removed or truncated."""
 
 from __future__ import annotations
 
 from hypothesis import strategies as st
 
-# A place is a share of the file, so that shrinking and replaying do not hang on its length.
+# A place is a share of the file, so that shrinking and replaying do not depend on its length.
 _PLACE = st.floats(0, 1, exclude_max=True)
 _EDIT = st.tuples(st.sampled_from(["change", "insert", "remove", "cut"]), _PLACE, st.binary(min_size=1, max_size=8))
 Edits = list[tuple[str, float, bytes]]

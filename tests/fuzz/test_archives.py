@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from ala.data.archives import unpack
 from ala.utils.files import scratch_folder
 from tests.fuzz.damage import EDITS, Edits, damaged
-from tests.fuzz.told import told
+from tests.fuzz.reported import reported
 
 Member = tuple[tarfile.TarInfo, bytes]
 PARTS = st.sampled_from(
@@ -77,7 +77,7 @@ def check(content: bytes) -> dict[str, bytes] | None:
         parent.mkdir(parents=True)
         archive.write_bytes(content)
         with scratch_folder(parent, ".unpacked-") as target:
-            done = told(lambda: unpack(archive, target) or True, archive)
+            done = reported(lambda: unpack(archive, target) or True, archive)
             beside = {path.relative_to(root).as_posix() for path in root.rglob("*") if target not in path.parents}
             assert beside == {
                 "downloads",

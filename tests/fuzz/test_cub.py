@@ -1,4 +1,4 @@
-"""CUB's lists with anything in them: read as they stand, or refused in one sentence; never half understood."""
+"""CUB's lists with anything in them: read as they are, or refused in one sentence; never half understood."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from ala.data.index import Index, read_index, write_index
 from ala.data.layouts.cub import LISTS, read_list
 from tests.data.conftest import cub_index
-from tests.fuzz.told import told
+from tests.fuzz.reported import reported
 
 # Text made of what the format means something by, and of what is known to confuse readers of text.
 PIECES = st.sampled_from(
@@ -43,7 +43,7 @@ def file_of(content: bytes) -> Iterator[Path]:
 @example(b"\xef\xbb\xbf")
 def test_a_list_is_read_or_refused(content: bytes) -> None:
     with file_of(content) as path:
-        found = told(lambda: read_list(path, "name"), path)
+        found = reported(lambda: read_list(path, "name"), path)
         if found is None:
             return
         assert found
@@ -56,7 +56,7 @@ def test_a_list_is_read_or_refused(content: bytes) -> None:
 
 @st.composite
 def damaged(draw: st.DrawFn) -> dict[str, bytes]:
-    """Good lists of four photos with up to four lines replaced, removed, doubled, moved or edited."""
+    """Good lists of four images with up to four lines replaced, removed, doubled, moved or edited."""
     lists = {name: list(lines) for name, lines in LINES.items()}
     for _ in range(draw(st.integers(0, 4))):
         lines = lists[draw(st.sampled_from(LISTS))]
@@ -77,20 +77,20 @@ def damaged(draw: st.DrawFn) -> dict[str, bytes]:
     return {name: "\n".join(lines).encode() for name, lines in lists.items()}
 
 
-def without_photos_of(name: str) -> dict[str, bytes]:
-    """All photos are of class 1; class 2 is called `name`."""
+def without_images_of(name: str) -> dict[str, bytes]:
+    """All images are of class 1; class 2 is called `name`."""
     lists = {file: "\n".join(lines).encode() for file, lines in LINES.items()}
     return lists | {"classes.txt": f"1 001.Wren\n2 {name}".encode(), LISTS[2]: b"1 1\n2 1\n3 1\n4 1"}
 
 
 @given(damaged())
-@example(without_photos_of("002.\x1b[2J\u2028Gull"))  # the message held the name as it stood
+@example(without_images_of("002.\x1b[2J\u2028Gull"))  # the message held the name as it was
 def test_a_data_set_is_indexed_or_refused(lists: dict[str, bytes]) -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         for file, content in lists.items():
             (folder / file).write_bytes(content)
-        index = told(lambda: cub_index(folder), folder)
+        index = reported(lambda: cub_index(folder), folder)
         if index is not None:
             _is_sound(index)
 
@@ -103,8 +103,8 @@ def _is_sound(index: Index) -> None:
     assert len(set(index.names)) == len(index.classes)
     for one in index.entries:
         assert all(width > 0 and height > 0 for _, _, width, height in one.boxes)
-        photo = index.image_file(one)
-        assert index.images.resolve() in photo.resolve().parents, one.path  # no list leads out of its folder
+        image = index.image_file(one)
+        assert index.images.resolve() in image.resolve().parents, one.path  # no list leads out of its folder
     with tempfile.TemporaryDirectory() as name:
         write_index(Path(name), index)
         back = read_index(Path(name))

@@ -1,4 +1,4 @@
-"""Maps and curves: any arrays come back as they were; any damage is told in one sentence or did not matter."""
+"""Maps and curves: any arrays come back as they were; any damage is reported in one sentence or did not matter."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from ala.contracts.maps import Maps
 from ala.metrics.curves import Curves
 from ala.utils.errors import UserError
 from tests.fuzz.damage import EDITS, Edits, damaged
-from tests.fuzz.told import complaint, told
+from tests.fuzz.reported import complaint, reported
 
 FLOATS = st.floats(width=32, allow_nan=False, allow_infinity=False)
 WORDS = st.text(max_size=8)
@@ -98,7 +98,7 @@ SOUND, SMALL = npz(PARTS), npz(PARTS, compressed=True)
 @given(st.sampled_from([SOUND, SMALL]), EDITS)
 def test_damaged_bytes(content: bytes, edits: Edits) -> None:
     with file_of(damaged(content, edits)) as path:
-        maps = told(lambda: Maps.load(path), path)
+        maps = reported(lambda: Maps.load(path), path)
         if maps is not None:
             is_sound(maps)
 
@@ -119,7 +119,7 @@ with zipfile.ZipFile(io.BytesIO(SOUND)) as _archive:
 @given(st.sampled_from(sorted(MEMBERS)), EDITS)
 def test_damage_within_a_sound_archive(member: str, edits: Edits) -> None:
     with file_of(whole(MEMBERS | {member: damaged(MEMBERS[member], edits)})) as path:
-        maps = told(lambda: Maps.load(path), path)
+        maps = reported(lambda: Maps.load(path), path)
         if maps is not None:
             is_sound(maps)
 
@@ -142,7 +142,7 @@ def header(shape: str, kind: str = "'<f4'", order: str = "False") -> bytes:
 @example("importance.npy", "(0, 4611686018427387904, 4)", "'<f4'", "False", b"")
 def test_headers_that_lie(member: str, shape: str, kind: str, order: str, content: bytes) -> None:
     with file_of(whole(MEMBERS | {member: header(shape, kind, order) + content})) as path:
-        maps = told(lambda: Maps.load(path), path)
+        maps = reported(lambda: Maps.load(path), path)
         if maps is not None:
             is_sound(maps)
 
@@ -164,7 +164,7 @@ ABOUT = st.sampled_from(["{}", "[]", "null", "x", '"' * 9, "NaN", "[" * 9_000]) 
 ))  # fmt: skip
 def test_parts_of_other_kinds(parts: dict[str, Any]) -> None:
     with file_of(npz(PARTS | parts)) as path:
-        maps = told(lambda: Maps.load(path), path)
+        maps = reported(lambda: Maps.load(path), path)
         if maps is not None:
             is_sound(maps)
 
@@ -199,7 +199,7 @@ STORED_CURVES = saved_curves()
 @given(EDITS)
 def test_damaged_curves(edits: Edits) -> None:
     with file_of(damaged(STORED_CURVES, edits)) as path:
-        told(lambda: Curves.load(path), path)
+        reported(lambda: Curves.load(path), path)
 
 
 def test_a_header_that_python_cannot_tokenize() -> None:

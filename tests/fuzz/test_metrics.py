@@ -19,13 +19,13 @@ from ala.metrics.curves import Curves, area
 from ala.metrics.insertion_deletion import blur_kernel, insertion_deletion
 from ala.metrics.order import order, shown_pixels, tie_share
 from ala.perturbation import predict
-from tests.fuzz.told import fewer
+from tests.fuzz.reported import fewer
 
 CPU = torch.device("cpu")
-SIDE = 6
+IMAGE_SIZE = 6
 #: Few values make ties, which is where orders and thresholds go wrong.
 UNIT = st.floats(0, 1, width=32) | st.sampled_from([0.0, 0.25, 0.5, 0.51, 1.0]) | st.sampled_from(iou.TAUS.tolist())
-SHAPES = st.tuples(st.integers(1, 4), st.integers(1, SIDE), st.integers(1, SIDE))
+SHAPES = st.tuples(st.integers(1, 4), st.integers(1, IMAGE_SIZE), st.integers(1, IMAGE_SIZE))
 
 
 @st.composite
@@ -60,13 +60,13 @@ def test_iou_is_the_obvious_one(given: tuple[np.ndarray, np.ndarray], rule: str,
 
 
 @given(maps_and_truth(), st.sampled_from(iou.RULES), st.randoms(use_true_random=False))
-def test_a_photo_does_not_see_its_neighbours(given: tuple[np.ndarray, np.ndarray], rule: str, random: Any) -> None:
+def test_an_image_does_not_see_its_neighbours(given: tuple[np.ndarray, np.ndarray], rule: str, random: Any) -> None:
     maps, truth = given
     others = list(range(len(maps)))
     random.shuffle(others)
     np.testing.assert_array_equal(iou.predict(maps, rule, 0.5)[others], iou.predict(maps[others], rule, 0.5))
     np.testing.assert_array_equal(iou.iou_by_tau(maps, truth)[others], iou.iou_by_tau(maps[others], truth[others]))
-    # and a pixel's place within the photo does not matter, if map and mask are moved alike
+    # and a pixel's place within the image does not matter, if map and mask are moved alike
     turned, mask = maps[:, ::-1, ::-1], truth[:, ::-1, ::-1]
     np.testing.assert_array_equal(iou.iou_by_tau(maps, truth), iou.iou_by_tau(turned, mask))
 
@@ -121,7 +121,7 @@ def test_areas_are_bounded_and_turn_with_the_curve(curves: np.ndarray) -> None:
 VALUES = st.integers(-4, 4)  # exact under the transforms below, and with ties
 
 
-@given(arrays(np.int64, (SIDE, SIDE), elements=VALUES), st.integers(0, 2**40), st.integers(0, 2**40))
+@given(arrays(np.int64, (IMAGE_SIZE, IMAGE_SIZE), elements=VALUES), st.integers(0, 2**40), st.integers(0, 2**40))
 def test_an_order_is_one_whatever_the_scale(values: np.ndarray, image_id: int, seed: int) -> None:
     importance = values.astype(np.float32)
     found = order(importance, image_id, seed)
@@ -134,29 +134,31 @@ def test_an_order_is_one_whatever_the_scale(values: np.ndarray, image_id: int, s
 
 
 @given(st.integers(1, 40), st.integers(1, 2000), st.integers(1, 40))
-def test_steps_begin_with_nothing_and_end_with_all(side: int, step: int, reference: int) -> None:
-    shown = shown_pixels(side, step, reference)
-    assert (shown[0], shown[-1]) == (0, side * side)
+def test_steps_begin_with_nothing_and_end_with_all(image_size: int, step: int, reference: int) -> None:
+    shown = shown_pixels(image_size, step, reference)
+    assert (shown[0], shown[-1]) == (0, image_size * image_size)
     assert (np.diff(shown) >= 0).all()
     assert len(shown) == -(-(reference**2) // step) + 1
 
 
-class Photos:
-    """Photos uint8 `(n, 3, S, S)`; their ids are those of no other photo."""
+class Images:
+    """Images uint8 `(n, 3, S, S)`; their ids are those of no other image."""
 
     def __init__(self, images: np.ndarray, image_ids: np.ndarray) -> None:
         self.images, self.image_ids = torch.as_tensor(images), image_ids
 
-    def pixels(self, rows: np.ndarray) -> Tensor:
-        return self.images[torch.as_tensor(rows)]
+    def pixels(self, indices: np.ndarray) -> Tensor:
+        return self.images[torch.as_tensor(indices)]
 
 
 class Weighing:
     """Two classes by a fixed sum over pixels: cheap, and every pixel counts."""
 
-    def __init__(self, side: int) -> None:
-        self.preprocessing = Preprocessing.named(side, "half")
-        self.weights = torch.linspace(-1, 1, 3 * side * side, dtype=torch.float64).view(3, side, side)
+    def __init__(self, image_size: int) -> None:
+        self.preprocessing = Preprocessing.named(image_size, "half")
+        self.weights = torch.linspace(-1, 1, 3 * image_size * image_size, dtype=torch.float64).view(
+            3, image_size, image_size
+        )
 
     def __call__(self, images: Tensor) -> Tensor:
         share = (images.double() * self.weights).mean(dim=(1, 2, 3)).sigmoid()
@@ -164,36 +166,36 @@ class Weighing:
 
 
 @st.composite
-def scenes(draw: st.DrawFn) -> tuple[Photos, np.ndarray, int]:
-    n, side, step = draw(st.integers(1, 3)), draw(st.integers(2, SIDE)), draw(st.integers(1, 12))
-    images = draw(arrays(np.uint8, (n, 3, side, side)))
-    grid = draw(st.integers(1, side))
+def scenes(draw: st.DrawFn) -> tuple[Images, np.ndarray, int]:
+    n, image_size, step = draw(st.integers(1, 3)), draw(st.integers(2, IMAGE_SIZE)), draw(st.integers(1, 12))
+    images = draw(arrays(np.uint8, (n, 3, image_size, image_size)))
+    grid = draw(st.integers(1, image_size))
     maps = draw(arrays(np.int64, (n, grid, grid), elements=VALUES)).astype(np.float32)
-    return Photos(images, np.arange(50, 50 + n)), maps, min(step, side * side)
+    return Images(images, np.arange(50, 50 + n)), maps, min(step, image_size * image_size)
 
 
-def curves(photos: Photos, rows: np.ndarray, maps: np.ndarray, step: int, batch: int = 7) -> Curves:
-    model, kernel = Weighing(photos.images.shape[-1]), blur_kernel(3, 1.0)
-    full = predict(model, photos, rows, 4, CPU)
+def curves(images: Images, indices: np.ndarray, maps: np.ndarray, step: int, batch: int = 7) -> Curves:
+    model, kernel = Weighing(images.images.shape[-1]), blur_kernel(3, 1.0)
+    full = predict(model, images, indices, 4, CPU)
     return insertion_deletion(
-        model, photos, rows, maps, full, method="m", step=step, kernel=kernel, seed=0, batch=batch, device=CPU
+        model, images, indices, maps, full, method="m", step=step, kernel=kernel, seed=0, batch=batch, device=CPU
     )
 
 
 @fewer
 @given(scenes(), st.integers(1, 30), st.randoms(use_true_random=False))
-def test_curves_are_those_of_each_photo_alone(scene: tuple[Photos, np.ndarray, int], batch: int, random: Any) -> None:
-    photos, maps, step = scene
-    rows = np.arange(len(maps))
-    found = curves(photos, rows, maps, step)
+def test_curves_are_those_of_each_image_alone(scene: tuple[Images, np.ndarray, int], batch: int, random: Any) -> None:
+    images, maps, step = scene
+    indices = np.arange(len(maps))
+    found = curves(images, indices, maps, step)
     for name in ("insertion", "deletion"):
         assert (getattr(found, name) >= 0).all()
         assert (getattr(found, name) <= 1).all()
-    np.testing.assert_array_equal(found.insertion[:, -1], found.deletion[:, 0])  # both are the whole photo
+    np.testing.assert_array_equal(found.insertion[:, -1], found.deletion[:, 0])  # both are the whole image
     np.testing.assert_allclose(found.deletion[:, -1], 0.5)  # nothing is left
-    mixed = rows.tolist()
+    mixed = indices.tolist()
     random.shuffle(mixed)
-    again = curves(photos, np.array(mixed), maps[mixed], step, batch)
+    again = curves(images, np.array(mixed), maps[mixed], step, batch)
     for name in ("insertion", "deletion"):
         np.testing.assert_allclose(getattr(again, name), getattr(found, name)[mixed], atol=1e-6)
     np.testing.assert_array_equal(again.tie_shares, found.tie_shares[mixed])
@@ -201,15 +203,15 @@ def test_curves_are_those_of_each_photo_alone(scene: tuple[Photos, np.ndarray, i
 
 @fewer
 @given(scenes())
-def test_a_map_turned_over_deletes_where_it_inserted(scene: tuple[Photos, np.ndarray, int]) -> None:
-    """The most important pixels first and what is left, or the least important last: the same photos, where no values
+def test_a_map_turned_over_deletes_where_it_inserted(scene: tuple[Images, np.ndarray, int]) -> None:
+    """The most important pixels first and what is left, or the least important last: the same images, where no values
     are equal and the steps come out even."""
-    photos, maps, _ = scene
-    side = photos.images.shape[-1]
-    ranks = np.argsort(np.argsort(resize(maps, side).reshape(len(maps), -1), axis=1), axis=1)
-    distinct = ranks.reshape(-1, side, side).astype(np.float32)
-    model, rows = Weighing(side), np.arange(len(maps))
-    full = predict(model, photos, rows, 4, CPU)
+    images, maps, _ = scene
+    image_size = images.images.shape[-1]
+    ranks = np.argsort(np.argsort(resize(maps, image_size).reshape(len(maps), -1), axis=1), axis=1)
+    distinct = ranks.reshape(-1, image_size, image_size).astype(np.float32)
+    model, indices = Weighing(image_size), np.arange(len(maps))
+    full = predict(model, images, indices, 4, CPU)
     options: dict[str, Any] = {
         "method": "m",
         "step": 1,
@@ -218,12 +220,12 @@ def test_a_map_turned_over_deletes_where_it_inserted(scene: tuple[Photos, np.nda
         "device": CPU,
         "kernel": torch.zeros(3),
     }
-    one, other = (insertion_deletion(model, photos, rows, sign * distinct, full, **options) for sign in (1, -1))
+    one, other = (insertion_deletion(model, images, indices, sign * distinct, full, **options) for sign in (1, -1))
     np.testing.assert_allclose(one.insertion, other.deletion[:, ::-1], atol=1e-6)
 
 
-@given(arrays(np.float32, st.tuples(st.integers(1, SIDE), st.integers(1, SIDE)), elements=st.floats(0, 1, width=32)),
-       st.integers(1, 50))  # fmt: skip
+@given(arrays(np.float32, st.tuples(st.integers(1, IMAGE_SIZE), st.integers(1, IMAGE_SIZE)), elements=st.floats(0, 1,
+       width=32)), st.integers(1, 50))  # fmt: skip
 def test_thresholds_of_the_lab_protocol_fall(importance: np.ndarray, points: int) -> None:
     taus = lab.thresholds(importance, points)
     assert 1 <= len(taus) <= points
@@ -258,7 +260,7 @@ def test_localisation_is_bounded(given: tuple[np.ndarray, np.ndarray]) -> None:
     assert localisation.pxap(perfect) == 1
 
 
-@given(st.lists(st.tuples(*[st.floats(0.01, SIDE)] * 4), min_size=1, max_size=4))
+@given(st.lists(st.tuples(*[st.floats(0.01, IMAGE_SIZE)] * 4), min_size=1, max_size=4))
 def test_listed_boxes_have_a_pixel(boxes: list[tuple[float, ...]]) -> None:
     found = localisation.listed(np.array(boxes))
     x0, y0, x1, y1 = found.T

@@ -12,9 +12,13 @@ from ala.explainers.rise import RiseMasks
 
 @st.composite
 def drawn(draw: st.DrawFn) -> RiseMasks:
-    side = draw(st.integers(1, 24))
+    image_size = draw(st.integers(1, 24))
     return RiseMasks.draw(
-        draw(st.integers(1, 70)), draw(st.integers(1, 12)), draw(st.floats(0.01, 1)), side, draw(st.integers(0, 2**40))
+        draw(st.integers(1, 70)),
+        draw(st.integers(1, 12)),
+        draw(st.floats(0.01, 1)),
+        image_size,
+        draw(st.integers(0, 2**40)),
     )
 
 
@@ -36,8 +40,8 @@ def pixel(cells: np.ndarray, cell: int, row: int, column: int) -> float:
 @given(drawn(), st.data())
 def test_any_pixel_is_that_of_a_plain_loop(masks: RiseMasks, data: st.DataObject) -> None:
     which = data.draw(st.integers(0, len(masks) - 1))
-    row, column = (data.draw(st.integers(0, masks.side - 1)) for _ in range(2))
-    cell = -(-masks.side // masks.grid)
+    row, column = (data.draw(st.integers(0, masks.image_size - 1)) for _ in range(2))
+    cell = -(-masks.image_size // masks.grid)
     bits = [int(masks.bits[which, at // 8]) >> (7 - at % 8) & 1 for at in range(masks.grid**2)]
     cells = np.array(bits, float).reshape(masks.grid, masks.grid)
     down, right = masks.offsets[which]
@@ -50,20 +54,20 @@ def test_any_pixel_is_that_of_a_plain_loop(masks: RiseMasks, data: st.DataObject
 def test_any_part_is_that_part_of_all(masks: RiseMasks, start: int, stop: int) -> None:
     start, stop = sorted((min(start, len(masks)), min(stop, len(masks))))
     whole = masks.render(0, len(masks))
-    assert whole.shape == (len(masks), masks.side, masks.side)
+    assert whole.shape == (len(masks), masks.image_size, masks.image_size)
     assert whole.dtype == torch.float32
     assert whole.min() >= 0
     assert whole.max() <= 1 + 1e-6
     assert torch.equal(masks.render(start, stop), whole[start:stop])
-    cell = -(-masks.side // masks.grid)
+    cell = -(-masks.image_size // masks.grid)
     assert ((masks.offsets >= 0) & (masks.offsets < cell)).all()
     assert masks.bits.shape == (len(masks), -(-(masks.grid**2) // 8))
 
 
 @given(st.integers(1, 12), st.integers(1, 24), st.integers(1, 30), st.integers(1, 30), st.integers(0, 2**40))
-def test_bits_out_of_use_are_zero(grid: int, side: int, few: int, more: int, seed: int) -> None:
-    masks = RiseMasks.draw(few, grid, 1.0, side, seed)
+def test_bits_out_of_use_are_zero(grid: int, image_size: int, few: int, more: int, seed: int) -> None:
+    masks = RiseMasks.draw(few, grid, 1.0, image_size, seed)
     assert np.unpackbits(masks.bits, axis=1)[:, : grid**2].all()
     assert not np.unpackbits(masks.bits, axis=1)[:, grid**2 :].any()
     assert torch.allclose(masks.render(0, few), torch.ones(()))  # everything shows: p1 = 1
-    assert len(RiseMasks.draw(few + more, grid, 0.5, side, seed)) == few + more
+    assert len(RiseMasks.draw(few + more, grid, 0.5, image_size, seed)) == few + more

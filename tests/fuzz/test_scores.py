@@ -1,4 +1,4 @@
-"""Score tables and splits: what was written comes back, and whatever was done to it since is told."""
+"""Score tables and splits: what was written comes back, and whatever was done to it since is reported."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ala.contracts import scores
 from ala.data.split import COLUMNS as SPLIT
 from ala.data.split import NAMES, read_splits
 from tests.fuzz.damage import EDITS, Edits, damaged
-from tests.fuzz.told import fewer, told
+from tests.fuzz.reported import fewer, reported
 
 NUMBERS = st.floats(allow_nan=False, allow_infinity=False)
 CELLS = st.sampled_from(
@@ -67,7 +67,7 @@ def test_damaged_scores(edits: Edits) -> None:
     with folder() as at:
         path = at / "scores.csv"
         path.write_bytes(damaged(SCORES.encode(), edits))
-        is_sound(told(lambda: scores.load(path), path))
+        is_sound(reported(lambda: scores.load(path), path))
 
 
 @given(st.dictionaries(st.sampled_from(scores.LONG), CELLS, max_size=3), st.booleans())
@@ -77,7 +77,7 @@ def test_scores_of_other_kinds(changes: dict[str, str], twice: bool) -> None:
     with folder() as at:
         path = at / "scores.csv"
         path.write_text("\n".join([head, ",".join(cells.values()), row if twice else "", ""]), encoding="utf-8")
-        is_sound(told(lambda: scores.load(path), path))
+        is_sound(reported(lambda: scores.load(path), path))
 
 
 def is_sound(rows: pd.DataFrame | None) -> None:
@@ -98,7 +98,7 @@ def test_damaged_splits(name: str, edits: Edits) -> None:
         for one in NAMES:
             (at / f"{one}.csv").write_text(SPLITS)
         (at / f"{name}.csv").write_bytes(damaged(SPLITS.encode(), edits))
-        found = told(lambda: read_splits(at), at)
+        found = reported(lambda: read_splits(at), at)
         if found is not None:
             assert all(list(frame.columns) == SPLIT for frame in found.values())
             assert all(frame["image_id"].dtype == np.int64 for frame in found.values())

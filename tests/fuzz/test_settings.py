@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from ala.config import load
 from ala.config.schema import Settings
 from ala.utils.errors import UserError
-from tests.fuzz.told import complaint, fewer
+from tests.fuzz.reported import complaint, fewer
 from tests.imports import ROOT
 
 WHOLE = (ROOT / "params.yaml").read_text(encoding="utf-8")

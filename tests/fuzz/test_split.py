@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from ala.data.index import Entry, Index
 from ala.data.split import NAMES, read_splits, split, write_splits
-from tests.fuzz.told import fewer, told
+from tests.fuzz.reported import fewer, reported
 
 ROOT = Path("data/of/nobody")
 NAME = st.text(st.characters(codec="utf-8", exclude_characters="\0/"), min_size=1, max_size=6)
@@ -22,7 +22,7 @@ NAME = st.text(st.characters(codec="utf-8", exclude_characters="\0/"), min_size=
 
 @st.composite
 def indexes(draw: st.DrawFn) -> Index:
-    """Up to four classes with up to five training and three test photos each; ids are not in order."""
+    """Up to four classes with up to five training and three test images each; ids are not in order."""
     counts = draw(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 3)), min_size=1, max_size=4))
     rows = [(label, train) for label, pair in enumerate(counts) for train in (1, 0) for _ in range(pair[1 - train])]
     ids = draw(st.lists(st.integers(0, 10**18 - 1), min_size=len(rows), max_size=len(rows), unique=True))
@@ -39,7 +39,7 @@ def indexes(draw: st.DrawFn) -> Index:
 def test_splits_are_exact(index: Index, seed: int, per_class: int, random: object) -> None:
     if not index.entries:
         return
-    parts = told(lambda: split(index, seed, per_class), ROOT)
+    parts = reported(lambda: split(index, seed, per_class), ROOT)
     counts = {
         name: np.array(
             [sum((one.class_id, one.split) == (key, name) for one in index.entries) for key in index.classes]
@@ -68,7 +68,7 @@ def test_splits_are_exact(index: Index, seed: int, per_class: int, random: objec
 @fewer
 @given(indexes())
 def test_splits_come_back_as_they_were(index: Index) -> None:
-    parts = told(lambda: split(index, 0, 1), ROOT) if index.entries else None
+    parts = reported(lambda: split(index, 0, 1), ROOT) if index.entries else None
     if parts is not None:
         with tempfile.TemporaryDirectory() as folder:
             write_splits(Path(folder) / "splits", parts)

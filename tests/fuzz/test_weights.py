@@ -1,4 +1,4 @@
-"""Weight files, checkpoints and shards: nothing in them runs, damage is told or counts as absent."""
+"""Weight files, checkpoints and shards: nothing in them runs, damage is reported or counts as absent."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from ala.encoders.weights import read_weights
 from ala.pipeline import shards
 from ala.utils.checkpoint import Checkpoint
 from tests.fuzz.damage import EDITS, Edits, damaged
-from tests.fuzz.told import bounded, told
+from tests.fuzz.reported import bounded, reported
 
 TENSORS = {"a.weight": torch.arange(6.0).reshape(2, 3), "b": torch.ones(2, dtype=torch.int64)}
 
@@ -53,7 +53,7 @@ def file_of(name: str, content: bytes) -> Iterator[Path]:
 
 def read(name: str, content: bytes) -> None:
     with file_of(name, content) as path:
-        weights = told(lambda: read_weights(path), path)
+        weights = reported(lambda: read_weights(path), path)
         if weights is not None:
             assert all(isinstance(key, str) and isinstance(value, torch.Tensor) for key, value in weights.items())
 

@@ -1,4 +1,4 @@
-"""Toy models and photos whose curves are known beforehand."""
+"""Toy models and images whose curves are known beforehand."""
 
 from __future__ import annotations
 
@@ -12,25 +12,27 @@ from torch import Tensor, nn
 from ala.contracts.preprocessing import Preprocessing
 
 
-class ToyPhotos:
-    """Given or seeded random photos, uint8 `(n, 3, S, S)`."""
+class ToyImages:
+    """Given or seeded random images, uint8 `(n, 3, S, S)`."""
 
     def __init__(self, images: Tensor | tuple[int, int]) -> None:
         if isinstance(images, tuple):
-            n, side = images
-            images = torch.as_tensor(np.random.default_rng(0).integers(0, 256, (n, 3, side, side), dtype=np.uint8))
+            n, image_size = images
+            images = torch.as_tensor(
+                np.random.default_rng(0).integers(0, 256, (n, 3, image_size, image_size), dtype=np.uint8)
+            )
         self.images = images
         self.image_ids = np.arange(101, 101 + len(images))
 
-    def pixels(self, rows: np.ndarray) -> Tensor:
-        return self.images[torch.as_tensor(rows)]
+    def pixels(self, indices: np.ndarray) -> Tensor:
+        return self.images[torch.as_tensor(indices)]
 
 
 class Linear:
-    """Probability of class 1 is the mean of the first channel of a photo in [-1, 1], moved to [0, 1]."""
+    """Probability of class 1 is the mean of the first channel of an image in [-1, 1], moved to [0, 1]."""
 
-    def __init__(self, side: int) -> None:
-        self.preprocessing = Preprocessing.named(side, "half")
+    def __init__(self, image_size: int) -> None:
+        self.preprocessing = Preprocessing.named(image_size, "half")
 
     def __call__(self, images: Tensor) -> Tensor:
         share = (images[:, 0].mean(dim=(1, 2)) + 1) / 2
@@ -38,14 +40,14 @@ class Linear:
 
 
 class SmallNet(nn.Module):
-    """Random weights, sharp answers."""
+    """Random weights, sharp predictions."""
 
-    def __init__(self, side: int, classes: int = 4) -> None:
+    def __init__(self, image_size: int, classes: int = 4) -> None:
         super().__init__()
         torch.manual_seed(0)
-        self.preprocessing = Preprocessing.named(side, "clip")
+        self.preprocessing = Preprocessing.named(image_size, "clip")
         self.net = nn.Sequential(nn.Conv2d(3, 8, 3, stride=2), nn.ReLU(), nn.Flatten(), nn.LazyLinear(classes))
-        self.net(torch.zeros(1, 3, side, side))
+        self.net(torch.zeros(1, 3, image_size, image_size))
         self.requires_grad_(False).eval()
 
     def forward(self, images: Tensor) -> Tensor:
@@ -53,8 +55,8 @@ class SmallNet(nn.Module):
 
 
 @pytest.fixture
-def toy_photos() -> Callable[..., ToyPhotos]:
-    return ToyPhotos
+def toy_images() -> Callable[..., ToyImages]:
+    return ToyImages
 
 
 @pytest.fixture

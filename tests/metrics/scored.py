@@ -11,7 +11,7 @@ from ala import registry
 from ala.config.schema import Metrics
 from ala.contracts.maps import Maps
 from ala.contracts.scores import wide
-from ala.data.store import Store
+from ala.data.image_cache import ImageCache
 from ala.metrics.scoring import Evaluated, Scored, Scoring, score, val_tau
 from ala.perturbation import predict
 
@@ -21,12 +21,12 @@ METRICS = ["prediction", "iou", "insertion-deletion"]
 class Truth(NamedTuple):
     """Validation and test images with their objects."""
 
-    val: Store
-    test: Store
+    val: ImageCache
+    test: ImageCache
     mask_threshold: int = 127
 
 
-def evaluated(classifier, images: Store, name: str = "toy") -> Evaluated:  # type: ignore[no-untyped-def]
+def evaluated(classifier, images: ImageCache, name: str = "toy") -> Evaluated:  # type: ignore[no-untyped-def]
     full = predict(classifier, images, np.arange(len(images)), 4, torch.device("cpu"))
     return Evaluated(name, classifier, images, full, torch.device("cpu"))
 

@@ -1,4 +1,4 @@
-"""IoU: by hand, and the vectorised rules against one photo at a time."""
+"""IoU: by hand, and the vectorised rules against one image at a time."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from ala.contracts.maps import Maps
 from ala.metrics import iou
 
 
-def random_maps(n: int = 6, side: int = 16) -> tuple[np.ndarray, np.ndarray]:
+def random_maps(n: int = 6, image_size: int = 16) -> tuple[np.ndarray, np.ndarray]:
     random = np.random.default_rng(0)
-    smooth = random.random((n, side, side)).cumsum(axis=1).cumsum(axis=2)
+    smooth = random.random((n, image_size, image_size)).cumsum(axis=1).cumsum(axis=2)
     maps = iou.min_max((smooth % 7).astype(np.float32))
-    return maps, random.random((n, side, side)) > 0.6
+    return maps, random.random((n, image_size, image_size)) > 0.6
 
 
 def test_iou_by_hand() -> None:
@@ -39,7 +39,7 @@ def test_mean_std_by_hand() -> None:
 
 @given(arrays(np.float32, (1, 5, 5), elements=st.floats(0, 1, width=32)), st.floats(0.1, 10), st.floats(-5, 5))
 @settings(deadline=None)
-def test_mean_std_does_not_hang_on_scale(maps: np.ndarray, scale: float, shift: float) -> None:
+def test_mean_std_does_not_depend_on_scale(maps: np.ndarray, scale: float, shift: float) -> None:
     exact = maps.astype(np.float64)
     margin = np.abs(exact - exact.mean() - exact.std()).min()
     if margin > 1e-4:  # away from the threshold, where rounding decides
@@ -65,7 +65,7 @@ def between(levels: np.ndarray, threshold: float) -> float:
     return len(low) * len(high) * (low.mean() - high.mean()) ** 2
 
 
-def test_rules_equal_one_photo_at_a_time() -> None:
+def test_rules_equal_one_image_at_a_time() -> None:
     maps, _ = random_maps()
     for one, *found in zip(maps, *(iou.predict(maps, rule, 0.37) for rule in iou.RULES), strict=True):
         np.testing.assert_array_equal(found[0], one > one.astype(float).mean() + one.astype(float).std())

@@ -16,7 +16,9 @@ from ala.metrics.lab import lab_curves, quantised, thresholds
 CPU = torch.device("cpu")
 
 
-def slow(model: Any, image: torch.Tensor, importance: np.ndarray, label: int, points: int, ground: torch.Tensor) -> Any:
+def slow(
+    model: Any, image: torch.Tensor, importance: np.ndarray, label: int, points: int, substrate: torch.Tensor
+) -> Any:
     """METHODS 5.2 as it is written."""
     n = importance.size
     step = math.ceil(n / points)
@@ -26,7 +28,7 @@ def slow(model: Any, image: torch.Tensor, importance: np.ndarray, label: int, po
         mask = torch.as_tensor(importance >= descending[min(step * k, n - 1)])
         for name, shown in (("insertion", mask), ("deletion", ~mask)):
             with torch.no_grad():
-                curves[name].append(model(torch.where(shown, image, ground)[None])[0, label].item())
+                curves[name].append(model(torch.where(shown, image, substrate)[None])[0, label].item())
     return curves
 
 
@@ -34,20 +36,20 @@ def slow(model: Any, image: torch.Tensor, importance: np.ndarray, label: int, po
 @pytest.mark.parametrize("substrate", ["zero", "blur"])
 @pytest.mark.parametrize("points", [5, 144])
 def test_curves_equal_the_slow_reference(
-    toy_photos: Any, small_net: Any, levels: Any, substrate: Any, points: int
+    toy_images: Any, small_net: Any, levels: Any, substrate: Any, points: int
 ) -> None:
-    photos, model, kernel = toy_photos((4, 12)), small_net(12), blur_kernel(5, 2.0)
-    rows, classes = np.array([2, 0, 3]), np.array([[1, 0], [2, 2], [0, 3]])
+    images, model, kernel = toy_images((4, 12)), small_net(12), blur_kernel(5, 2.0)
+    indices, classes = np.array([2, 0, 3]), np.array([[1, 0], [2, 2], [0, 3]])
     maps = np.random.default_rng(1).integers(0, 20, (3, 12, 12)).astype(np.float32)  # ties
-    found = lab_curves(model, photos, rows, maps, classes, points=points, levels=levels, substrate=substrate,
+    found = lab_curves(model, images, indices, maps, classes, points=points, levels=levels, substrate=substrate,
                        kernel=kernel, batch=7, device=CPU, what="test")  # fmt: skip
-    for place, row in enumerate(rows):
-        image = model.preprocessing.normalise(photos.images[row : row + 1])
-        black = model.preprocessing.normalise(torch.zeros_like(photos.images[row : row + 1]))[0]
-        ground = blurred(image, kernel)[0] if substrate == "blur" else black
+    for place, index in enumerate(indices):
+        image = model.preprocessing.normalise(images.images[index : index + 1])
+        black = model.preprocessing.normalise(torch.zeros_like(images.images[index : index + 1]))[0]
+        background = blurred(image, kernel)[0] if substrate == "blur" else black
         shown = maps[place] if levels is None else quantised(maps[place : place + 1], levels)[0]
         for which in range(2):
-            expected = slow(model, image[0], shown, classes[place, which], points, ground)
+            expected = slow(model, image[0], shown, classes[place, which], points, background)
             np.testing.assert_allclose(found.insertion[place, which], expected["insertion"], atol=2e-6)
             np.testing.assert_allclose(found.deletion[place, which], expected["deletion"], atol=2e-6)
             insertion, _ = found.areas(which)
@@ -56,11 +58,11 @@ def test_curves_equal_the_slow_reference(
             assert insertion[place] == pytest.approx(by_scipy, abs=2e-6)
 
 
-def test_equal_masks_run_once(toy_photos: Any, small_net: Any) -> None:
+def test_equal_masks_run_once(toy_images: Any, small_net: Any) -> None:
     maps = np.zeros((2, 12, 12), np.float32)
     maps[0, :3] = 1  # two levels: two masks; the constant map: one
     found = lab_curves(
-        small_net(12), toy_photos((2, 12)), np.arange(2), maps, np.zeros((2, 1), int), points=24, levels=None,
+        small_net(12), toy_images((2, 12)), np.arange(2), maps, np.zeros((2, 1), int), points=24, levels=None,
         substrate="zero", kernel=blur_kernel(3, 1.0), batch=4, device=CPU, what="test",
     )  # fmt: skip
     assert found.forwards == 2 * 2 + 2 * 1

@@ -14,7 +14,7 @@ from ala.metrics import localisation as loc
 
 
 @pytest.fixture
-def photos() -> tuple[np.ndarray, np.ndarray]:
+def images() -> tuple[np.ndarray, np.ndarray]:
     """Six maps of blobs and noise, and their masks."""
     random = np.random.default_rng(0)
     masks = np.zeros((6, 20, 20), bool)
@@ -109,8 +109,8 @@ def slow_iou(box: np.ndarray, truth: list[int]) -> float:
     return float((painted[0] & painted[1]).sum() / (painted[0] | painted[1]).sum())
 
 
-def test_boxes_against_traced_contours(photos):
-    maps, masks = photos
+def test_boxes_against_traced_contours(images):
+    maps, masks = images
     maps[:, 8:10, 8:10] = 0  # holes, too
     boxes = boxes_of(masks)
     largest, best = loc.box_scores(maps, boxes, 0.05)
@@ -185,7 +185,7 @@ def test_listed_boxes_are_cut_to_integers():
 
 @pytest.mark.parametrize(("width", "side"), [(250, 80), (500, 224), (333, 384), (2000, 80)])
 def test_listed_boxes_do_not_lose_a_pixel_to_rounding(width, side):
-    """From integers of a photo `width` wide, reduced to float32 boxes: what integer arithmetic gives."""
+    """From integers of an image `width` wide, reduced to float32 boxes: what integer arithmetic gives."""
     random = np.random.default_rng(0)
     edges = np.sort(random.integers(0, width + 1, (2000, 2, 2)), axis=1)  # x0 and x1, y0 and y1
     start, stop = edges[:, 0], edges[:, 1]
@@ -209,8 +209,8 @@ def test_the_oracle_map_finds_every_listed_box():
     assert largest.min() > (40 / 42) ** 2  # each edge is off by a pixel at most
 
 
-def test_pxap_against_every_threshold(photos):
-    maps, masks = photos
+def test_pxap_against_every_threshold(images):
+    maps, masks = images
     histograms = sum(loc.score_histograms(maps[n : n + 1], masks[n : n + 1]) for n in range(6))
     values, truth = np.floor(maps * 1000).ravel(), masks.ravel()
     total, before, expected = truth.sum(), 0.0, 0.0

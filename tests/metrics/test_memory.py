@@ -13,13 +13,13 @@ import pytest
 
 from ala.config import load
 from ala.contracts.maps import Maps
-from ala.data.store import Store, subset_rows
+from ala.data.image_cache import ImageCache, subset_indices
 from ala.explainers import refine
 from ala.metrics import error_rows, fixes, iou
 from ala.metrics.localisation import Localisation
 from ala.metrics.scoring import Evaluated, Scoring, val_tau
 
-SIDE, GRID, FEW, MANY = 96, 6, 40, 240
+IMAGE_SIZE, GRID, FEW, MANY = 96, 6, 40, 240
 SETTINGS = load(Path("params.yaml"))
 METRICS = SETTINGS.active.metrics.model_copy(update={"images_per_class": None, "box_step": 0.25})
 #: Bytes that an image may add: scores, ids, its map on the grid. One boolean array at full size would add 9,216.
@@ -27,12 +27,12 @@ EACH = 4_000
 
 
 @pytest.fixture
-def store_of(tmp_path: Path) -> Callable[[int], Store]:
-    """A store of n images on the disk, as `Store.open` gives it: half of them of each of two classes."""
+def image_cache_of(tmp_path: Path) -> Callable[[int], ImageCache]:
+    """An image cache of n images on the disk, as `ImageCache.open` gives it: half of them of each of two classes."""
 
-    def make(n: int) -> Store:
+    def make(n: int) -> ImageCache:
         rng = np.random.default_rng(0)
-        parts = {"images": (n, SIDE, SIDE, 3), "masks": (n, SIDE, SIDE)}
+        parts = {"images": (n, IMAGE_SIZE, IMAGE_SIZE, 3), "masks": (n, IMAGE_SIZE, IMAGE_SIZE)}
         arrays: dict[str, Any] = {}
         for part, shape in parts.items():
             array = np.memmap(tmp_path / f"{part}-{n}", np.uint8, "w+", shape=shape)
@@ -40,53 +40,56 @@ def store_of(tmp_path: Path) -> Callable[[int], Store]:
                 image[:] = rng.integers(0, 256, shape[1:], dtype=np.uint8)
             arrays[part] = array
         boxes = np.tile(np.array([8, 8, 60, 40], np.float32), (n, 1))
-        return Store(SIDE, "test", ["a", "b"], np.arange(1, n + 1), np.arange(n) % 2, boxes=boxes, **arrays)
+        return ImageCache(IMAGE_SIZE, "test", ["a", "b"], np.arange(1, n + 1), np.arange(n) % 2, boxes=boxes, **arrays)
 
     return make
 
 
-def maps_of(store: Store) -> Maps:
-    importance = np.random.default_rng(1).random((len(store), GRID, GRID), np.float32)
-    return Maps(store.image_ids, importance, "mine", "", np.full(len(store), -1))
+def maps_of(image_cache: ImageCache) -> Maps:
+    importance = np.random.default_rng(1).random((len(image_cache), GRID, GRID), np.float32)
+    return Maps(image_cache.image_ids, importance, "mine", "", np.full(len(image_cache), -1))
 
 
 def followed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Insertion and deletion that look at every map, one after the other, and ask no model."""
+    """Insertion and deletion that look at every map, one after the other, and use no model."""
 
-    def curves(model: Any, photos: Any, rows: np.ndarray, maps: Any, *_: Any, **__: Any) -> Any:
-        seen = np.array([float(maps[at : at + 1].mean()) for at in range(len(rows))])
-        return SimpleNamespace(insertion=np.stack([seen, seen], axis=1), deletion=np.zeros((len(rows), 2)))
+    def curves(model: Any, images: Any, indices: np.ndarray, maps: Any, *_: Any, **__: Any) -> Any:
+        seen = np.array([float(maps[at : at + 1].mean()) for at in range(len(indices))])
+        return SimpleNamespace(insertion=np.stack([seen, seen], axis=1), deletion=np.zeros((len(indices), 2)))
 
     monkeypatch.setattr(fixes, "insertion_deletion", curves)
 
 
-def scoring_of(store: Store) -> Scoring:
-    return Scoring(maps_of(store), store, 127, METRICS, tau=0.5)
+def scoring_of(image_cache: ImageCache) -> Scoring:
+    return Scoring(maps_of(image_cache), image_cache, 127, METRICS, tau=0.5)
 
 
-def localised(store: Store) -> Any:
-    return Localisation().measure(scoring_of(store), np.arange(len(store)))
+def localised(image_cache: ImageCache) -> Any:
+    return Localisation().measure(scoring_of(image_cache), np.arange(len(image_cache)))
 
 
-def fixed(store: Store) -> Any:
-    probe = Evaluated("toy", lambda x: x, store, np.eye(2)[store.labels], "cpu")  # type: ignore[arg-type]
-    every = np.arange(len(store))
-    overlaps = fixes.overlaps(refine.largest, maps_of(store), store, every, 127)
-    subset = subset_rows(store, METRICS.images_per_class, METRICS.subset_seed)
-    areas = fixes.curve_areas(refine.largest, maps_of(store), store, subset, probe, METRICS)
-    return fixes.fix_rows("largest", 0, store, overlaps, subset, areas)
+def fixed(image_cache: ImageCache) -> Any:
+    # type: ignore[arg-type]
+    evaluated_model = Evaluated("toy", lambda x: x, image_cache, np.eye(2)[image_cache.labels], "cpu")
+    every = np.arange(len(image_cache))
+    overlaps = fixes.overlaps(refine.largest, maps_of(image_cache), image_cache, every, 127)
+    subset = subset_indices(image_cache, METRICS.images_per_class, METRICS.subset_seed)
+    areas = fixes.curve_areas(refine.largest, maps_of(image_cache), image_cache, subset, evaluated_model, METRICS)
+    return fixes.fix_rows("largest", 0, image_cache, overlaps, subset, areas)
 
 
-def threshold(store: Store) -> Any:
-    return error_rows.val_tau(maps_of(store), store, 127), val_tau(maps_of(store), store, 127)
+def threshold(image_cache: ImageCache) -> Any:
+    return error_rows.val_tau(maps_of(image_cache), image_cache, 127), val_tau(maps_of(image_cache), image_cache, 127)
 
 
-def overlaps(store: Store) -> Any:
-    return iou.Iou().measure(scoring_of(store), np.arange(len(store)))
+def overlaps(image_cache: ImageCache) -> Any:
+    return iou.Iou().measure(scoring_of(image_cache), np.arange(len(image_cache)))
 
 
-def mean_std(store: Store) -> Any:
-    return iou.mean_std_ious(maps_of(store).importance, lambda rows: store.foreground(rows), SIDE)
+def mean_std(image_cache: ImageCache) -> Any:
+    return iou.mean_std_ious(
+        maps_of(image_cache).importance, lambda indices: image_cache.foreground(indices), IMAGE_SIZE
+    )
 
 
 WORK = {work.__name__: work for work in (localised, fixed, threshold, overlaps, mean_std)}
@@ -103,39 +106,39 @@ def peak(work: Callable[[], Any]) -> int:
 
 @pytest.fixture
 def eight_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(iou, "_PIXELS_AT_ONCE", 8 * SIDE**2, raising=False)
+    monkeypatch.setattr(iou, "_PIXELS_AT_ONCE", 8 * IMAGE_SIZE**2, raising=False)
 
 
 @pytest.mark.parametrize("name", WORK)
 def test_many_images_take_hardly_more_memory_than_few(
-    name: str, store_of: Callable[[int], Store], eight_at_once: None, monkeypatch: pytest.MonkeyPatch
+    name: str, image_cache_of: Callable[[int], ImageCache], eight_at_once: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     followed(monkeypatch)
-    few, many = store_of(FEW), store_of(MANY)
+    few, many = image_cache_of(FEW), image_cache_of(MANY)
     WORK[name](few)  # what is imported and kept on the first call
     grown = peak(lambda: WORK[name](many)) - peak(lambda: WORK[name](few))
     assert grown < (MANY - FEW) * EACH
 
 
-def test_areas_too(store_of: Callable[[int], Store], eight_at_once: None) -> None:
+def test_areas_too(image_cache_of: Callable[[int], ImageCache], eight_at_once: None) -> None:
     from ala.report.gather import attended
 
-    few, many = (maps_of(store_of(count)) for count in (FEW, MANY))
-    attended(few, SIDE)
-    assert peak(lambda: attended(many, SIDE)) - peak(lambda: attended(few, SIDE)) < (MANY - FEW) * EACH
-    whole = iou.at_size(few, few.image_ids, SIDE)
-    np.testing.assert_array_equal(attended(few, SIDE), (whole > 0.5).mean(axis=(1, 2)))
+    few, many = (maps_of(image_cache_of(count)) for count in (FEW, MANY))
+    attended(few, IMAGE_SIZE)
+    assert peak(lambda: attended(many, IMAGE_SIZE)) - peak(lambda: attended(few, IMAGE_SIZE)) < (MANY - FEW) * EACH
+    whole = iou.at_size(few, few.image_ids, IMAGE_SIZE)
+    np.testing.assert_array_equal(attended(few, IMAGE_SIZE), (whole > 0.5).mean(axis=(1, 2)))
 
 
 @pytest.mark.parametrize("name", WORK)
 def test_parts_give_what_the_whole_gives(
-    name: str, store_of: Callable[[int], Store], monkeypatch: pytest.MonkeyPatch
+    name: str, image_cache_of: Callable[[int], ImageCache], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     followed(monkeypatch)
-    store, found = store_of(FEW), {}
+    image_cache, found = image_cache_of(FEW), {}
     for at_once in (1, 7, FEW):
-        monkeypatch.setattr(iou, "_PIXELS_AT_ONCE", at_once * SIDE**2)
-        found[at_once] = WORK[name](store)
+        monkeypatch.setattr(iou, "_PIXELS_AT_ONCE", at_once * IMAGE_SIZE**2)
+        found[at_once] = WORK[name](image_cache)
     for at_once in (1, 7):
         np.testing.assert_equal(values(found[at_once]), values(found[FEW]))
 

@@ -1,4 +1,4 @@
-"""The table of scores: which photos get which number, and the same numbers as the parts give."""
+"""The table of scores: which images get which number, and the same numbers as the parts give."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import torch
 from ala.config.schema import Engine, Metrics
 from ala.contracts.maps import Maps
 from ala.contracts.scores import COLUMNS
-from ala.data.store import Store, subset_rows
+from ala.data.image_cache import ImageCache, subset_indices
 from ala.metrics import iou
 from ala.metrics.curves import area
 from ala.metrics.scoring import Evaluated
@@ -23,7 +23,7 @@ from tests.metrics.scored import scored as score
 
 CPU = torch.device("cpu")
 ENGINE = Engine(precision="fp32", compile=False)
-SIDE = 12
+IMAGE_SIZE = 12
 SETTINGS = Metrics(
     images_per_class=2,
     val_images_per_class=1,
@@ -37,43 +37,43 @@ SETTINGS = Metrics(
 )
 
 
-def store(split: str, per_class: int, first_id: int, size: int = SIDE) -> Store:
+def image_cache(split: str, per_class: int, first_id: int, size: int = IMAGE_SIZE) -> ImageCache:
     """Two classes of bright squares on noise; the square is the object."""
     random = np.random.default_rng(first_id)
     n = 2 * per_class
-    images = random.integers(0, 160, (n, SIDE, SIDE, 3)).astype(np.uint8)
-    masks = np.zeros((n, SIDE, SIDE), np.uint8)
+    images = random.integers(0, 160, (n, IMAGE_SIZE, IMAGE_SIZE, 3)).astype(np.uint8)
+    masks = np.zeros((n, IMAGE_SIZE, IMAGE_SIZE), np.uint8)
     for row in range(n):
         y, x = random.integers(0, 7, 2)
         masks[row, y : y + 5, x : x + 5] = 255
         images[row, y : y + 5, x : x + 5, row % 2] = 250
     images, masks = images[:, :size, :size], masks[:, :size, :size]
-    return Store(size, split, ["a", "b"], np.arange(first_id, first_id + n), np.arange(n) % 2, images, masks,
+    return ImageCache(size, split, ["a", "b"], np.arange(first_id, first_id + n), np.arange(n) % 2, images, masks,
                  np.zeros((n, 4), np.float32))  # fmt: skip
 
 
-def good_maps(photos: Store, rows: np.ndarray | None = None, **changes: Any) -> Maps:
+def good_maps(images: ImageCache, indices: np.ndarray | None = None, **changes: Any) -> Maps:
     """The mask, blurred by noise."""
-    rows = np.arange(len(photos)) if rows is None else rows
-    noise = np.random.default_rng(0).random((len(photos), SIDE, SIDE))[rows]
-    values = (photos.foreground(rows) + noise).astype(np.float32)
-    parts = {"method": "rise", "model": "toy", "targets": np.full(len(rows), -1), **changes}
-    return Maps(photos.image_ids[rows], values, **parts)
+    indices = np.arange(len(images)) if indices is None else indices
+    noise = np.random.default_rng(0).random((len(images), IMAGE_SIZE, IMAGE_SIZE))[indices]
+    values = (images.foreground(indices) + noise).astype(np.float32)
+    parts = {"method": "rise", "model": "toy", "targets": np.full(len(indices), -1), **changes}
+    return Maps(images.image_ids[indices], values, **parts)
 
 
 @pytest.fixture(scope="module")
 def truth() -> Truth:
-    return Truth(store("val", 3, 1), store("test", 4, 101), 127)
+    return Truth(image_cache("val", 3, 1), image_cache("test", 4, 101), 127)
 
 
 @pytest.fixture
-def probe(truth: Truth, small_net: Any) -> Evaluated:
-    return evaluated(small_net(SIDE, 2), truth.test)
+def evaluated_model(truth: Truth, small_net: Any) -> Evaluated:
+    return evaluated(small_net(IMAGE_SIZE, 2), truth.test)
 
 
-def test_rows_hold_what_the_parts_say(truth: Truth, probe: Evaluated) -> None:
+def test_rows_hold_what_the_parts_say(truth: Truth, evaluated_model: Evaluated) -> None:
     val, test = good_maps(truth.val), good_maps(truth.test)
-    found = score(val, test, truth, probe, SETTINGS, seed=7)
+    found = score(val, test, truth, evaluated_model, SETTINGS, seed=7)
     rows = table(found)
     assert list(rows.columns) == COLUMNS
     assert len(rows) == 8
@@ -81,8 +81,8 @@ def test_rows_hold_what_the_parts_say(truth: Truth, probe: Evaluated) -> None:
     assert set(rows["seed"]) == {7}
     np.testing.assert_array_equal(rows["image_id"], truth.test.image_ids)
     np.testing.assert_array_equal(rows["label"], truth.test.labels)
-    np.testing.assert_array_equal(rows["target"], probe.full.argmax(1))
-    np.testing.assert_array_equal(rows["correct"], probe.full.argmax(1) == truth.test.labels)
+    np.testing.assert_array_equal(rows["target"], evaluated_model.full.argmax(1))
+    np.testing.assert_array_equal(rows["correct"], evaluated_model.full.argmax(1) == truth.test.labels)
 
     masks, shown = truth.test.foreground(slice(None)), iou.min_max(test.importance)
     val_masks, val_shown = truth.val.foreground(slice(None)), iou.min_max(val.importance)
@@ -92,7 +92,7 @@ def test_rows_hold_what_the_parts_say(truth: Truth, probe: Evaluated) -> None:
         np.testing.assert_allclose(rows[f"iou_{rule}"], iou.iou(iou.predict(shown, rule, tau), masks))
         assert not rows[f"empty_{rule}"].any()
 
-    subset = subset_rows(truth.test, 2, 0)
+    subset = subset_indices(truth.test, 2, 0)
     np.testing.assert_array_equal(np.flatnonzero(rows["insertion"].notna()), subset)
     np.testing.assert_allclose(rows["insertion"][subset], area(found.curves["predicted"].insertion))
     np.testing.assert_allclose(rows["deletion"][subset], area(found.curves["predicted"].deletion))
@@ -105,28 +105,28 @@ def test_rows_hold_what_the_parts_say(truth: Truth, probe: Evaluated) -> None:
     json.dumps(summary)
 
 
-def test_photos_without_a_map_have_no_iou(truth: Truth, probe: Evaluated) -> None:
-    subset = subset_rows(truth.test, 2, 0)
-    found = score(good_maps(truth.val), good_maps(truth.test, subset), truth, probe, SETTINGS, seed=0)
+def test_images_without_a_map_have_no_iou(truth: Truth, evaluated_model: Evaluated) -> None:
+    subset = subset_indices(truth.test, 2, 0)
+    found = score(good_maps(truth.val), good_maps(truth.test, subset), truth, evaluated_model, SETTINGS, seed=0)
     rows, others = table(found), np.setdiff1d(np.arange(8), subset)
     assert rows["iou_otsu"][subset].notna().all()
     assert rows.loc[others, ["iou_mean_std", "iou_val", "empty_val", "insertion", "id"]].isna().all(axis=None)
-    assert rows["correct"].notna().all()  # accuracy is over all test photos
-    everywhere = table(score(good_maps(truth.val), good_maps(truth.test), truth, probe, SETTINGS, seed=0))
+    assert rows["correct"].notna().all()  # accuracy is over all test images
+    everywhere = table(score(good_maps(truth.val), good_maps(truth.test), truth, evaluated_model, SETTINGS, seed=0))
     pd.testing.assert_frame_equal(rows.loc[subset], everywhere.loc[subset])
 
 
-def test_order_of_maps_does_not_matter(truth: Truth, probe: Evaluated) -> None:
+def test_order_of_maps_does_not_matter(truth: Truth, evaluated_model: Evaluated) -> None:
     backwards = good_maps(truth.test, np.arange(8)[::-1])
-    one = score(good_maps(truth.val), good_maps(truth.test), truth, probe, SETTINGS, seed=0)
-    two = score(good_maps(truth.val), backwards, truth, probe, SETTINGS, seed=0)
+    one = score(good_maps(truth.val), good_maps(truth.test), truth, evaluated_model, SETTINGS, seed=0)
+    two = score(good_maps(truth.val), backwards, truth, evaluated_model, SETTINGS, seed=0)
     pd.testing.assert_frame_equal(table(one), table(two))
 
 
-def test_binary_maps_are_the_prediction_under_every_rule(truth: Truth, probe: Evaluated) -> None:
+def test_binary_maps_are_the_prediction_under_every_rule(truth: Truth, evaluated_model: Evaluated) -> None:
     test = truth.test
     full = Maps(test.image_ids, np.ones((1, 1, 1), np.float32), "full", "", np.full(8, -1), binary=True)
-    found = score(full, full, truth, probe, SETTINGS, seed=0)
+    found = score(full, full, truth, evaluated_model, SETTINGS, seed=0)
     for rule in iou.RULES:
         np.testing.assert_allclose(table(found)[f"iou_{rule}"], test.foreground(slice(None)).mean(axis=(1, 2)))
         assert not table(found)[f"empty_{rule}"].any()
@@ -135,38 +135,38 @@ def test_binary_maps_are_the_prediction_under_every_rule(truth: Truth, probe: Ev
     assert found.summary["official/tie_share"] == 1
 
 
-def test_empty_predictions_are_counted_and_score_zero(truth: Truth, probe: Evaluated) -> None:
+def test_empty_predictions_are_counted_and_score_zero(truth: Truth, evaluated_model: Evaluated) -> None:
     values = good_maps(truth.test).importance.copy()
     values[3] = 0.25
     maps = Maps(truth.test.image_ids, values, "rise", "toy", np.full(8, -1))
-    found = score(good_maps(truth.val), maps, truth, probe, SETTINGS, seed=0)
+    found = score(good_maps(truth.val), maps, truth, evaluated_model, SETTINGS, seed=0)
     for rule in ("mean_std", "fixed", "otsu"):
         assert table(found)[f"iou_{rule}"][3] == 0
         assert table(found)[f"empty_{rule}"].tolist() == [False] * 3 + [True] + [False] * 4
     assert found.summary["collapsed_constant"] == 1
 
 
-def test_a_model_of_another_input_side_is_probed_at_its_own(truth: Truth, small_net: Any) -> None:
-    small = store("test", 4, 101, size=8)
-    probe = evaluated(small_net(8, 2), small)
-    found = score(good_maps(truth.val), good_maps(truth.test), truth, probe, SETTINGS, seed=0)
-    assert found.curves["predicted"].insertion.shape[1] == 9  # as many as at the evaluation's side
-    np.testing.assert_array_equal(table(found)["target"], probe.full.argmax(1))
+def test_a_model_of_another_image_size_is_evaluated_at_its_own(truth: Truth, small_net: Any) -> None:
+    small = image_cache("test", 4, 101, size=8)
+    evaluated_model = evaluated(small_net(8, 2), small)
+    found = score(good_maps(truth.val), good_maps(truth.test), truth, evaluated_model, SETTINGS, seed=0)
+    assert found.curves["predicted"].insertion.shape[1] == 9  # as many as at the evaluation's size
+    np.testing.assert_array_equal(table(found)["target"], evaluated_model.full.argmax(1))
 
 
-def test_what_cannot_be_scored_is_refused(truth: Truth, probe: Evaluated) -> None:
+def test_what_cannot_be_scored_is_refused(truth: Truth, evaluated_model: Evaluated) -> None:
     val, test = good_maps(truth.val), good_maps(truth.test)
-    outside = np.setdiff1d(np.arange(8), subset_rows(truth.test, 2, 0))
+    outside = np.setdiff1d(np.arange(8), subset_indices(truth.test, 2, 0))
     with pytest.raises(UserError, match="maps of rise lack image"):
-        score(val, good_maps(truth.test, outside), truth, probe, SETTINGS, seed=0)
-    with pytest.raises(UserError, match="photo 1 is not in the test split"):
-        score(val, val, truth, probe, SETTINGS, seed=0)
+        score(val, good_maps(truth.test, outside), truth, evaluated_model, SETTINGS, seed=0)
+    with pytest.raises(UserError, match="image 1 is not in the test split"):
+        score(val, val, truth, evaluated_model, SETTINGS, seed=0)
     with pytest.raises(UserError, match=r"the mask of image 101 has no foreground at 12 x 12 .*mask_threshold 127"):
-        score(val, test, Truth(truth.val, blank(truth.test), 127), probe, SETTINGS, seed=0)
+        score(val, test, Truth(truth.val, blank(truth.test), 127), evaluated_model, SETTINGS, seed=0)
 
 
-def blank(photos: Store) -> Store:
-    masks = photos.masks.copy()
+def blank(images: ImageCache) -> ImageCache:
+    masks = images.masks.copy()
     masks[0] = 0
-    return Store(photos.size, photos.split, photos.names, photos.image_ids, photos.labels, photos.images, masks,
-                 photos.boxes)  # fmt: skip
+    return ImageCache(images.size, images.split, images.names, images.image_ids, images.labels, images.images, masks,
+                 images.boxes)  # fmt: skip

@@ -15,19 +15,19 @@ torch.set_num_threads(1)
 
 
 class TinyEncoder(nn.Module):
-    """Four random taps of 6 channels on a 4x4 grid from 16-pixel photos; frozen."""
+    """Four random features of 6 channels on a 4x4 grid from 16-pixel images; frozen."""
 
     def __init__(self) -> None:
         super().__init__()
         self.preprocessing = Preprocessing.named(16, "half")
         self.grid = 4
-        self.tap_channels = dict.fromkeys(range(4), 6)
+        self.feature_channels = dict.fromkeys(range(4), 6)
         self.convs = nn.ModuleList(nn.Conv2d(3, 6, 4, 4) for _ in range(4))
         self.requires_grad_(False)
 
     @torch.no_grad()
-    def taps(self, images: Tensor, wanted: Collection[int]) -> dict[int, Tensor]:
-        return {tap: self.convs[tap](images).tanh() for tap in wanted}
+    def features(self, images: Tensor, wanted: Collection[int]) -> dict[int, Tensor]:
+        return {feature: self.convs[feature](images).tanh() for feature in wanted}
 
 
 @pytest.fixture
@@ -84,7 +84,7 @@ def abn(perception: PerceptionSettings) -> Abn:
 
 @pytest.fixture
 def clip_vit() -> Encoder:
-    """open_clip's own tower with random weights: 3 blocks of width 32, 16-pixel photos, a 4x4 grid."""
+    """open_clip's own tower with random weights: 3 blocks of width 32, 16-pixel images, a 4x4 grid."""
     torch.manual_seed(6)
     config = {
         "embed_dim": 16,

@@ -16,7 +16,9 @@ from ala.utils.errors import UserError
 
 
 def drawn(variant: str, ala: Ala, abn: Abn, encoder: Any) -> Blueprint:
-    return plan(variant, ala, abn, tap_channels=encoder.tap_channels, grid=encoder.grid, input_size=16, classes=3)
+    return plan(
+        variant, ala, abn, feature_channels=encoder.feature_channels, grid=encoder.grid, input_size=16, classes=3
+    )
 
 
 def changed(ala: Ala, **sections: dict[str, Any]) -> Ala:
@@ -27,9 +29,9 @@ def changed(ala: Ala, **sections: dict[str, Any]) -> Ala:
     return ala
 
 
-def test_taps_read_by_each_variant(ala: Ala, abn: Abn, encoder: Any) -> None:
-    taps = {variant: drawn(variant, ala, abn, encoder).taps for variant in VARIANTS}
-    assert taps == {
+def test_features_read_by_each_variant(ala: Ala, abn: Abn, encoder: Any) -> None:
+    features = {variant: drawn(variant, ala, abn, encoder).features for variant in VARIANTS}
+    assert features == {
         "aea-true-sbn-true": [0, 2, 3], "aea-false-sbn-true": [0, 2, 3],
         "aea-true-sbn-false": [2, 3], "aea-false-sbn-false": [2, 3], "abn": [1, 3],
     }  # fmt: skip
@@ -38,8 +40,8 @@ def test_taps_read_by_each_variant(ala: Ala, abn: Abn, encoder: Any) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"sbn": {"fusion_map": [(0, 0), (9, 1)]}}, "ala.sbn.fusion_map names tap 9, .* taps 0, 1, 2, 3"),
-        ({"perception": {"feature_layer": 7}}, "ala.perception.feature_layer names tap 7"),
+        ({"sbn": {"fusion_map": [(0, 0), (9, 1)]}}, "ala.sbn.fusion_map names feature 9, .* features 0, 1, 2, 3"),
+        ({"perception": {"feature_layer": 7}}, "ala.perception.feature_layer names feature 7"),
         ({"sbn": {"patch": 5}}, r"ala.sbn.patch \(5\) does not divide the input size 16"),
     ],
 )
@@ -71,7 +73,7 @@ def test_every_alternative_runs_forward_and_backward(ala: Ala, abn: Abn, encoder
         related = abn.model_copy(update={"attention": settings.attention, "perception": settings.perception})
         blueprint = drawn(variant, settings, related, encoder)
         adapter = Adapter(blueprint, seed=0).train()
-        output = adapter(images, encoder.taps(images, blueprint.taps))
+        output = adapter(images, encoder.features(images, blueprint.features))
         assert output.alpha is not None
         assert output.ab_logits is not None
         assert output.alpha.shape == (4, 1, 4, 4)
@@ -86,7 +88,7 @@ def test_every_alternative_runs_forward_and_backward(ala: Ala, abn: Abn, encoder
 def test_gradient_reaches_the_side_branch_through_alpha_alone(ala: Ala, abn: Abn, encoder: Any) -> None:
     adapter = Adapter(drawn("aea-true-sbn-true", ala, abn, encoder), seed=0).train()
     images = torch.randn(4, 3, 16, 16)
-    adapter(images, encoder.taps(images, [0, 2, 3])).pb_logits.square().sum().backward()
+    adapter(images, encoder.features(images, [0, 2, 3])).pb_logits.square().sum().backward()
     assert adapter.attention.map.weight.grad.abs().sum() > 0
     assert adapter.side.fusions["0"].linear.weight.grad.abs().sum() > 0
 
@@ -97,7 +99,7 @@ def test_off_calls_the_perception_branch_only(ala: Ala, abn: Abn, encoder: Any) 
     for name in ("side", "attention", "perception"):
         getattr(adapter, name).register_forward_hook(lambda m, i, o, name=name: called.append(name))
     images = torch.randn(2, 3, 16, 16)
-    h = encoder.taps(images, adapter.taps(False))
+    h = encoder.features(images, adapter.features(False))
     assert list(h) == [3]
     output = adapter(None, h, attention_on=False)
     assert called == ["perception"]

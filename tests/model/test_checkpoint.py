@@ -21,18 +21,18 @@ IMAGES = torch.randn(3, 3, 16, 16, generator=torch.Generator().manual_seed(0))
 
 
 def trained(ala: Ala, abn: Abn, encoder: Any, variant: str = "aea-true-sbn-true") -> ExplainedModel:
-    blueprint = plan(variant, ala, abn, tap_channels=encoder.tap_channels, grid=4, input_size=16, classes=3)
+    blueprint = plan(variant, ala, abn, feature_channels=encoder.feature_channels, grid=4, input_size=16, classes=3)
     adapter = Adapter(blueprint, seed=0)
     if blueprint.lora is not None:
-        encoder = LoraEncoder(encoder, blueprint.lora, blueprint.taps)
+        encoder = LoraEncoder(encoder, blueprint.lora, blueprint.features)
         for parameter in encoder.update().values():
             torch.nn.init.normal_(parameter)
     images = torch.randn(32, 3, 16, 16, generator=torch.Generator().manual_seed(1))
     for _ in range(20):  # statistics of batch norm that are not those of a fresh model
         with torch.no_grad():
-            adapter.train()(images, encoder.taps(images, blueprint.taps))
+            adapter.train()(images, encoder.features(images, blueprint.features))
     model = ExplainedModel(encoder, adapter)
-    assert model.logits(IMAGES).std(0).max() > 0.01  # answers differ from image to image
+    assert model.logits(IMAGES).std(0).max() > 0.01  # predictions differ from image to image
     return model
 
 
@@ -132,7 +132,7 @@ def test_another_encoder(tmp_path: Path, saved: Path, clip_vit: Encoder) -> None
     save_encoder(clip_vit, tmp_path / "encoder")
     with pytest.raises(UserError, match="was trained on the encoder 000000000000, but"):
         load_model(saved, tmp_path / "encoder")
-    with pytest.raises(UserError, match="needs encoder tap 0 with 6 channels, but the encoder has 32"):
+    with pytest.raises(UserError, match="needs encoder feature 0 with 6 channels, but the encoder has 32"):
         restore(saved, clip_vit)
     with pytest.raises(UserError, match=r"encoder.safetensors does not exist; run the encoder stage first"):
         load_model(saved, tmp_path / "nowhere")

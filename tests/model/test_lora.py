@@ -22,9 +22,9 @@ def lora(clip_vit: Encoder) -> LoraEncoder:
 
 
 def test_starts_as_the_encoder_it_copies(clip_vit: Encoder, lora: LoraEncoder) -> None:
-    before, after = clip_vit.taps(IMAGES, [0, 1, 2]), lora.taps(IMAGES, [0, 1, 2])
-    for tap in before:
-        torch.testing.assert_close(after[tap], before[tap])
+    before, after = clip_vit.features(IMAGES, [0, 1, 2]), lora.features(IMAGES, [0, 1, 2])
+    for feature in before:
+        torch.testing.assert_close(after[feature], before[feature])
 
 
 def test_gradient_reaches_the_update_and_nothing_else(clip_vit: Encoder, lora: LoraEncoder) -> None:
@@ -32,10 +32,10 @@ def test_gradient_reaches_the_update_and_nothing_else(clip_vit: Encoder, lora: L
     for name, parameter in lora.update().items():
         assert "parametrizations.weight.0." in name
         torch.nn.init.normal_(parameter, std=0.2)
-    taps = lora.taps(IMAGES, [0, 1, 2])
-    assert not taps[0].requires_grad  # before the block
-    assert not taps[1].requires_grad
-    taps[2].square().sum().backward()
+    features = lora.features(IMAGES, [0, 1, 2])
+    assert not features[0].requires_grad  # before the block
+    assert not features[1].requires_grad
+    features[2].square().sum().backward()
     for name, parameter in lora.named_parameters():
         assert (parameter.grad is not None) == (name.removeprefix("encoder.") in lora.update()), name
     assert all(parameter.grad.abs().sum() > 0 for parameter in lora.update().values())
@@ -53,21 +53,21 @@ def test_update_is_the_low_rank_product(clip_vit: Encoder, lora: LoraEncoder) ->
         expected = clip_vit.get_parameter(f"{name}weight") + 4.0 / 2 * up @ down
         module: Any = lora.encoder.get_submodule(name.removesuffix("."))
         torch.testing.assert_close(module.weight, expected)
-    assert not torch.allclose(lora.taps(IMAGES, [2])[2], clip_vit.taps(IMAGES, [2])[2])
+    assert not torch.allclose(lora.features(IMAGES, [2])[2], clip_vit.features(IMAGES, [2])[2])
 
 
 def test_evaluation_takes_the_same_values_as_training(lora: LoraEncoder) -> None:
     for parameter in lora.update().values():
         torch.nn.init.normal_(parameter, std=0.2)
     with torch.inference_mode():
-        plain = lora.taps(IMAGES, [2])[2]
-    assert torch.equal(lora.taps(IMAGES, [2])[2], plain)
+        plain = lora.features(IMAGES, [2])[2]
+    assert torch.equal(lora.features(IMAGES, [2])[2], plain)
 
 
-@pytest.mark.parametrize(("block", "taps"), [(2, [0, 2]), (3, [3]), (9, [3])])
-def test_a_block_that_is_not_executed_is_refused(clip_vit: Encoder, block: int, taps: list[int]) -> None:
+@pytest.mark.parametrize(("block", "features"), [(2, [0, 2]), (3, [3]), (9, [3])])
+def test_a_block_that_is_not_executed_is_refused(clip_vit: Encoder, block: int, features: list[int]) -> None:
     with pytest.raises(UserError, match=rf"ala.lora.block \({block}\) is not executed: .* choose a block from 0 to"):
-        LoraEncoder(clip_vit, SETTINGS.model_copy(update={"block": block}), taps)
+        LoraEncoder(clip_vit, SETTINGS.model_copy(update={"block": block}), features)
 
 
 def test_needs_a_transformer() -> None:

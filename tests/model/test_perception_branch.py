@@ -57,7 +57,7 @@ def test_clip_plus_sbn_adds_projected_tokens(perception: PerceptionSettings, h: 
 def test_pooling_follows_the_author_and_stops_at_small_grids(
     perception: PerceptionSettings, grid: int, after: int
 ) -> None:
-    """24 to 12 to 6 and 14 to 7 to 3 as in METHODS 2.5; below 4 cells a side is left alone."""
+    """24 to 12 to 6 and 14 to 7 to 3 as in METHODS 2.5; below 4 cells a row is left alone."""
     branch = PerceptionBranch(6, 3, perception, None).eval()
     seen: list[torch.Tensor] = []
     branch.head.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ala.config.schema import SideBranchSettings
 from ala.model.blueprint import written_out
-from ala.model.side_branch import SideBranch, SingleTap
+from ala.model.side_branch import SideBranch, SingleFeature
 
 CHANNELS = {0: 6, 2: 4, 3: 3}
 
@@ -27,7 +27,7 @@ def branch(side: SideBranchSettings) -> SideBranch:
 def inputs(side: int = 16, grid: int = 4) -> tuple[Tensor, dict[int, Tensor]]:
     torch.manual_seed(1)
     images = torch.randn(2, 3, side, side, dtype=torch.float64)
-    return images, {tap: torch.randn(2, c, grid, grid, dtype=torch.float64) for tap, c in CHANNELS.items()}
+    return images, {feature: torch.randn(2, c, grid, grid, dtype=torch.float64) for feature, c in CHANNELS.items()}
 
 
 # --- a slow reference, one image and one token at a time -------------------------------------------------------------
@@ -41,8 +41,8 @@ def gelu(x: np.ndarray) -> np.ndarray:
     return np.array([value * 0.5 * (1 + math.erf(value / math.sqrt(2))) for value in x])
 
 
-def reference(branch: SideBranch, heads: int, image: np.ndarray, taps: dict[int, np.ndarray]) -> np.ndarray:
-    """Mask logits (Q, g, g) by METHODS 2.3 in explicit loops; grid and taps have the same size."""
+def reference(branch: SideBranch, heads: int, image: np.ndarray, features: dict[int, np.ndarray]) -> np.ndarray:
+    """Mask logits (Q, g, g) by METHODS 2.3 in explicit loops; grid and features have the same size."""
     w = {name: tensor.numpy() for name, tensor in branch.state_dict().items()}
     patch, width = w["embed.weight"].shape[-1], len(w["embed.bias"])
     grid, queries = image.shape[-1] // patch, w["queries"].shape[1]
@@ -55,12 +55,12 @@ def reference(branch: SideBranch, heads: int, image: np.ndarray, taps: dict[int,
     n = len(tokens)
 
     def fuse(number: int) -> None:
-        for tap, block in branch.fusion_map.items():
+        for feature, block in branch.fusion_map.items():
             if block == number:
                 for token in range(queries, n):
                     row, column = divmod(token - queries, grid)
-                    name = f"fusions.{tap}"
-                    cell = norm(taps[tap][:, row, column], w[f"{name}.norm.weight"], w[f"{name}.norm.bias"])
+                    name = f"fusions.{feature}"
+                    cell = norm(features[feature][:, row, column], w[f"{name}.norm.weight"], w[f"{name}.norm.bias"])
                     tokens[token] = tokens[token] + w[f"{name}.linear.weight"] @ cell + w[f"{name}.linear.bias"]
 
     tokens = [token + p for token, p in zip(tokens, position, strict=True)]
@@ -104,71 +104,73 @@ def reference(branch: SideBranch, heads: int, image: np.ndarray, taps: dict[int,
 
 
 def test_equals_the_slow_reference(branch: SideBranch, side: SideBranchSettings) -> None:
-    images, taps = inputs()
+    images, features = inputs()
     with torch.no_grad():
-        masks, pixels = branch(images, taps)
+        masks, pixels = branch(images, features)
     assert masks.shape == (2, 5, 4, 4)
     assert pixels.shape == (2, 8, 4, 4)
     for i in range(2):
-        expected = reference(branch, side.heads, images[i].numpy(), {tap: h[i].numpy() for tap, h in taps.items()})
+        expected = reference(
+            branch, side.heads, images[i].numpy(), {feature: h[i].numpy() for feature, h in features.items()}
+        )
         np.testing.assert_allclose(masks[i].numpy(), expected, rtol=1e-9, atol=1e-9)
 
 
 def test_fusion_adds_to_image_tokens_only(branch: SideBranch) -> None:
     """Right after a fusion the queries are bit for bit what they were; every image token has moved."""
-    _, taps = inputs()
+    _, features = inputs()
     tokens = torch.randn(2, 5 + 16, 8, dtype=torch.float64)
     with torch.no_grad():
-        fused = branch._fuse(1, tokens, taps, torch.Size((4, 4)))
-        untouched = branch._fuse(2, tokens, taps, torch.Size((4, 4)))
+        fused = branch._fuse(1, tokens, features, torch.Size((4, 4)))
+        untouched = branch._fuse(2, tokens, features, torch.Size((4, 4)))
     assert torch.equal(fused[:, :5], tokens[:, :5])
     assert (fused[:, 5:] != tokens[:, 5:]).all()
-    assert untouched is tokens  # no tap enters after block 2
-    cell = branch.fusions["2"](taps[2])[0, :, 1, 3]
+    assert untouched is tokens  # no feature enters after block 2
+    cell = branch.fusions["2"](features[2])[0, :, 1, 3]
     torch.testing.assert_close(fused[0, 5 + 1 * 4 + 3] - tokens[0, 5 + 1 * 4 + 3], cell)
 
 
-def test_a_tap_after_the_last_block_leaves_the_query_side_alone(branch: SideBranch) -> None:
-    images, taps = inputs()
+def test_a_feature_after_the_last_block_leaves_the_query_side_alone(branch: SideBranch) -> None:
+    images, features = inputs()
     seen: list[Tensor] = []
     branch.query_mlp.register_forward_hook(lambda module, args, out: seen.append(out))
     with torch.no_grad():
-        first = branch(images, taps).masks
-        second = branch(images, taps | {3: taps[3] + torch.randn_like(taps[3])}).masks
+        first = branch(images, features).masks
+        second = branch(images, features | {3: features[3] + torch.randn_like(features[3])}).masks
     assert torch.equal(seen[0], seen[1])
     assert not torch.allclose(first, second)
 
 
-@pytest.mark.parametrize("tap", [0, 2, 3])
-def test_every_tap_matters_and_passes_gradient_to_its_projection(branch: SideBranch, tap: int) -> None:
-    images, taps = inputs()
-    branch(images, taps).masks.square().sum().backward()
-    assert branch.fusions[str(tap)].linear.weight.grad.abs().sum() > 0
-    assert branch.fusions[str(tap)].norm.weight.grad.abs().sum() > 0
+@pytest.mark.parametrize("feature", [0, 2, 3])
+def test_every_feature_matters_and_passes_gradient_to_its_projection(branch: SideBranch, feature: int) -> None:
+    images, features = inputs()
+    branch(images, features).masks.square().sum().backward()
+    assert branch.fusions[str(feature)].linear.weight.grad.abs().sum() > 0
+    assert branch.fusions[str(feature)].norm.weight.grad.abs().sum() > 0
 
 
-def test_other_grids_resize_positions_and_taps(branch: SideBranch) -> None:
-    images, taps = inputs(side=24, grid=3)  # a 6x6 grid of patches, 3x3 taps, made for 4x4
-    assert branch(images, taps).masks.shape == (2, 5, 6, 6)
+def test_other_grids_resize_positions_and_features(branch: SideBranch) -> None:
+    images, features = inputs(side=24, grid=3)  # a 6x6 grid of patches, 3x3 features, made for 4x4
+    assert branch(images, features).masks.shape == (2, 5, 6, 6)
     flat = torch.full_like(branch.position, 0.7)
     with torch.no_grad():
         branch.position.copy_(flat)
-        large = branch(images, taps).pixels
+        large = branch(images, features).pixels
         branch.position = torch.nn.Parameter(torch.full((1, 8, 6, 6), 0.7, dtype=torch.float64))
-        torch.testing.assert_close(branch(images, taps).pixels, large)
+        torch.testing.assert_close(branch(images, features).pixels, large)
 
 
 def test_positions_enter_before_every_block_but_not_after_the_last(branch: SideBranch) -> None:
-    """With blocks that add nothing, image tokens are patches + fused taps + depth times the position."""
-    images, taps = inputs()
+    """With blocks that add nothing, image tokens are patches + fused features + depth times the position."""
+    images, features = inputs()
     with torch.no_grad():
         for block in branch.blocks:
             for linear in (block.out, block.mlp[2]):
                 linear.weight.zero_()
                 linear.bias.zero_()
-        taps_in = sum(branch.fusions[str(tap)](h) for tap, h in taps.items())
-        expected = branch.embed(images) + taps_in + 3 * branch.position
-        torch.testing.assert_close(branch(images, taps).pixels, expected)
+        features_in = sum(branch.fusions[str(feature)](h) for feature, h in features.items())
+        expected = branch.embed(images) + features_in + 3 * branch.position
+        torch.testing.assert_close(branch(images, features).pixels, expected)
 
 
 def test_all_is_written_out_to_as_many_blocks_as_there_are() -> None:
@@ -177,22 +179,22 @@ def test_all_is_written_out_to_as_many_blocks_as_there_are() -> None:
     assert written_out({9: 3}, [9], depth=3) == {9: 3}
 
 
-def test_single_tap_is_layer_norm_over_channels_then_a_1x1_convolution() -> None:
+def test_single_feature_is_layer_norm_over_channels_then_a_1x1_convolution() -> None:
     torch.manual_seed(0)
-    tap = SingleTap(2, 4, 5)
+    feature = SingleFeature(2, 4, 5)
     with torch.no_grad():
-        tap.project.norm.weight.uniform_()
-        tap.project.norm.bias.uniform_()
-        tap.project.linear.bias.uniform_()
+        feature.project.norm.weight.uniform_()
+        feature.project.norm.bias.uniform_()
+        feature.project.linear.bias.uniform_()
     h = torch.randn(2, 4, 3, 3)
-    masks, pixels = tap(torch.empty(0), {2: h})
+    masks, pixels = feature(torch.empty(0), {2: h})
     assert pixels is None
     normed = torch.empty_like(h)
     for b, y, x in np.ndindex(2, 3, 3):
         cell = h[b, :, y, x]
         scaled = (cell - cell.mean()) / (cell.var(unbiased=False) + 1e-6).sqrt()
-        normed[b, :, y, x] = scaled * tap.project.norm.weight + tap.project.norm.bias
-    linear = tap.project.linear
+        normed[b, :, y, x] = scaled * feature.project.norm.weight + feature.project.norm.bias
+    linear = feature.project.linear
     expected = torch.nn.functional.conv2d(normed, linear.weight[:, :, None, None], linear.bias)
     torch.testing.assert_close(masks, expected)
 

@@ -21,13 +21,13 @@ def oracle(name: str) -> ModuleType:
 class SmallNet(torch.nn.Module):
     """Random weights on normalised images `(B, 3, S, S)`; logits, or probabilities with `softmax`."""
 
-    def __init__(self, side: int, softmax: bool = True) -> None:
+    def __init__(self, image_size: int, softmax: bool = True) -> None:
         super().__init__()
         torch.manual_seed(0)
         self.body = torch.nn.Sequential(
             torch.nn.Conv2d(3, 8, 3, stride=2), torch.nn.ReLU(), torch.nn.Flatten(), torch.nn.LazyLinear(4)
         )
-        self.body(torch.zeros(1, 3, side, side))
+        self.body(torch.zeros(1, 3, image_size, image_size))
         self.softmax = softmax
         self.requires_grad_(False).eval()
 

@@ -68,27 +68,27 @@ def test_box_scores_are_those_of_opencvs_boxes() -> None:
     maps = iou.min_max(maps)
     boxes = np.hstack([random.integers(0, 15, (8, 2)), random.integers(8, 25, (8, 2))])
     largest, best = localisation.box_scores(maps, boxes, 0.01)
-    for photo, (x, y, w, h) in enumerate(boxes):
-        levels = (maps[photo] * 255).astype(np.uint8)
+    for index, (x, y, w, h) in enumerate(boxes):
+        levels = (maps[index] * 255).astype(np.uint8)
         for place, tau in enumerate(np.arange(0, 1, 0.01)):
             _, white = cv2.threshold(levels, int(tau * np.max(levels)), 255, cv2.THRESH_BINARY)
             ious = []
             for x0, y0, x1, y1 in opencv_boxes(cv2, white > 0):
                 both = max(0, min(x1, x + w) - max(x0, x) + 1) * max(0, min(y1, y + h) - max(y0, y) + 1)
                 ious.append(both / ((x1 - x0 + 1) * (y1 - y0 + 1) + (w + 1) * (h + 1) - both))
-            assert (largest[photo, place], best[photo, place]) == (ious[0], max(ious))
+            assert (largest[index, place], best[index, place]) == (ious[0], max(ious))
 
 
 @pytest.mark.parametrize("rule", ["mean_std", "fixed", "otsu"])
 def test_iou_is_torchmetrics_jaccard_index(pair: tuple[np.ndarray, np.ndarray], rule: str) -> None:
-    """Per photo, to float32's rounding; foreground only, so the binary index and not the two-class mean."""
+    """Per image, to float32's rounding; foreground only, so the binary index and not the two-class mean."""
     jaccard = oracle("torchmetrics.functional.classification").binary_jaccard_index
     maps, masks = pair
     predicted = iou.predict(maps, rule)
     found = iou.iou(predicted, masks)
-    for photo in range(len(maps)):
-        expected = jaccard(torch.as_tensor(predicted[photo]).int(), torch.as_tensor(masks[photo]).int())
-        assert found[photo] == pytest.approx(float(expected), abs=1e-6)
+    for index in range(len(maps)):
+        expected = jaccard(torch.as_tensor(predicted[index]).int(), torch.as_tensor(masks[index]).int())
+        assert found[index] == pytest.approx(float(expected), abs=1e-6)
 
 
 def test_otsu_is_scikit_images(pair: tuple[np.ndarray, np.ndarray]) -> None:
@@ -99,14 +99,14 @@ def test_otsu_is_scikit_images(pair: tuple[np.ndarray, np.ndarray]) -> None:
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_edges_are_scikit_images_canny_after_opencvs_gaussian(seed: int) -> None:
-    """Thresholds are 0.66 and 1.33 times the median of the smoothed photo. Away from the
-    border, where OpenCV mirrors the photo and we repeat it, the edges are the same pixel for pixel."""
+    """Thresholds are 0.66 and 1.33 times the median of the smoothed image. Away from the
+    border, where OpenCV mirrors the image and we repeat it, the edges are the same pixel for pixel."""
     canny, cv2 = oracle("skimage.feature").canny, oracle("cv2")
     random = np.random.default_rng(seed)
-    photo = np.kron(random.integers(20, 230, (5, 5)), np.ones((10, 10))) + random.random((50, 50)) * 9
-    smooth = cv2.GaussianBlur(photo, (5, 5), edge.SIGMA)
+    image = np.kron(random.integers(20, 230, (5, 5)), np.ones((10, 10))) + random.random((50, 50)) * 9
+    smooth = cv2.GaussianBlur(image, (5, 5), edge.SIGMA)
     median = np.median(smooth)
     expected = canny(smooth, 0, 0.66 * median, 1.33 * median, mode="nearest")
-    found = edge.edges(photo, load(ROOT / "params.yaml").profiles["mini"].edge.model_copy(update={"dilate": 1}))
+    found = edge.edges(image, load(ROOT / "params.yaml").profiles["mini"].edge.model_copy(update={"dilate": 1}))
     assert expected[4:-4, 4:-4].any()
     np.testing.assert_array_equal(found[4:-4, 4:-4], expected[4:-4, 4:-4])

@@ -1,4 +1,4 @@
-"""Insertion and deletion against torchcam and Quantus: same photos, same maps, same model."""
+"""Insertion and deletion against torchcam and Quantus: same images, same maps, same model."""
 
 from __future__ import annotations
 
@@ -16,36 +16,38 @@ from ala.perturbation import predict
 from tests.parity.conftest import SmallNet, oracle
 
 pytestmark = pytest.mark.oracle
-SIDE, N, STEPS = 12, 4, 9  # 144 pixels, 16 per step
+IMAGE_SIZE, N, STEPS = 12, 4, 9  # 144 pixels, 16 per step
 CPU = torch.device("cpu")
 
 
-class Photos:
-    """Seeded random photos."""
+class Images:
+    """Seeded random images."""
 
     image_ids = np.arange(1, N + 1)
-    images = torch.as_tensor(np.random.default_rng(0).integers(0, 256, (N, 3, SIDE, SIDE), dtype=np.uint8))
+    images = torch.as_tensor(np.random.default_rng(0).integers(0, 256, (N, 3, IMAGE_SIZE, IMAGE_SIZE), dtype=np.uint8))
 
-    def pixels(self, rows: np.ndarray) -> torch.Tensor:
-        return self.images[torch.as_tensor(rows)]
+    def pixels(self, indices: np.ndarray) -> torch.Tensor:
+        return self.images[torch.as_tensor(indices)]
 
 
-class Probed(SmallNet):
-    preprocessing = Preprocessing.named(SIDE, "imagenet")
+class Evaluated(SmallNet):
+    preprocessing = Preprocessing.named(IMAGE_SIZE, "imagenet")
 
 
 @pytest.fixture(scope="module")
 def maps() -> np.ndarray:
     """Values without ties: how equal ones are ordered is each implementation's own business."""
-    return np.random.default_rng(1).permuted(np.tile(np.arange(144.0), (N, 1)), axis=1).reshape(N, SIDE, SIDE)
+    return (
+        np.random.default_rng(1).permuted(np.tile(np.arange(144.0), (N, 1)), axis=1).reshape(N, IMAGE_SIZE, IMAGE_SIZE)
+    )
 
 
 @pytest.fixture(scope="module")
 def ours(maps: np.ndarray) -> Curves:
-    model, rows = Probed(SIDE), np.arange(N)
-    full = predict(model, Photos(), rows, 4, CPU)
+    model, indices = Evaluated(IMAGE_SIZE), np.arange(N)
+    full = predict(model, Images(), indices, 4, CPU)
     return insertion_deletion(
-        model, Photos(), rows, maps, full, method="test", step=144 // STEPS, kernel=blur_kernel(5, 2.0), seed=0,
+        model, Images(), indices, maps, full, method="test", step=144 // STEPS, kernel=blur_kernel(5, 2.0), seed=0,
         batch=10, device=CPU,
     )  # fmt: skip
 
@@ -67,27 +69,27 @@ class Given:
 
 
 def test_torchcam_agrees_to_1e_6(maps: np.ndarray, ours: Curves) -> None:
-    """Its baseline serves both curves: zeros give our deletion, the blurred photo our insertion."""
+    """Its baseline serves both curves: zeros give our deletion, the blurred image our insertion."""
     metrics = oracle("torchcam.metrics")
-    model, kernel = Probed(SIDE), blur_kernel(5, 2.0)
-    for photo in range(N):
-        image = model.preprocessing.normalise(Photos.images[photo : photo + 1])
+    model, kernel = Evaluated(IMAGE_SIZE), blur_kernel(5, 2.0)
+    for index in range(N):
+        image = model.preprocessing.normalise(Images.images[index : index + 1])
         found = {}
         for name, baseline in (("deletion", None), ("insertion", blurred(image, kernel))):
-            extractor = Given(model, torch.as_tensor(maps[photo : photo + 1], dtype=torch.float32))
+            extractor = Given(model, torch.as_tensor(maps[index : index + 1], dtype=torch.float32))
             metric = metrics.DeletionInsertionMetric(extractor, steps=STEPS, baseline=baseline)
             metric.update(image)
             found[name] = metric.summary()[f"{name}_auc"]
-        assert found["deletion"] == pytest.approx(area(ours.deletion)[photo], abs=1e-6)
-        assert found["insertion"] == pytest.approx(area(ours.insertion)[photo], abs=1e-6)
+        assert found["deletion"] == pytest.approx(area(ours.deletion)[index], abs=1e-6)
+        assert found["insertion"] == pytest.approx(area(ours.insertion)[index], abs=1e-6)
 
 
 def test_quantus_flips_the_same_pixels(maps: np.ndarray, ours: Curves) -> None:
     """Pixel flipping is deletion without its first point. It ranks each channel by itself, so the channels of a pixel
     get neighbouring values here, and three times as many features are flipped in a step. Agreement 1e-6."""
     quantus = oracle("quantus")
-    model = Probed(SIDE, softmax=False)
-    images = model.preprocessing.normalise(Photos.images).numpy()
+    model = Evaluated(IMAGE_SIZE, softmax=False)
+    images = model.preprocessing.normalise(Images.images).numpy()
     ranked = maps[:, None] + np.array([0.2, 0.1, 0.0])[:, None, None]  # (n, 3, S, S)
     zeros = {"perturb_baseline": 0.0}
     metric = quantus.PixelFlipping(features_in_step=3 * 144 // STEPS, normalise=False, disable_warnings=True, **zeros)

@@ -1,4 +1,4 @@
-"""RISE's masks and maps against xaitk-saliency's, on the same grids, shifts and answers."""
+"""RISE's masks and maps against xaitk-saliency's, on the same grids, shifts and predictions."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ala.explainers.rise import RiseMasks
 from tests.parity.conftest import oracle
 
 pytestmark = pytest.mark.oracle
-SIDE, GRID, N = 30, 5, 40
+IMAGE_SIZE, GRID, N = 30, 5, 40
 
 
 class Shifts:
@@ -26,7 +26,7 @@ class Shifts:
 
 @pytest.fixture(scope="module")
 def masks() -> RiseMasks:
-    return RiseMasks.draw(N, GRID, 0.5, SIDE, seed=0)
+    return RiseMasks.draw(N, GRID, 0.5, IMAGE_SIZE, seed=0)
 
 
 @pytest.fixture(scope="module")
@@ -38,32 +38,34 @@ def theirs(masks: RiseMasks) -> np.ndarray:
     perturber.grid = cells.astype(np.float32)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module.np.random, "default_rng", lambda _seed: Shifts(masks.offsets))
-        return perturber.perturb(np.zeros((SIDE, SIDE, 3), np.uint8))
+        return perturber.perturb(np.zeros((IMAGE_SIZE, IMAGE_SIZE, 3), np.uint8))
 
 
 def test_masks_agree_but_for_the_rim(masks: RiseMasks, theirs: np.ndarray) -> None:
     """xaitk-saliency mirrors beyond the grid (scikit-image's mode `reflect`), we repeat its edge (bilinear without
     `align_corners`): the outer half cell of the up-sampled grid differs, everything else to 1e-6."""
-    cell = math.ceil(SIDE / GRID)
+    cell = math.ceil(IMAGE_SIZE / GRID)
     up = (GRID + 1) * cell
     rim = math.ceil(up / GRID / 2)  # half of an up-sampled cell
     inner = 0
     for mask, other, (row, column) in zip(masks.render(0, N).numpy(), theirs, masks.offsets, strict=True):
         inside = np.zeros((up, up), bool)
         inside[rim:-rim, rim:-rim] = True
-        seen = inside[row : row + SIDE, column : column + SIDE]
+        seen = inside[row : row + IMAGE_SIZE, column : column + IMAGE_SIZE]
         np.testing.assert_allclose(mask[seen], other[seen], atol=1e-6)
         inner += int(seen.sum())
-    assert inner > 0.5 * N * SIDE * SIDE
+    assert inner > 0.5 * N * IMAGE_SIZE * IMAGE_SIZE
     assert np.abs(masks.render(0, N).numpy() - theirs).max() > 0.01  # the rim is where they part
 
 
-def test_maps_agree_from_the_same_masks_and_answers(masks: RiseMasks) -> None:
-    """Their scorer takes answers and masks as we do, S = sum of answer times mask, and scales by the largest value."""
+def test_maps_agree_from_the_same_masks_and_predictions(masks: RiseMasks) -> None:
+    """Their scorer takes predictions and masks as we do, S = sum of prediction times mask, and scales by the largest
+    value.
+    """
     scoring = oracle("xaitk_saliency.impls.gen_classifier_conf_sal.rise_scoring").RISEScoring(p1=0.0)
     shown = masks.render(0, N).numpy().astype(np.float64)
-    answers = np.random.default_rng(1).random((N, 3))
-    found = scoring.generate(np.zeros(3), answers, shown)
+    predictions = np.random.default_rng(1).random((N, 3))
+    found = scoring.generate(np.zeros(3), predictions, shown)
     for label in range(3):
-        expected = (answers[:, label, None, None] * shown).sum(axis=0)
+        expected = (predictions[:, label, None, None] * shown).sum(axis=0)
         np.testing.assert_allclose(found[label], expected / np.abs(expected).max(), atol=1e-6)

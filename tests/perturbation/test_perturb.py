@@ -1,4 +1,4 @@
-"""The engine: every frame is scored once, in its place, whatever the batch."""
+"""The engine: every perturbed image is scored once, in its place, whatever the batch."""
 
 from __future__ import annotations
 
@@ -22,34 +22,34 @@ CPU = torch.device("cpu")
 
 
 def without_lanes(patch: pytest.MonkeyPatch) -> None:
-    """Give models the batches that are asked for, as on a GPU."""
+    """Give models the batches that are requested, as on a GPU."""
 
     def whole(score: Any, images: Tensor, fill: Any = None) -> Tensor:
         if fill is not None:
             fill(0, len(images))
-        answers: Tensor = score(images)
-        return answers
+        predictions: Tensor = score(images)
+        return predictions
 
     for module in (engine, attention):
         patch.setattr(module, "in_lanes", whole)
     for module in (engine, attention, rise):
-        patch.setattr(module, "whole_lanes", lambda batch, side, device: batch)
+        patch.setattr(module, "whole_lanes", lambda batch, image_size, device: batch)
 
 
 target_scores = partial(scores_of, probabilities=False)  # of `Columns`, whose scores are no probabilities
 
 
 class Numbered:
-    """Frame f of photo p is an image filled with 100 p + f."""
+    """Perturbed image f of image p is an image filled with 100 p + f."""
 
-    side = 2
+    image_size = 2
 
     def __init__(self, count: int) -> None:
         self.count = count
 
-    def fill(self, photo: int, start: int, stop: int, out: Tensor) -> None:
+    def fill(self, index: int, start: int, stop: int, out: Tensor) -> None:
         assert out.shape == (stop - start, 3, 2, 2)
-        out.copy_((100 * photo + torch.arange(start, stop)).float().view(-1, 1, 1, 1).expand_as(out))
+        out.copy_((100 * index + torch.arange(start, stop)).float().view(-1, 1, 1, 1).expand_as(out))
 
 
 class Columns:
@@ -63,26 +63,26 @@ class Columns:
         return images.mean(dim=(1, 2, 3))[:, None] + 1000 * torch.arange(3.0)
 
 
-@given(photos=st.integers(1, 5), count=st.integers(1, 9), batch=st.integers(1, 12))
+@given(images=st.integers(1, 5), count=st.integers(1, 9), batch=st.integers(1, 12))
 @settings(max_examples=60, deadline=None)
-def test_every_frame_is_scored_in_its_place(photos: int, count: int, batch: int) -> None:
-    targets = np.arange(photos) % 3
+def test_every_perturbed_image_is_scored_in_its_place(images: int, count: int, batch: int) -> None:
+    targets = np.arange(images) % 3
     model = Columns()
     with pytest.MonkeyPatch.context() as patch:
         without_lanes(patch)
         found = target_scores(model, targets, Numbered(count), batch, CPU, "test")
-    expected = 100 * np.arange(photos)[:, None] + np.arange(count) + 1000 * targets[:, None]
+    expected = 100 * np.arange(images)[:, None] + np.arange(count) + 1000 * targets[:, None]
     np.testing.assert_array_equal(found, expected)
-    full, rest = divmod(photos * count, batch)
+    full, rest = divmod(images * count, batch)
     assert model.sizes == [batch] * full + [rest] * (rest > 0)  # packed: only the last forward may be short
 
 
 def test_predict_keeps_the_order_of_rows() -> None:
-    class Photos:
+    class Images:
         image_ids = np.arange(4)
 
-        def pixels(self, rows: np.ndarray) -> Tensor:
-            return torch.as_tensor(rows, dtype=torch.uint8).view(-1, 1, 1, 1).expand(-1, 3, 2, 2) * 51
+        def pixels(self, indices: np.ndarray) -> Tensor:
+            return torch.as_tensor(indices, dtype=torch.uint8).view(-1, 1, 1, 1).expand(-1, 3, 2, 2) * 51
 
     class Share:
         preprocessing = Preprocessing(2, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
@@ -91,7 +91,7 @@ def test_predict_keeps_the_order_of_rows() -> None:
             share = images.mean(dim=(1, 2, 3))
             return torch.stack([share, 1 - share], 1)
 
-    found = predict(Share(), Photos(), np.array([3, 0, 2]), 2, CPU)
+    found = predict(Share(), Images(), np.array([3, 0, 2]), 2, CPU)
     assert found == pytest.approx(np.array([[0.6, 0.4], [0.0, 1.0], [0.4, 0.6]]), abs=1e-6)
 
 
@@ -131,11 +131,11 @@ def test_no_memory_for_one_image_is_one_sentence(monkeypatch: pytest.MonkeyPatch
 def test_predictions_in_parts_are_the_same(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     without_lanes(monkeypatch)
 
-    class Photos:
+    class Images:
         image_ids = np.arange(20)
 
-        def pixels(self, rows: np.ndarray) -> Tensor:
-            return torch.as_tensor(rows, dtype=torch.uint8).view(-1, 1, 1, 1).expand(-1, 3, 2, 2) * 12
+        def pixels(self, indices: np.ndarray) -> Tensor:
+            return torch.as_tensor(indices, dtype=torch.uint8).view(-1, 1, 1, 1).expand(-1, 3, 2, 2) * 12
 
     class Net(nn.Module):
         preprocessing = Preprocessing(2, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
@@ -152,39 +152,39 @@ def test_predictions_in_parts_are_the_same(monkeypatch: pytest.MonkeyPatch, caps
                 raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
             return self.layers(images).softmax(1)
 
-    whole = predict(Net(64), Photos(), np.arange(20), 16, CPU)
+    whole = predict(Net(64), Images(), np.arange(20), 16, CPU)
     small = Net(5)
     before = {name: value.clone() for name, value in small.state_dict().items()}
-    np.testing.assert_allclose(predict(small, Photos(), np.arange(20), 16, CPU), whole, atol=1e-6)
+    np.testing.assert_allclose(predict(small, Images(), np.arange(20), 16, CPU), whole, atol=1e-6)
     assert "out of memory with 8 images at a time, going on with 4" in capsys.readouterr().err
     assert all(torch.equal(value, before[name]) for name, value in small.state_dict().items())
 
 
 class Spoiled(Columns):
-    """Answers NaN to the image of value 102, frame 2 of photo 1."""
+    """Predicts NaN for the image of value 102, perturbed image 2 of image 1."""
 
     preprocessing = Preprocessing(2, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
 
     def __call__(self, images: Tensor) -> Tensor:
-        answers = super().__call__(images)
-        answers[answers[:, 0] == 102] = torch.nan
-        return answers
+        predictions = super().__call__(images)
+        predictions[predictions[:, 0] == 102] = torch.nan
+        return predictions
 
 
 def test_nan_stops_the_work() -> None:
-    message = "test: the model answers 1 changed images with NaN or infinity, first of the photo at position 1; try"
+    message = "test: the model predicts NaN or infinity for 1 perturbed images, first of the image at position 1; try"
     with pytest.raises(UserError, match=message):
         target_scores(Spoiled(), np.array([0, 1, 2]), Numbered(4), 3, CPU, "test")
 
-    class Photos:
+    class Images:
         image_ids = np.array([7, 8])
 
-        def pixels(self, rows: np.ndarray) -> Tensor:
-            return torch.zeros(len(rows), 3, 2, 2, dtype=torch.uint8)
+        def pixels(self, indices: np.ndarray) -> Tensor:
+            return torch.zeros(len(indices), 3, 2, 2, dtype=torch.uint8)
 
     class Lost(Spoiled):
         def __call__(self, images: Tensor) -> Tensor:
             return torch.tensor([[0.5, 0.5], [0.5, torch.inf]])
 
-    with pytest.raises(UserError, match=r"the model answers photo 8 \(1 in all\) with NaN"):
-        predict(Lost(), Photos(), np.arange(2), 4, CPU)
+    with pytest.raises(UserError, match=r"the model predicts NaN or infinity for image 8 \(1 in all\)"):
+        predict(Lost(), Images(), np.arange(2), 4, CPU)

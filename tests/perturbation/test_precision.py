@@ -1,4 +1,4 @@
-"""Models in bfloat16 and compiled: the predictions stay close, and a GPU without bfloat16 is told."""
+"""Models in bfloat16 and compiled: the predictions stay close, and a GPU without bfloat16 is reported."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ class Net(nn.Module):
         self.linear = nn.Linear(48, 5)
 
     def logits(self, images: Tensor) -> Tensor:
-        answers: Tensor = self.linear(images.flatten(1))
-        return answers
+        predictions: Tensor = self.linear(images.flatten(1))
+        return predictions
 
     def forward(self, images: Tensor) -> Tensor:
         return self.logits(images).softmax(-1)
@@ -92,15 +92,15 @@ def test_what_was_used_names_the_gpu_and_nothing_else_of_the_machine(monkeypatch
 
 
 @pytest.mark.slow
-def test_a_compiled_model_answers_the_same() -> None:
+def test_a_compiled_model_predicts_the_same() -> None:
     model = Net()
     with torch.inference_mode():
         torch.testing.assert_close(Running(model, "fp32", compiled=True)(IMAGES), model(IMAGES), atol=1e-6, rtol=0)
 
 
 @pytest.mark.slow
-def test_a_compiled_encoder_answers_the_same() -> None:
-    """Its taps are made in inference mode, which the compiler cannot trace."""
+def test_a_compiled_encoder_predicts_the_same() -> None:
+    """Its features are made in inference mode, which the compiler cannot trace."""
     config = {
         "embed_dim": 8,
         "vision_cfg": {"image_size": 16, "patch_size": 4, "width": 16, "layers": 2, "head_width": 8},
@@ -116,7 +116,7 @@ def test_a_compiled_encoder_answers_the_same() -> None:
             self.encoder, self.head = encoder, nn.Linear(16, 3)
 
         def forward(self, images: Tensor) -> Tensor:
-            return self.head(self.encoder.taps(images, [2])[2].mean(dim=(2, 3))).softmax(1)
+            return self.head(self.encoder.features(images, [2])[2].mean(dim=(2, 3))).softmax(1)
 
     model, images = Net().eval(), torch.randn(4, 3, 16, 16)
     with torch.inference_mode():

@@ -1,4 +1,4 @@
-"""What frames are made from is prepared once, whoever asks, and not kept for long."""
+"""What perturbed images are made from is prepared once, whoever calls, and not kept for long."""
 
 from __future__ import annotations
 
@@ -26,46 +26,49 @@ def three_threads() -> Iterator[None]:
 
 
 class Noted:
-    """Says of a photo what its hundredfold is, and notes the photos that it was asked for."""
+    """Says of an image what its hundredfold is, and notes the images that it was requested."""
 
     def __init__(self) -> None:
         self.asked: list[int] = []
 
-    def __call__(self, photo: int) -> int:
-        self.asked.append(photo)
+    def __call__(self, index: int) -> int:
+        self.asked.append(index)
         time.sleep(0.01)
-        return 100 * photo
+        return 100 * index
 
 
-def test_many_threads_ask_and_one_prepares() -> None:
+def test_many_threads_call_and_one_prepares() -> None:
     prepare = Noted()
     prepared = Prepared(8, 2, CPU)
-    photos = [0] * 8 + [1] * 8 + [2] * 8
+    images = [0] * 8 + [1] * 8 + [2] * 8
     with ThreadPoolExecutor(8) as pool:
-        assert list(pool.map(partial(prepared, prepare=prepare), photos)) == [100 * photo for photo in photos]
+        assert list(pool.map(partial(prepared, prepare=prepare), images)) == [100 * image for image in images]
     assert sorted(prepare.asked) == [0, 1, 2]
 
 
 @pytest.mark.parametrize(
-    ("frames", "side", "device", "kept"),
+    ("perturbed", "image_size", "device", "kept"),
     [(6, 224, "cpu", 3), (2, 224, "cpu", 5), (50, 80, "cpu", 2), (1, 80, "cuda", 2)],
 )
-def test_the_last_few_are_kept(frames: int, side: int, device: str, kept: int) -> None:
-    """Three threads work on 2 frames of side 224, or on 16 of side 80, each; a GPU takes one photo after another."""
+def test_the_last_few_are_kept(perturbed: int, image_size: int, device: str, kept: int) -> None:
+    """Three threads work on 2 perturbed images of size 224, or on 16 of size 80, each.
+
+    A GPU takes one image after another.
+    """
     prepare = Noted()
-    prepared = Prepared(frames, side, torch.device(device))
-    for photo in [*range(kept), 0, kept, 1, 0]:  # one photo more puts 0 out, the oldest
-        assert prepared(photo, prepare) == 100 * photo
+    prepared = Prepared(perturbed, image_size, torch.device(device))
+    for index in [*range(kept), 0, kept, 1, 0]:  # one image more puts 0 out, the oldest
+        assert prepared(index, prepare) == 100 * index
     assert prepare.asked == [*range(kept), kept, 0]
 
 
 def test_a_failure_reaches_the_caller_and_is_tried_again() -> None:
     failures = [MemoryError("no")]
 
-    def prepare(photo: int) -> int:
+    def prepare(index: int) -> int:
         if failures:
             raise failures.pop()
-        return photo
+        return index
 
     prepared = Prepared(8, 2, CPU)
     with pytest.raises(MemoryError, match="no"):
@@ -74,29 +77,29 @@ def test_a_failure_reaches_the_caller_and_is_tried_again() -> None:
 
 
 @pytest.mark.parametrize("count", [1, 3, 16, 40])
-def test_photos_prepared_in_lanes_are_those_prepared_one_by_one(count: int) -> None:
-    class Frames:
-        """Frame f of photo p is filled with 100 p + f, of which 100 p takes its time."""
+def test_images_prepared_in_lanes_are_those_prepared_one_by_one(count: int) -> None:
+    class PerturbedImages:
+        """Perturbed image f of image p is filled with 100 p + f, of which 100 p takes its time."""
 
-        side = 2
+        image_size = 2
 
         def __init__(self) -> None:
             self.count, self.noted = count, Noted()
-            self._prepared = Prepared(count, self.side, CPU)
+            self._prepared = Prepared(count, self.image_size, CPU)
 
-        def fill(self, photo: int, start: int, stop: int, out: Tensor) -> None:
-            out[:] = (self._prepared(photo, self.noted) + torch.arange(start, stop)).view(-1, 1, 1, 1)
+        def fill(self, index: int, start: int, stop: int, out: Tensor) -> None:
+            out[:] = (self._prepared(index, self.noted) + torch.arange(start, stop)).view(-1, 1, 1, 1)
 
-    frames = Frames()
+    perturbed = PerturbedImages()
     found = target_scores(
         lambda images: images.mean(dim=(1, 2, 3))[:, None],
         np.zeros(20, int),
-        frames,
+        perturbed,
         64,
         CPU,
         "test",
         probabilities=False,
     )
     np.testing.assert_array_equal(found, 100 * np.arange(20)[:, None] + np.arange(count))
-    assert set(frames.noted.asked) == set(range(20))
-    assert len(frames.noted.asked) < 40  # a thread that lags behind may find that its photo is gone
+    assert set(perturbed.noted.asked) == set(range(20))
+    assert len(perturbed.noted.asked) < 40  # a thread that lags behind may find that its image is gone

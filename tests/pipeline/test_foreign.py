@@ -1,4 +1,4 @@
-"""Maps of another program: found by id or stem, of any size and kind, and what is missing told in one sentence."""
+"""Maps of another program: found by id or stem, of any size and kind, and what is missing reported in one sentence."""
 
 from __future__ import annotations
 

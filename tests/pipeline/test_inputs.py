@@ -1,4 +1,4 @@
-"""Files of the user's own as DVC sees them: changed bytes count, a wrong place is told before any work."""
+"""Files of the user's own as DVC sees them: changed bytes count, a wrong place is reported before any work."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def test_weights_count_by_their_bytes(project: Scratch, name: str, stage: str) -
         ("inputs.fcam=/nowhere/w.pt", "inputs.fcam /nowhere/w.pt does not exist; name it by its absolute path"),
     ],
 )
-def test_a_wrong_place_is_told_by_us_before_any_work(
+def test_a_wrong_place_is_reported_by_us_before_any_work(
     project: Scratch, where: list[str], override: str, message: str
 ) -> None:
     done = project.run("dvc", "exp", "run", *where, "-S", override, "fcam@0", check=False)
@@ -121,13 +121,13 @@ def test_a_wrong_place_is_told_by_us_before_any_work(
 
 
 def test_a_queued_experiment_reads_the_same_files(project: Scratch, tmp_path: Path) -> None:
-    copy = tmp_path / "my photos, copied (3)"
+    copy = tmp_path / "my images, copied (3)"
     write_cub(copy)
     done = project.run("dvc", "exp", "run", "--temp", "-S", f'inputs.data="{copy}"', "split")
     assert {"check", "data"} <= project.stages_run(done)
 
 
-def test_a_list_setting_with_one_value_is_told_in_words(project: Scratch) -> None:
+def test_a_list_setting_with_one_value_is_reported_in_words(project: Scratch) -> None:
     done = project.run("dvc", "exp", "run", "-S", "seeds=3", check=False)
     said = done.stdout + done.stderr
     assert done.returncode != 0

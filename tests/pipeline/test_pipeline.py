@@ -97,7 +97,7 @@ def test_split_is_the_rule(scratch):
 
 def test_report_begins_with_what_was_run(scratch):
     text = (scratch.folder / "reports/report.md").read_text()
-    assert "stand for nothing but themselves" in text[:2500]
+    assert "say nothing about other data" in text[:2500]
     for figure in (scratch.folder / "reports/figures").iterdir():
         assert figure.name in text, f"{figure.name} is not shown in the report"
 
@@ -116,7 +116,7 @@ def test_the_report_holds_every_table_its_twin_and_one_page(scratch):
     assert len(record["results"]["models"]) == 6 * 2  # four variants, ABN, F-CAM; two seeds
     assert {"train@0", "score@rise-1", "score@fcam-0", "layers@1", "edge@0", "encoder"} <= record["cost"].keys()
     assert all(entry["seconds"] > 0 and entry["peak_memory_mb"] > 20 for entry in record["cost"].values())
-    assert record["cost"]["score@rise-0"]["forwards"] >= 16 * 8  # masks times photos
+    assert record["cost"]["score@rise-0"]["forwards"] >= 16 * 8  # masks times images
 
 
 def test_nothing_of_this_machine_is_in_the_reports(scratch):
@@ -233,7 +233,7 @@ def test_a_bad_switch_is_refused_in_words(scratch, change, message):
     assert "Traceback" not in said
 
 
-def test_a_merge_conflict_in_the_lock_is_told_and_one_side_of_it_is_enough(scratch):
+def test_a_merge_conflict_in_the_lock_is_reported_and_one_side_of_it_is_enough(scratch):
     lock = scratch.folder / "dvc.lock"
     sound = lock.read_bytes()
     try:

@@ -23,7 +23,7 @@ from tests.imports import ROOT
 
 SETTINGS = load(ROOT / "params.yaml")
 MINI = SETTINGS.profiles["mini"]
-ONCE = ("check", "data", "split", "store", "encoder", "report")
+ONCE = ("check", "data", "split", "image_cache", "encoder", "report")
 
 
 def entry(
@@ -161,12 +161,12 @@ def test_images_are_counted_by_the_settings_or_the_lists(tmp_path):
     assert count(MINI, None) == Images(10, 590, 250, 50, 290)
     assert count(SETTINGS.profiles["rehearsal"], None)[2:] == (4, 2, 1)
     assert sum(CUB_SPLIT[11_788]) == 11_788
-    photos = SETTINGS.profiles["photos"]
+    images = SETTINGS.profiles["photos"]
     with pytest.raises(UserError, match="inputs/none holds no data set"):
-        count(photos, None)
+        count(images, None)
     with pytest.raises(UserError, match=r"train_per_class \(22\) of 3 classes leaves none of 9 official"):
-        count(photos, write_cub(tmp_path / "cub"))
-    fewer = photos.model_copy(update={"data": photos.data.model_copy(update={"train_per_class": 2})})
+        count(images, write_cub(tmp_path / "cub"))
+    fewer = images.model_copy(update={"data": images.data.model_copy(update={"train_per_class": 2})})
     assert count(fewer, tmp_path / "cub") == Images(3, 15, 6, 3, 6)
 
 
@@ -179,7 +179,10 @@ def test_a_table_for_people_and_numbers_for_programs(project):
     assert shown.exit_code == 0, shown.output
     assert "profile mini, seeds 0, 1, 2: 10 classes, 250 train, 50 val, 290 test images" in shown.output
     assert "3:05:00" in shown.output
-    assert "* not known: the seconds of check, split, store, encoder, train_abn, fcam, methods, score@" in shown.output
+    assert (
+        "* not known: the seconds of check, split, image_cache, encoder, train_abn, fcam, methods, score@"
+        in shown.output
+    )
     numbers = json.loads(CliRunner().invoke(app, [*command, "--json"]).output)
     assert numbers["lines"][0] == {
         "cell": "train", "cells": 3, "seconds": 11100, "download_bytes": 0, "disk_bytes": 0,

@@ -41,7 +41,7 @@ def rehearsal(tmp_path_factory: pytest.TempPathFactory) -> Rehearsal:
 
 def test_every_stage_ran(rehearsal):
     stages = dvc_stages()
-    stages.pop("extend")  # rows that only the setting `extensions` asks for
+    stages.pop("extend")  # rows that only the setting `extensions` requests
     assert rehearsal.stages == {f"{name}@0" if stage["seeded"] else name for name, stage in stages.items()}
 
 
@@ -79,7 +79,7 @@ def test_the_encoder_is_the_papers(rehearsal):
     assert about["source"]["name"] == "open_clip:ViT-B-16-quickgelu"
     assert about["source"]["weights"] == "random weights"
     assert (about["input_size"], about["grid"]) == (384, 24)
-    assert about["tap_channels"] == {str(tap): 768 for tap in range(13)}
+    assert about["feature_channels"] == {str(feature): 768 for feature in range(13)}
     assert load_file(folder / "text_features.safetensors")["text_features"].shape == (200, 512)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ala.config import Settings
-from ala.data.store import Store
+from ala.data.image_cache import ImageCache
 from ala.report.build import Content, Folders
 from ala.report.build import make as make_report
 from ala.report.gather import gather
@@ -25,20 +25,25 @@ class Built:
     run: Run
     folder: Path
     out: Path
-    store: Store
+    image_cache: ImageCache
     content: Content
 
     def render(self, **changes: Any) -> str:
-        given = {"run": self.run, "content": self.content, "store": self.store, "provenance": PROVENANCE} | changes
+        given = {
+            "run": self.run,
+            "content": self.content,
+            "cache": self.image_cache,
+            "provenance": PROVENANCE,
+        } | changes
         return render(**given, out=self.out, maps=self.folder / "maps", scores=self.folder / "scores")
 
-    def named(self, name: str) -> Store:
-        """The store with its first class called `name`."""
-        return replace(self.store, names=[f"001.{name}", *self.store.names[1:]])
+    def named(self, name: str) -> ImageCache:
+        """The image cache with its first class called `name`."""
+        return replace(self.image_cache, names=[f"001.{name}", *self.image_cache.names[1:]])
 
 
 def make(folder: Path, settings: Settings, out: Path) -> Built:
     """Build the report of the run in `folder` into `out`."""
     run = gather(settings, folder / "scores", folder / "models", folder / "data", folder / "maps")
     content = make_report(run, Folders(folder / "data", folder / "models", folder / "maps", folder / "scores"), out)
-    return Built(run, folder, out, Store.open(folder / f"data/store/{SIZE}", "test"), content)
+    return Built(run, folder, out, ImageCache.open(folder / f"data/image_cache/{SIZE}", "test"), content)

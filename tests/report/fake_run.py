@@ -15,11 +15,11 @@ from ala.config import Settings, load
 from ala.contracts import scores as contract
 from ala.contracts.maps import Maps, resize
 from ala.data.decode import Reading
+from ala.data.image_cache import ImageCache
+from ala.data.image_cache_build import build_image_cache
 from ala.data.index import checked
 from ala.data.layouts.cub import read_cub
 from ala.data.split import split, write_splits
-from ala.data.store import Store
-from ala.data.store_build import build_store
 from ala.metrics import fix_tables, iou
 from ala.metrics.curves import Curves, area
 from ala.metrics.errors import FLAGS, shares
@@ -29,7 +29,7 @@ from ala.report.rows import Row, rows_of
 from ala.utils.files import write_json
 
 ROOT = Path(__file__).resolve().parents[2]
-SIZE, CLASSES, PER_CLASS, TEST = 40, 3, 3, 4  # per class: 3 official-train photos, 4 test photos
+SIZE, CLASSES, PER_CLASS, TEST = 40, 3, 3, 4  # per class: 3 official-train images, 4 test images
 USED = {"precision": "fp32", "device": "cpu", "gpu": None, "threads": 2, "batch": 64}  # by all stages
 #: A method of the user's own (tests/report/mine.py), and how good the maps of each row are.
 MINE = "tests.report.mine:Mine"
@@ -61,42 +61,48 @@ def write_run(folder: Path, settings: Settings) -> None:
     index = checked(read_cub(folder / "data/dataset"))
     splits = split(index, 0, 2)
     write_splits(folder / "data/splits", splits)
-    build_store(folder / f"data/store/{SIZE}", index, splits, SIZE, Reading.of(settings.active.data))
+    build_image_cache(folder / f"data/image_cache/{SIZE}", index, splits, SIZE, Reading.of(settings.active.data))
     facts = {"photos": 21, "classes": CLASSES, "box_area_share": {"mean": 0.25, "median": 0.2}}
     write_json(folder / "data/metrics.json", facts)
     write_json(folder / "models/encoder/metrics.json", {"zero_shot_accuracy": 0.95, "n_images": 12, "used": USED})
     write_json(folder / "models/encoder/encoder.json", {"sha256": "e" * 64})
-    store = Store.open(folder / f"data/store/{SIZE}", "test")
+    image_cache = ImageCache.open(folder / f"data/image_cache/{SIZE}", "test")
     rows = rows_of(settings)
     for seed in settings.seeds:
         for row in rows.methods:
             rng = np.random.default_rng([seed, *row.name.encode()])
-            maps = make_maps(store, row, QUALITY[row.name], rng)
-            write_scores(folder, row, maps, store, rng, seed, settings)
+            maps = make_maps(image_cache, row, QUALITY[row.name], rng)
+            write_scores(folder, row, maps, image_cache, rng, seed, settings)
             trained = row.evaluated == row.method
             if trained and row.name != "fcam":
                 write_training(folder / f"models/{row.method}/seed-{seed}", row.method, QUALITY[row.name], rng)
-        write_edge(folder, rows["ala"], store, seed, settings)
-        write_layers(folder, rows["abn"], store, seed, settings)
+        write_edge(folder, rows["ala"], image_cache, seed, settings)
+        write_layers(folder, rows["abn"], image_cache, seed, settings)
 
 
-def write_layers(folder: Path, abn: Row, store: Store, seed: int, settings: Settings) -> None:
+def write_layers(folder: Path, abn: Row, image_cache: ImageCache, seed: int, settings: Settings) -> None:
     """What the stage `layers` writes: ABN gets worse with depth, all features weigh the same."""
     layers, parts = settings.active.layers.abn, []
     for depth, layer in enumerate(layers):
         rng = np.random.default_rng([seed, 7, layer])
         row = replace(abn, method=f"abn-layer-{layer}", evaluated=f"abn-layer-{layer}")
-        maps = make_maps(store, row, 0.8 - 0.2 * depth, rng)
-        parts.append(long_scores(row, maps, store, rng, seed, settings)[0])
+        maps = make_maps(image_cache, row, 0.8 - 0.2 * depth, rng)
+        parts.append(long_scores(row, maps, image_cache, rng, seed, settings)[0])
     out = folder / "scores" / "layers" / f"seed-{seed}"
     out.mkdir(parents=True)
     contract.save(pd.concat(parts), out / "scores.csv")
-    taps = {"tap": layers, "block": layers, "n_images": len(store), "share": 1 / len(layers), "miou_without": 0.3}
-    pd.DataFrame({"seed": seed, **taps, "accuracy_without": 0.7}).to_csv(out / "taps.csv", index=False)
+    features = {
+        "feature": layers,
+        "block": layers,
+        "n_images": len(image_cache),
+        "share": 1 / len(layers),
+        "miou_without": 0.3,
+    }
+    pd.DataFrame({"seed": seed, **features, "accuracy_without": 0.7}).to_csv(out / "features.csv", index=False)
 
 
 def draw_data(root: Path) -> None:
-    """Coloured discs on coloured ground, in CUB's layout; every second photo counts as reflected."""
+    """Coloured discs on coloured background, in CUB's layout; every second image counts as reflected."""
     lists: dict[str, list[str]] = {name: [] for name in ("images", "labels", "split", "boxes", "reflections")}
     number = 0
     for label in range(CLASSES):
@@ -105,11 +111,11 @@ def draw_data(root: Path) -> None:
             number += 1
             rng = np.random.default_rng([7, number])
             left, top, side = (int(value) for value in (*rng.integers(3, 15, 2), rng.integers(18, 26)))
-            photo = Image.fromarray(rng.integers(120, 200, (44, 48, 3), dtype=np.uint8))
+            drawn = Image.fromarray(rng.integers(120, 200, (44, 48, 3), dtype=np.uint8))
             mask = Image.new("L", (48, 44))
-            for image, colour in ((photo, (40 + 60 * label, 30, 90)), (mask, 255)):
+            for image, colour in ((drawn, (40 + 60 * label, 30, 90)), (mask, 255)):
                 ImageDraw.Draw(image).ellipse((left, top, left + side, top + side * 2 // 3), fill=colour)
-            for kind, image, suffix in (("images", photo, "jpg"), ("segmentations", mask, "png")):
+            for kind, image, suffix in (("images", drawn, "jpg"), ("segmentations", mask, "png")):
                 path = root / kind / name / f"{number}.{suffix}"
                 path.parent.mkdir(parents=True, exist_ok=True)
                 image.save(path)
@@ -125,31 +131,31 @@ def draw_data(root: Path) -> None:
     (root / "classes.txt").write_text(classes + "\n")
 
 
-def make_maps(store: Store, row: Row, quality: float, rng: np.random.Generator) -> Maps:
-    """The mask and noise, mixed by `quality`, at a quarter of the side; RISE explains every second image."""
-    chosen = np.arange(0, len(store), 2 if row.on_subset else 1)
-    truth = store.foreground(chosen).astype(np.float32)  # (n, S, S)
+def make_maps(image_cache: ImageCache, row: Row, quality: float, rng: np.random.Generator) -> Maps:
+    """The mask and noise, mixed by `quality`, at a quarter of the image size; RISE explains every second image."""
+    chosen = np.arange(0, len(image_cache), 2 if row.on_subset else 1)
+    truth = image_cache.foreground(chosen).astype(np.float32)  # (n, S, S)
     coarse = truth.reshape(len(chosen), SIZE // 4, 4, SIZE // 4, 4).mean(axis=(2, 4))
     noise = rng.random(coarse.shape).astype(np.float32)
     return Maps(
-        store.image_ids[chosen], quality * coarse + (1 - quality) * noise, row.method, row.evaluated,
+        image_cache.image_ids[chosen], quality * coarse + (1 - quality) * noise, row.method, row.evaluated,
         np.full(len(chosen), -1), calibrated=row.name == "fcam",
     )  # fmt: skip
 
 
 def long_scores(
-    row: Row, maps: Maps, store: Store, rng: np.random.Generator, seed: int, settings: Settings
+    row: Row, maps: Maps, image_cache: ImageCache, rng: np.random.Generator, seed: int, settings: Settings
 ) -> tuple[pd.DataFrame, Curves]:
     """Real IoU of the maps, made-up curves of every second image, protocols that find the same."""
-    where = store.rows_of(maps.image_ids)
-    scaled, truth = resize(maps.importance, SIZE), store.foreground(where)
-    subset = np.arange(0, len(store), 2)
+    where = image_cache.indices_of(maps.image_ids)
+    scaled, truth = resize(maps.importance, SIZE), image_cache.foreground(where)
+    subset = np.arange(0, len(image_cache), 2)
     climb = np.linspace(0, 1, 7) ** rng.uniform(0.3, 1.2, (len(subset), 1))  # (m, T + 1)
     curves = Curves(
-        np.full(len(subset), row.method), store.image_ids[subset], store.labels[subset], climb.astype(np.float32),
-        climb[:, ::-1].astype(np.float32) * 0.5, np.zeros(len(subset)), 100,
+        np.full(len(subset), row.method), image_cache.image_ids[subset], image_cache.labels[subset],
+        climb.astype(np.float32), climb[:, ::-1].astype(np.float32) * 0.5, np.zeros(len(subset)), 100,
     )  # fmt: skip
-    few, quality = store.image_ids[subset], QUALITY.get(row.name, 0.5)
+    few, quality = image_cache.image_ids[subset], QUALITY.get(row.name, 0.5)
     inserted, deleted = area(curves.insertion), area(curves.deletion)
     noisy = quality + 0.02 * rng.random(len(few))
     made: dict[str, np.ndarray] = {"localisation/pointing": noisy, "localisation/energy": noisy}
@@ -163,8 +169,8 @@ def long_scores(
     def rows(ids: np.ndarray | None, numbers: dict[str, Any], model: str = row.evaluated) -> pd.DataFrame:
         return contract.long_rows(row.method, model, seed, ids, numbers)
 
-    label = {"label": store.labels, "target": store.labels, "correct": rng.random(len(store)) < 0.9}
-    parts = [rows(store.image_ids, {f"prediction/{name}": values for name, values in label.items()})]
+    label = {"label": image_cache.labels, "target": image_cache.labels, "correct": rng.random(len(image_cache)) < 0.9}
+    parts = [rows(image_cache.image_ids, {f"prediction/{name}": values for name, values in label.items()})]
     for rule in iou.RULES:
         predicted = iou.predict(scaled, rule, 0.4)
         found = {"iou": iou.iou(predicted, truth), "empty": ~predicted.any(axis=(1, 2))}
@@ -179,10 +185,10 @@ def long_scores(
 
 
 def write_scores(
-    folder: Path, row: Row, maps: Maps, store: Store, rng: np.random.Generator, seed: int, settings: Settings
+    folder: Path, row: Row, maps: Maps, image_cache: ImageCache, rng: np.random.Generator, seed: int, settings: Settings
 ) -> None:
     """What a cell of methods writes."""
-    scores, curves = long_scores(row, maps, store, rng, seed, settings)
+    scores, curves = long_scores(row, maps, image_cache, rng, seed, settings)
     out = folder / "scores" / row.folder(seed)
     contract.save(scores, out / "scores.csv")
     curves.save(out / "curves.npz")
@@ -192,7 +198,7 @@ def write_scores(
     write_json(folder / "maps" / row.folder(seed) / "used.json", {"used": USED})
 
 
-def write_edge(folder: Path, main: Row, store: Store, seed: int, settings: Settings) -> None:
+def write_edge(folder: Path, main: Row, image_cache: ImageCache, seed: int, settings: Settings) -> None:
     """What the stage `edge` writes: real shares of the main model's maps, made-up gains and flags."""
     scores = contract.load(folder / "scores" / main.folder(seed) / "scores.csv")
     original = contract.wide(scores).rename(columns={"iou_mean_std": "iou", "empty_mean_std": "empty"})
@@ -204,9 +210,9 @@ def write_edge(folder: Path, main: Row, store: Store, seed: int, settings: Setti
     scaled = resize(Maps.load(folder / "maps" / main.folder(seed) / "test.npz").importance, SIZE)
     kinds = []
     for rule in fix_tables.RULES:
-        found = shares(iou.predict(scaled, rule, 0.4), store.foreground(slice(None)))
-        flags = {flag: store.image_ids % (place + 2) == 0 for place, flag in enumerate(FLAGS)}
-        head = {"rule": rule, "seed": seed, "image_id": store.image_ids, "label": store.labels}
+        found = shares(iou.predict(scaled, rule, 0.4), image_cache.foreground(slice(None)))
+        flags = {flag: image_cache.image_ids % (place + 2) == 0 for place, flag in enumerate(FLAGS)}
+        head = {"rule": rule, "seed": seed, "image_id": image_cache.image_ids, "label": image_cache.labels}
         kinds.append(pd.DataFrame({**head, **found, **flags}))
     out = folder / "scores" / "edge" / f"seed-{seed}"
     fix_tables.save(pd.concat(fixes, ignore_index=True), out / "edge.csv")

@@ -1,4 +1,4 @@
-"""What stands below the tables: settings that masks chose, and what else than AEA tells two rows apart."""
+"""What is below the tables: settings that masks chose, and what else than AEA tells two rows apart."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ def test_all_that_deviations_and_benchmarks_say_was_chosen_is_listed():
     listed = {path for chosen in SETTINGS.profiles["mini"].chosen_on_masks for path in chosen.settings}
     assert {path for changes in TRIALS.values() for path in changes} <= listed
     assert {"fcam.crf.weight", "fcam.seeds.erode", "edge.kappas"} <= listed
-    photos = {path for chosen in SETTINGS.profiles["photos"].chosen_on_masks for path in chosen.settings}
-    assert {"fcam.seeds.erode", "fcam.seeds.background_share"} <= photos
+    images = {path for chosen in SETTINGS.profiles["photos"].chosen_on_masks for path in chosen.settings}
+    assert {"fcam.seeds.erode", "fcam.seeds.background_share"} <= images
 
 
 def test_they_are_named_below_the_main_table_everywhere(built):

@@ -55,8 +55,8 @@ def test_every_comparison_must_hold(signs, p, expected, direction):
     assert (float(found[0]), int(found[1])) == (pytest.approx(expected, nan_ok=True), direction)
 
 
-def test_only_common_photos_and_seeds_are_compared(run_of, cell_of):
-    """F-CAM has no IoU on photo 3, RISE no seed 2: means are over photos 1 and 2 of seeds 0 and 1."""
+def test_only_common_images_and_seeds_are_compared(run_of, cell_of):
+    """F-CAM has no IoU on image 3, RISE no seed 2: means are over images 1 and 2 of seeds 0 and 1."""
     run = run_of(
         *(cell_of("fcam", seed, [0.5 + 0.1 * seed, 0.7, np.nan]) for seed in (0, 1, 2)),
         *(cell_of("rise", seed, [0.2, 0.3, 0.9]) for seed in (0, 1)),
@@ -96,7 +96,7 @@ def test_images_of_one_class_are_not_taken_as_independent(run_of, cell_of):
     assert compare(run, Claim("ala", "center")) == found  # the same numbers every time
 
 
-def test_table_asks_every_claim_and_shows_what_was_not_run(run_of, cell_of):
+def test_table_has_every_claim_and_shows_what_was_not_run(run_of, cell_of):
     run = run_of(*(cell_of(MAIN, seed, [0.8, 0.9]) for seed in (0, 1, 2)))
     table = claims.table(run).frame.set_index("claim")
     assert list(table.index) == [
@@ -167,7 +167,7 @@ def test_every_metric_worst_needs_all_eight_comparisons(run_of, cell_of):
     )
 
 
-def test_a_wider_region_is_told_from_the_areas(run_of, cell_of):
+def test_a_wider_region_is_reported_from_the_areas(run_of, cell_of):
     levels = {"i": 0.2, "ii": 0.4, "iii": 0.6}
     name = "AEA widens the attended region: (iii) against (ii)"
     for areas, verdict in (

@@ -1,4 +1,4 @@
-"""Means, gains and intervals of the fixes, by hand; what was chosen on validation; the sheet of the worst photos."""
+"""Means, gains and intervals of the fixes, by hand; what was chosen on validation; the sheet of the worst images."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 from scipy import stats
 
-from ala.data.store import Store
+from ala.data.image_cache import ImageCache
 from ala.metrics.fix_tables import FIXES
 from ala.report import error_sheet, style
 from ala.report.edge import COLUMNS, choices, interval
@@ -45,8 +45,8 @@ def test_lines_hold_means_over_images_then_seeds(table, fake, built):
         assert line["n_empty"] == pytest.approx(statistics.fmean(empty))
         assert line["n_images"] == (12 if line["photos"] == "all" else 5)
         assert line["n_seeds"] == 3
-        probed = frames[0][(frames[0]["fix"] == line["fix"]) & frames[0]["insertion"].notna()]["image_id"]
-        expected = len(probed) if line["photos"] == "all" else probed.isin(top).sum()
+        evaluated = frames[0][(frames[0]["fix"] == line["fix"]) & frames[0]["insertion"].notna()]["image_id"]
+        expected = len(evaluated) if line["photos"] == "all" else evaluated.isin(top).sum()
         assert line["n_perturbed"] == expected
 
 
@@ -60,13 +60,13 @@ def test_gains_are_differences_to_the_original(table):
         assert line["miou_gain"] == pytest.approx(gain)
         assert line["insertion_gain"] == pytest.approx(gain / 2)
         assert line["deletion_gain"] == pytest.approx(0)
-        assert line["miou_gain_low"] == pytest.approx(gain)  # every photo gains the same at every seed
+        assert line["miou_gain_low"] == pytest.approx(gain)  # every image gains the same at every seed
         assert line["insertion_gain_high"] == pytest.approx(gain / 2)
 
 
-def test_interval_is_over_seeds_and_over_classes_with_their_photos():
+def test_interval_is_over_seeds_and_over_classes_with_their_images():
     rng = np.random.default_rng(0)
-    labels = np.repeat(np.arange(5), 8)  # five classes of eight photos
+    labels = np.repeat(np.arange(5), 8)  # five classes of eight images
     gains = 0.1 + rng.normal(0, 0.03, (3, 1)) + rng.normal(0, 0.05, 5)[labels] + rng.normal(0, 0.02, (3, 40))
     by_seed, by_class = gains.mean(axis=1), gains.mean(axis=0).reshape(5, 8).mean(axis=1)
     parts = [stats.t.ppf(0.975, len(each) - 1) ** 2 * each.var(ddof=1) / len(each) for each in (by_seed, by_class)]
@@ -76,7 +76,7 @@ def test_interval_is_over_seeds_and_over_classes_with_their_photos():
     assert interval(gains[:1], labels) == interval(gains, np.zeros(40)) == (None, None)
 
 
-def test_more_photos_of_the_same_classes_are_no_more_evidence():
+def test_more_images_of_the_same_classes_are_no_more_evidence():
     labels = np.repeat(np.arange(4), 3)
     gains = np.random.default_rng(1).normal(0, 1, (2, 12))
     again = interval(np.tile(gains, 50), np.tile(labels, 50))
@@ -122,17 +122,17 @@ def test_sheet_is_sorted_by_kind_then_iou():
 
 
 def test_sheet_is_drawn_and_again_the_same(built, fake, tmp_path):
-    store = Store.open(fake.folder / f"data/store/{SIZE}", "test")
+    image_cache = ImageCache.open(fake.folder / f"data/image_cache/{SIZE}", "test")
     top = built.content.tables["error_top"].frame
     paths = [tmp_path / "a.png", tmp_path / "b.png"]
     style.use()
     for path in paths:
-        assert error_sheet.draw(top, store, fake.folder / "maps", built.run, path)
+        assert error_sheet.draw(top, image_cache, fake.folder / "maps", built.run, path)
     assert paths[0].read_bytes() == paths[1].read_bytes()
     pixels = np.asarray(Image.open(paths[0]).convert("RGB")).astype(int)
     cyan = (pixels[..., 0] < 90) & (pixels[..., 1] > 190) & (pixels[..., 2] > 200)
     assert cyan.sum() > 50
-    assert not error_sheet.draw(top[:0], store, fake.folder / "maps", built.run, Path(tmp_path / "none.png"))
+    assert not error_sheet.draw(top[:0], image_cache, fake.folder / "maps", built.run, Path(tmp_path / "none.png"))
     assert not (tmp_path / "none.png").exists()
 
 

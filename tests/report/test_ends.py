@@ -1,4 +1,4 @@
-"""The ends of the curves: by evaluated model, beside chance, and told where a substrate leaves the class readable."""
+"""The ends of the curves: by evaluated model, beside chance, and marked where a substrate leaves the class readable."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MAIN = "aea-true-sbn-true"
 
 @pytest.fixture
 def run_with(run_of, cell_of):
-    """A run whose curves start and end where it is told, by method: insertion start, whole image, deletion end."""
+    """A run whose curves start and end where it is set, by method: insertion start, whole image, deletion end."""
 
     def make(classes: int | None = 10, **curves: tuple[float, float, float]) -> Run:
         cells, kept = [], {}

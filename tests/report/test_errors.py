@@ -1,4 +1,4 @@
-"""The table of errors against counts made one photo at a time; runs with missing seeds or other photos say so."""
+"""The table of errors against counts made one image at a time; runs with missing seeds or other images say so."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def slow_kind(row: pd.Series, rho: float) -> str:
     return "OA" if row["fp"] >= rho * row["fn"] else "IA" if row["fn"] >= rho * row["fp"] else "Others"
 
 
-def test_counts_are_those_of_the_worst_photos_at_the_first_seed(scores, run):
+def test_counts_are_those_of_the_worst_images_at_the_first_seed(scores, run):
     table = errors_table(run, scores)
     assert list(table.columns) == COLUMNS
     assert [(line["rule"], line["rho"]) for _, line in table.iterrows()] == [
@@ -110,7 +110,7 @@ def test_nothing_run_is_said(run, tmp_path):
     assert error_top_table(run, tmp_path).empty
 
 
-def test_missing_seeds_and_other_photos_are_noted(scores, run):
+def test_missing_seeds_and_other_images_are_noted(scores, run):
     shutil.rmtree(scores / "edge" / "seed-0")
     path = scores / "edge" / "seed-2" / "errors.csv"
     rows = pd.read_csv(path)

@@ -1,4 +1,4 @@
-"""Which photos are shown: best, median, worst, and one with a reflection."""
+"""Which images are shown: best, median, worst, and one with a reflection."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def test_seed_is_the_first_with_all_methods(run, run_of, cell_of):
     assert gallery_seed(run_of()) is None
 
 
-def test_cases_come_from_photos_that_all_explain(run):
-    """Photo 1 is ALA's best, but RISE has no map of it. Ranking: 5 (.7), 6 (.6), 3 (.5), 4 (.4), 2 (.2)."""
+def test_cases_come_from_images_that_all_explain(run):
+    """Image 1 is ALA's best, but RISE has no map of it. Ranking: 5 (.7), 6 (.6), 3 (.5), 4 (.4), 2 (.2)."""
     assert cases(run, 1, set()) == [Case("best", 5), Case("median", 3), Case("worst", 2)]
 
 

@@ -166,5 +166,5 @@ def test_curves_of_other_settings_are_refused(copy, fake, built):
     _, read = copy
     metrics = fake.settings.active.metrics.model_copy(update={"step": 100})
     active = fake.settings.active.model_copy(update={"metrics": metrics})
-    with pytest.raises(UserError, match="has 7 points per curve, the settings ask for 17"):
+    with pytest.raises(UserError, match="has 7 points per curve, the settings request 17"):
         read(changed(built.run, profiles={"mini": active}).settings)

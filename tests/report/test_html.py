@@ -84,15 +84,15 @@ def test_links_lead_to_files_of_the_report_or_into_the_page(built, page):
     assert {link for link in outward if re.match(r"[a-z]+:|/", link)} == set()
     made_elsewhere = {"provenance.json"}
     assert {link for link in outward - made_elsewhere if not (built.out / link).is_file()} == set()
-    photos = {f"photo-{photo['id']}" for photo in reader.data()["gallery"]["photos"]}
-    assert {link[1:] for link in reader.links if link.startswith("#")} <= set(reader.ids) | photos
+    images = {f"image-{image['id']}" for image in reader.data()["gallery"]["images"]}
+    assert {link[1:] for link in reader.links if link.startswith("#")} <= set(reader.ids) | images
     assert len(reader.ids) == len(set(reader.ids))
 
 
 def test_names_are_shown_and_never_obeyed(built, page):
     odd = replace(built.content.tables["errors"], frame=pd.DataFrame({"name": [NASTY], "value": [0.5]}))
     content = replace(built.content, tables=built.content.tables | {"errors": odd})
-    text = built.render(content=content, store=built.named(NASTY), provenance={"commit": NASTY})
+    text = built.render(content=content, cache=built.named(NASTY), provenance={"commit": NASTY})
     assert NASTY not in text
     assert "<script>alert" not in text
     assert text.count("</script") == page.count("</script")
@@ -129,14 +129,14 @@ def test_figures_have_alternative_texts(built, page):
     assert len(found) == len(list((built.out / "figures").glob("*.png"))) == 7
 
 
-def test_a_page_that_would_be_too_large_takes_fewer_photos(built, page, monkeypatch):
+def test_a_page_that_would_be_too_large_takes_fewer_images(built, page, monkeypatch):
     limit = len(page.encode()) - 10_000
     monkeypatch.setattr("ala.report.html.page.LIMIT", limit)
     text = built.render()
     assert len(text.encode()) <= limit
-    shown = len(Reader(text).data()["gallery"]["photos"])
+    shown = len(Reader(text).data()["gallery"]["images"])
     assert 0 < shown < 12
-    assert f"{shown} of 12 test photos" in text
+    assert f"{shown} of 12 test images" in text
 
 
 def test_a_run_without_ala_has_a_page_without_a_gallery(built):

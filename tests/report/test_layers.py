@@ -30,8 +30,8 @@ def test_means_over_images_then_seeds(run, fake):
     assert line["miou_mean"] == pytest.approx(sum(seeds) / 3)
     assert line["miou_std"] == pytest.approx(pd.Series(seeds).std())
     assert frame["layer"].tolist() == [0, 1, 2, 3, "all", 0, 1, 2, 3]
-    taps = frame[(frame["model"] == "ala") & (frame["layer"] != "all")]
-    assert taps["share_mean"].tolist() == pytest.approx([0.25] * 4)
+    features = frame[(frame["model"] == "ala") & (frame["layer"] != "all")]
+    assert features["share_mean"].tolist() == pytest.approx([0.25] * 4)
     assert (line["n_images"], line["n_perturbed"]) == (12, 6)
     assert "| ABN | 1 | 3 | 12 | 6 |" in markdown(table, run.rows, False)
 
@@ -45,8 +45,8 @@ def test_what_was_not_run_is_a_note(run, tmp_path):
 
 def test_a_broken_file_is_refused(run, fake, tmp_path):
     shutil.copytree(fake.folder / "scores/layers", tmp_path / "layers")
-    (tmp_path / "layers/seed-1/taps.csv").unlink()
-    with pytest.raises(UserError, match=r"taps.csv is no table of features"):
+    (tmp_path / "layers/seed-1/features.csv").unlink()
+    with pytest.raises(UserError, match=r"features.csv is no table of features"):
         layers.table(run, tmp_path)
 
 

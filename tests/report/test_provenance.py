@@ -23,7 +23,7 @@ from tests.report.fake_run import SIZE
 def found(fake):
     run = gather(fake.settings, fake.folder / "scores", fake.folder / "models", fake.folder / "data")
     folders = [fake.folder / name for name in ("models", "maps", "scores")]
-    return run, lambda root: record(run, fake.folder / f"data/store/{SIZE}", *folders, root)
+    return run, lambda root: record(run, fake.folder / f"data/image_cache/{SIZE}", *folders, root)
 
 
 def git(folder: Path, *words: str) -> str:
@@ -82,7 +82,7 @@ def test_nothing_tells_of_the_machine(found, fake, tmp_path):
     text = json.dumps(content) + footer(run, content)
     for secret in (str(fake.folder), str(tmp_path), str(Path.home()), platform.node()):
         assert secret not in text
-    if len(getpass.getuser()) > 4:  # "root" could stand in a word
+    if len(getpass.getuser()) > 4:  # "root" could be in a word
         assert getpass.getuser() not in text
     assert content["cost"] == {"train@0": {"seconds": 2.5, "forwards": 10, "out_bytes": 0}}
     assert content["settings"] == settings

@@ -32,10 +32,10 @@ def test_a_missing_readme_is_named(tmp_path):
         update(tmp_path / "README.md", "table")
 
 
-def test_table_says_what_it_stands_for(run_of, cell_of):
+def test_table_says_what_it_means(run_of, cell_of):
     text = main_table(run_of(cell_of("aea-true-sbn-true", 0, [0.5], [0.5])))
     assert text.startswith("| method | mean IoU ↑ | slides: mean IoU, not comparable |")
-    assert "stand for nothing but themselves" in text
+    assert "say nothing about other data" in text
     assert "not run" in text
 
 

@@ -38,7 +38,7 @@ def without(run, method, seed, images):
     return replace(run, scores=run.scores | lost)
 
 
-def test_every_method_stands_under_every_protocol(frame):
+def test_every_method_is_under_every_protocol(frame):
     protocols = {"official-predicted", "official-true", *LAB}
     for metric in ("insertion", "deletion", "id"):
         assert set(frame.xs(metric, level="metric").index.get_level_values("protocol")) == protocols

@@ -162,7 +162,7 @@ def run(run_of, cell_of):
     )
 
 
-def test_values_stand_beside_the_slides(run):
+def test_values_are_beside_the_slides(run):
     page = markdown(tables.main(run), run.rows, True)
     row = dict(zip(cells_of(page, "method"), cells_of(page, "ALA"), strict=True))
     assert row["accuracy"] == "1.000 ± 0.000"
@@ -184,7 +184,7 @@ def uneven(run_of, cell_of):
 
 
 @pytest.mark.parametrize("text", [None, tables.BRIEF])
-def test_bold_is_the_best_on_the_same_images_and_all_images_stand_beside(uneven, text):
+def test_bold_is_the_best_on_the_same_images_and_all_images_are_beside(uneven, text):
     page = markdown(tables.main(uneven), uneven.rows, True, text)
     head, ala, rise = (cells_of(page, name) for name in ("method", "ALA", "RISE"))
     own, other = head.index("mean IoU ↑, common images"), head.index("mean IoU ↑, all images")

@@ -104,18 +104,18 @@ def test_zero_shot_is_the_last_row_and_has_an_accuracy_alone(run):
     assert "zero_shot" not in set(tables.main(run).frame["method"])
 
 
-def test_extensions_that_were_asked_for_are_rows_below_the_slides(run, run_of, cell_of):
+def test_extensions_that_were_requested_are_rows_below_the_slides(run, run_of, cell_of):
     assert list(tables.ablation(run).frame["row"]) == ["i", "ii", "iii", "iv"]
     asked = changed(
         run_of(cell_of("lora", 0, [0.2, 0.6]), cell_of(MAIN, 0, [0.2, 0.4])), extensions=["lora", "all-taps"]
     )
     table = tables.ablation(asked).frame
     assert list(table["row"]) == ["i", "ii", "iii", "iv", "lora", "all-taps"]
-    lora, taps = (table.set_index("row").loc[name] for name in ("lora", "all-taps"))
+    lora, features = (table.set_index("row").loc[name] for name in ("lora", "all-taps"))
     assert lora["miou_mean"] == pytest.approx(0.4)
     assert (lora["aea"], lora["sbn"], lora["paper_miou"]) == ("true", "true", None)
     assert lora["command"] == "dvc repro extend@0-lora extend@1-lora extend@2-lora"
-    assert taps["miou_mean"] == "not run"
+    assert features["miou_mean"] == "not run"
     assert "lora" in set(tables.per_seed(asked).frame["method"])
     half = tables.ablation(changed(run, extensions=["half-epochs"])).frame
     assert half.iloc[-1][["row", "aea", "sbn"]].tolist() == ["half-epochs", "false", "true"]

@@ -19,7 +19,7 @@ CACHED = [
 
 
 def written(pattern: str) -> list[str]:
-    """The paths of an out with seeds 0 and 12, and of each row that can be asked for."""
+    """The paths of an out with seeds 0 and 12, and of each row that can be requested."""
     found = []
     for seed in ("0", "12"):
         for extension in ("lora", "all-taps"):

@@ -1,4 +1,4 @@
-"""The commands `data`, `split` and `store` as a user calls them: one after the other, and on bad input."""
+"""The commands `data`, `split` and `image_cache` as a user calls them: one after the other, and on bad input."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from typer import Typer
 from typer.testing import CliRunner, Result
 
 from ala.config import load
+from ala.data.image_cache import ImageCache
 from ala.data.split import read_splits
-from ala.data.store import Store
-from stages import data, split, store
+from stages import data, image_cache, split
 
 PROJECT = Path(__file__).resolve().parents[2]
 
 
-def write_photos(root: Path) -> Path:
-    """Two classes of five photos, three of them for training, in CUB-200-2011 layout."""
+def write_images(root: Path) -> Path:
+    """Two classes of five images, three of them for training, in CUB-200-2011 layout."""
     rng = np.random.default_rng(0)
     lists: dict[str, list[str]] = {
         name: [] for name in ("images", "image_class_labels", "train_test_split", "bounding_boxes")
@@ -52,8 +52,8 @@ def write_photos(root: Path) -> Path:
 
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A scratch folder with photos and the project's settings, turned to them."""
-    write_photos(tmp_path / "photos")
+    """A scratch folder with images and the project's settings, turned to them."""
+    write_images(tmp_path / "photos")
     shutil.copy(PROJECT / "params.yaml", tmp_path)
     monkeypatch.chdir(tmp_path)
     change("photos", train_per_class=2)
@@ -83,7 +83,7 @@ def run(stage: Any, *arguments: str) -> Result:
 
 
 def test_one_after_the_other(here: Path) -> None:
-    for stage in (data, split, store):
+    for stage in (data, split, image_cache):
         result = run(stage)
         assert result.exit_code == 0, result.output
     metrics = json.loads(Path("data/metrics.json").read_text())
@@ -93,22 +93,22 @@ def test_one_after_the_other(here: Path) -> None:
     summary = json.loads(Path("data/splits/summary.json").read_text())
     assert {name: entry["photos"] for name, entry in summary.items()} == {"train": 4, "val": 2, "test": 4}
     assert len(read_splits(Path("data/splits"))["train"]) == 4
-    opened = Store.open(Path("data/store/224"), "test")
+    opened = ImageCache.open(Path("data/image_cache/224"), "test")
     assert opened.images.shape == (4, 224, 224, 3)
     assert opened.boxes[0].tolist() == pytest.approx([56, 74.6667, 112, 74.6667], abs=1e-3)
-    assert sorted(file.name for file in Path("data").iterdir()) == ["dataset", "metrics.json", "splits", "store"]
+    assert sorted(file.name for file in Path("data").iterdir()) == ["dataset", "image_cache", "metrics.json", "splits"]
 
 
 def test_draws_the_miniature(here: Path) -> None:
     birdlets = {"species": 2, "train_per_species": 3, "test_per_species": 1, "clutter": 0.4, "seed": 0}
     change("mini", birdlets=birdlets, train_per_class=2)
-    for stage in (data, split, store):
+    for stage in (data, split, image_cache):
         result = run(stage)
         assert result.exit_code == 0, result.output
     metrics = json.loads(Path("data/metrics.json").read_text())
     assert (metrics["photos"], metrics["classes"]) == (8, 2)
     size = load("params.yaml").active.data.input_size
-    assert len(Store.open(Path(f"data/store/{size}"), "val")) == 2
+    assert len(ImageCache.open(Path(f"data/image_cache/{size}"), "val")) == 2
 
 
 BAD: dict[str, tuple[Callable[[Path], object], str]] = {
@@ -157,12 +157,12 @@ def test_offline_download(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert not Path("data").exists()
 
 
-def test_split_needs_photos_to_validate_on(here: Path) -> None:
+def test_split_needs_images_to_validate_on(here: Path) -> None:
     assert run(data).exit_code == 0
     change("photos", train_per_class=3)
     result = run(split)
     assert result.exit_code == 2
-    assert "has 3 training photos, data.train_per_class (3) must be smaller" in result.stderr
+    assert "has 3 training images, data.train_per_class (3) must be smaller" in result.stderr
     assert not Path("data/splits").exists()
 
 
@@ -171,23 +171,23 @@ def test_stages_out_of_order(here: Path) -> None:
     assert result.exit_code == 2
     assert "data/dataset/index.csv does not exist; run `dvc repro data` first" in result.stderr
     assert run(data).exit_code == 0
-    result = run(store)
+    result = run(image_cache)
     assert result.exit_code == 2
     assert "run `dvc repro split` first" in result.stderr
-    assert not Path("data/store").exists()
+    assert not Path("data/image_cache").exists()
 
 
 def test_split_of_another_data_set(here: Path) -> None:
-    """The store is asked for photos that the data set does not have."""
+    """The image cache is requested images that the data set does not have."""
     assert run(data).exit_code == run(split).exit_code == 0
     (here / "data/dataset/images/002.Bird/photo_10.jpg").unlink()
-    result = run(store)
+    result = run(image_cache)
     assert result.exit_code == 2
     assert "photo_10.jpg does not decode" in result.stderr
-    assert not Path("data/store").exists()
+    assert not Path("data/image_cache").exists()
 
 
-@pytest.mark.parametrize("name", ["data", "split", "store"])
+@pytest.mark.parametrize("name", ["data", "split", "image_cache"])
 def test_as_a_module(here: Path, name: str) -> None:
     """`--help` teaches and is quick: no torch behind it; a profile that does not exist is one sentence."""
     environment = os.environ | {"PYTHONPATH": str(PROJECT)}

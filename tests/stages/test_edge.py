@@ -16,13 +16,13 @@ from ala.metrics import fix_tables
 from ala.pipeline.models import Loaded
 from tests.stages import toys
 
-SIDE = 32
+IMAGE_SIZE = 32
 
 
 class OverAttending:
     """Looks at how bright the middle is; its map is the bright object and a rim of two pixels around it."""
 
-    preprocessing = Preprocessing.named(SIDE, "half")
+    preprocessing = Preprocessing.named(IMAGE_SIZE, "half")
 
     def __call__(self, images: torch.Tensor) -> torch.Tensor:
         share = images[:, 0, 8:24, 8:24].mean(dim=(1, 2)).sigmoid()
@@ -33,14 +33,14 @@ class OverAttending:
         return 0.8 * rim + 0.1 * images[:, 1].sigmoid()
 
 
-def draw_store(folder: Path) -> None:
-    """Bright squares on a darker ground, whose contours are closed."""
+def draw_image_cache(folder: Path) -> None:
+    """Bright squares on a darker background, whose contours are closed."""
     shutil.rmtree(folder.parent)
     folder.mkdir(parents=True)
     random, counts = np.random.default_rng(0), {"val": 6, "test": 10}
     for split, n in counts.items():
-        images = random.integers(60, 70, (n, SIDE, SIDE, 3), dtype=np.uint8)
-        masks = np.zeros((n, SIDE, SIDE), np.uint8)
+        images = random.integers(60, 70, (n, IMAGE_SIZE, IMAGE_SIZE, 3), dtype=np.uint8)
+        masks = np.zeros((n, IMAGE_SIZE, IMAGE_SIZE), np.uint8)
         for row, (y, x) in enumerate(random.integers(3, 15, (n, 2))):
             images[row, y : y + 12, x : x + 12] += 130
             masks[row, y : y + 12, x : x + 12] = 255
@@ -50,8 +50,8 @@ def draw_store(folder: Path) -> None:
         }  # fmt: skip
         for part, values in parts.items():
             np.save(folder / f"{split}-{part}.npy", values)
-    about = {"version": 1, "size": SIDE, "names": ["a", "b"], "splits": counts}
-    (folder / "store.json").write_text(json.dumps(about))
+    about = {"version": 1, "size": IMAGE_SIZE, "names": ["a", "b"], "splits": counts}
+    (folder / "image_cache.json").write_text(json.dumps(about))
 
 
 @pytest.fixture
@@ -59,8 +59,8 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Settings and images, and a toy in place of the main model."""
     toys.make(tmp_path, monkeypatch)
     text = (tmp_path / "params.yaml").read_text()
-    (tmp_path / "params.yaml").write_text(text.replace(f"input_size: {toys.SIZE}", f"input_size: {SIDE}"))
-    draw_store(tmp_path / "store" / str(SIDE))
+    (tmp_path / "params.yaml").write_text(text.replace(f"input_size: {toys.SIZE}", f"input_size: {IMAGE_SIZE}"))
+    draw_image_cache(tmp_path / "image_cache" / str(IMAGE_SIZE))
     monkeypatch.setattr("ala.pipeline.context.load", lambda *_: Loaded(OverAttending(), OverAttending()))
     return tmp_path
 
@@ -93,11 +93,11 @@ def test_fixes_are_chosen_on_val_scored_on_test_and_again_the_same(project: Path
 
 
 def test_test_masks_choose_nothing(project: Path) -> None:
-    """Other masks of the test photos move the scores, never kappa, radius or eps."""
+    """Other masks of the test images move the scores, never kappa, radius or eps."""
     assert toys.run(stages.edge, project).exit_code == 0
     path = project / "scores" / "edge" / "seed-1" / "summary.json"
     before = json.loads(path.read_text())
-    masks = project / "store" / str(SIDE) / "test-masks.npy"
+    masks = project / "image_cache" / str(IMAGE_SIZE) / "test-masks.npy"
     np.save(masks, np.load(masks)[:, ::-1])
     assert toys.run(stages.edge, project).exit_code == 0
     after = json.loads(path.read_text())

@@ -16,27 +16,27 @@ from typer.testing import CliRunner
 import stages.layers
 from ala.training import loop
 from tests.stages import test_train
-from tests.stages.test_train import SIDE
+from tests.stages.test_train import IMAGE_SIZE
 
 trained_project = test_train.project  # the fixture
 
 
 class Killed(BaseException):
-    """The process is gone."""
+    """Raised where a kill would end the process."""
 
 
 @pytest.fixture
 def project(trained_project: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """With test photos, the trained models that the stage reads, and two layers to look into."""
+    """With test images, the trained models that the stage reads, and two layers to look into."""
     monkeypatch.setenv("ALA_STATE", str(trained_project / "state"))
     monkeypatch.delenv("DVC_STAGE", raising=False)
-    folder = trained_project / "store" / str(SIDE)
+    folder = trained_project / "image_cache" / str(IMAGE_SIZE)
     for part in ("images", "masks", "ids", "labels", "boxes"):
         values = np.load(folder / f"val-{part}.npy")
         np.save(folder / f"test-{part}.npy", values + 100 if part == "ids" else values)
-    about = json.loads((folder / "store.json").read_text())
+    about = json.loads((folder / "image_cache.json").read_text())
     about["splits"]["test"] = about["splits"]["val"]
-    (folder / "store.json").write_text(json.dumps(about))
+    (folder / "image_cache.json").write_text(json.dumps(about))
     path = trained_project / "params.yaml"
     params = yaml.safe_load(path.read_text())
     params["profiles"]["mini"]["layers"] = {"abn": [0, 1, 2]}
@@ -50,7 +50,7 @@ def project(trained_project: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def run(project: Path, scores: str) -> dict[str, bytes]:
     app = Typer()
     app.command()(stages.layers.main)
-    options = {"params": "params.yaml", "images": "store", "models": "models", "scores": scores}
+    options = {"params": "params.yaml", "images": "image_cache", "models": "models", "scores": scores}
     where = [word for name, path in options.items() for word in (f"--{name}", str(project / path))]
     result = CliRunner().invoke(app, ["--seed", "1", "--device", "cpu", *where])
     assert result.exit_code == 0, result.output
@@ -92,7 +92,7 @@ def test_trainings_go_on(project: Path, monkeypatch: pytest.MonkeyPatch) -> None
         assert begun == []
 
 
-def test_other_settings_train_anew(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_settings_train_again(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
         count_epochs(patch, 3)
         with pytest.raises(Killed):

@@ -75,7 +75,7 @@ def test_page_says_what_was_run_and_what_was_not(done):
     assert text.startswith("# Report\n\n**What was run:** profile `mini`")
     assert "`fcam` lacks seed 1; run `dvc repro score@fcam-1`" in text
     assert "`abn` was not run" in text
-    assert "Zero-shot accuracy of the frozen encoder on the test photos: 0.950." in text
+    assert "Zero-shot accuracy of the frozen encoder on the test images: 0.950." in text
     links = re.findall(r"\]\(((?!http)[^)]+)\)", text)
     assert {link for link in links if not (done / "reports" / link).is_file()} == set()
     for figure in (done / "reports/figures").iterdir():

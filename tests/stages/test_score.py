@@ -169,7 +169,7 @@ def test_a_cheaper_relative_of_rise_is_a_word_and_its_settings(project: Path) ->
     assert Maps.load(project / "maps/adaptive-rise/seed-1/adaptive-rise/test.npz").importance.shape == (4, 16, 16)
 
 
-def test_collapsed_maps_are_told(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_collapsed_maps_are_reported(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(toys.Toy, "explain", lambda self, images: torch.ones(len(images), 4, 4))
     result = toys.run(stages.score, project, "--methods", "abn")
     assert result.exit_code == 0, result.output

@@ -1,4 +1,6 @@
-"""The stage `train` on a small store and a small random encoder: what it writes, again byte for byte, and refusals."""
+"""The stage `train` on a small image cache and a small random encoder: what it writes, again byte for byte, and
+refusals.
+"""
 
 from __future__ import annotations
 
@@ -24,16 +26,16 @@ from ala.encoders.networks import make_encoder
 from ala.model.blueprint import VARIANTS
 from ala.model.checkpoint import load_model
 
-SIDE, COUNTS = 16, {"train": 24, "val": 9}
+IMAGE_SIZE, COUNTS = 16, {"train": 24, "val": 9}
 
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    """Settings, a store of photos with a coloured square (the class is its colour), and an encoder."""
+    """Settings, an image cache of images with a coloured square (the class is its colour), and an encoder."""
     torch.set_num_threads(1)
     params: dict[str, Any] = load("params.yaml").model_dump()
     mini = params["profiles"]["mini"]
-    mini["data"]["input_size"] = SIDE
+    mini["data"]["input_size"] = IMAGE_SIZE
     mini["metrics"]["step"] = 32
     mini["train"] |= {"epochs": 4, "batch": 8}
     mini["ala"]["sbn"] |= {"width": 8, "heads": 2, "depth": 2, "patch": 4, "fusion_map": [[0, 0], [2, 1]]}
@@ -41,12 +43,12 @@ def project(tmp_path: Path) -> Path:
         block["perception"] |= {"feature_layer": 2, "channels": [8], "hidden": [8]}
     mini["ala"]["single_layer"] = mini["abn"]["layer"] = 2
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(params))
-    folder = tmp_path / "store" / str(SIDE)
+    folder = tmp_path / "image_cache" / str(IMAGE_SIZE)
     folder.mkdir(parents=True)
     random = np.random.default_rng(0)
     for split, n in COUNTS.items():
         labels = np.arange(n) % 3
-        images = random.integers(0, 100, (n, SIDE, SIDE, 3), dtype=np.uint8)
+        images = random.integers(0, 100, (n, IMAGE_SIZE, IMAGE_SIZE, 3), dtype=np.uint8)
         images[np.arange(n), 4:12, 4:12, labels] = 250
         parts = {
             "images": images, "masks": np.pad(np.full((n, 8, 8), 255, np.uint8), ((0, 0), (4, 4), (4, 4))),
@@ -54,15 +56,15 @@ def project(tmp_path: Path) -> Path:
         }  # fmt: skip
         for part, values in parts.items():
             np.save(folder / f"{split}-{part}.npy", values)
-    about = {"version": 1, "size": SIDE, "names": ["red", "green", "blue"], "splits": COUNTS}
-    (folder / "store.json").write_text(json.dumps(about))
+    about = {"version": 1, "size": IMAGE_SIZE, "names": ["red", "green", "blue"], "splits": COUNTS}
+    (folder / "image_cache.json").write_text(json.dumps(about))
     torch.manual_seed(0)
     config = {
         "embed_dim": 8,
         "vision_cfg": {"image_size": 16, "patch_size": 4, "width": 16, "layers": 2, "head_width": 8},
     }
     save_encoder(
-        make_encoder({"name": "open_clip:small", "config": config}, Preprocessing.named(SIDE, "half"), 0),
+        make_encoder({"name": "open_clip:small", "config": config}, Preprocessing.named(IMAGE_SIZE, "half"), 0),
         tmp_path / "models/encoder",
     )
     return tmp_path
@@ -71,7 +73,7 @@ def project(tmp_path: Path) -> Path:
 def run(project: Path, variant: str, **other: str) -> Any:
     app = Typer()
     app.command()(stages.train.main)
-    paths = {"params": "params.yaml", "images": "store", "encoder": "models/encoder", "out": "models"} | other
+    paths = {"params": "params.yaml", "images": "image_cache", "encoder": "models/encoder", "out": "models"} | other
     where = [word for name, path in paths.items() for word in (f"--{name}", str(project / path))]
     return CliRunner().invoke(app, ["--variant", variant, "--seed", "1", "--device", "cpu", *where])
 
@@ -103,7 +105,7 @@ def test_writes_a_model_that_loads_and_the_same_again(project: Path, variant: st
     assert {name: row[name] for name in about["validation"]} == pytest.approx(about["validation"])
     assert 0 <= row["val_miou"] <= 1
     model = load_model(folder, project / "models/encoder")
-    assert model(torch.zeros(2, 3, SIDE, SIDE)).shape == (2, 3)
+    assert model(torch.zeros(2, 3, IMAGE_SIZE, IMAGE_SIZE)).shape == (2, 3)
 
 
 @pytest.mark.parametrize(

@@ -43,8 +43,8 @@ def make(folder: Path, monkeypatch: pytest.MonkeyPatch, **top: Any) -> Path:
     mini["rise"]["n_masks"] = 30
     mini["metrics"] |= {"images_per_class": 2, "val_images_per_class": 1, "step": 32}
     (folder / "params.yaml").write_text(yaml.safe_dump(params))
-    store = folder / "store" / str(SIZE)
-    store.mkdir(parents=True)
+    image_cache = folder / "image_cache" / str(SIZE)
+    image_cache.mkdir(parents=True)
     random, counts = np.random.default_rng(0), {"val": 4, "test": 6}
     for split, n in counts.items():
         parts = {
@@ -54,9 +54,9 @@ def make(folder: Path, monkeypatch: pytest.MonkeyPatch, **top: Any) -> Path:
             "boxes": np.tile(np.array([4, 4, 8, 8], np.float32), (n, 1)),
         }  # fmt: skip
         for part, values in parts.items():
-            np.save(store / f"{split}-{part}.npy", values)
+            np.save(image_cache / f"{split}-{part}.npy", values)
     about = {"version": 1, "size": SIZE, "names": ["a", "b"], "splits": counts}
-    (store / "store.json").write_text(json.dumps(about))
+    (image_cache / "image_cache.json").write_text(json.dumps(about))
     for model in MODELS:
         place = folder / "models" / model / "seed-1"
         place.mkdir(parents=True)
@@ -70,7 +70,7 @@ def run(stage: Any, project: Path, *words: str) -> Any:
     """Run a stage's command on the project, seed 1."""
     app = Typer()
     app.command()(stage.main)
-    places = {"params": "params.yaml", "images": "store", "models": "models", "maps": "maps", "scores": "scores"}
+    places = {"params": "params.yaml", "images": "image_cache", "models": "models", "maps": "maps", "scores": "scores"}
     known = set(stage.main.__annotations__)
     where = [word for name, path in places.items() if name in known for word in (f"--{name}", str(project / path))]
     device = ["--device", "cpu"] if "device" in known else []

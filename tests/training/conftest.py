@@ -17,24 +17,24 @@ torch.set_num_threads(1)
 
 
 class TinyEncoder(nn.Module):
-    """Four taps of 8 channels on a 4x4 grid from 16-pixel photos; frozen. It counts the photos that it encodes."""
+    """Four features of 8 channels on a 4x4 grid from 16-pixel images; frozen. It counts the images that it encodes."""
 
     def __init__(self) -> None:
         super().__init__()
         self.preprocessing = Preprocessing.named(16, "half")
         self.grid = 4
-        self.tap_channels = dict.fromkeys(range(4), 8)
+        self.feature_channels = dict.fromkeys(range(4), 8)
         self.convs = nn.ModuleList(nn.Conv2d(3, 8, 4, 4) for _ in range(4))
         self.requires_grad_(False)
         self.encoded = 0
 
     @torch.no_grad()
-    def taps(self, images: Tensor, wanted: Collection[int]) -> dict[int, Tensor]:
+    def features(self, images: Tensor, wanted: Collection[int]) -> dict[int, Tensor]:
         self.encoded += len(images)
-        return {tap: self.convs[tap](images).tanh() for tap in wanted}
+        return {feature: self.convs[feature](images).tanh() for feature in wanted}
 
 
-class Photos:
+class Images:
     """Noise with a bright patch at a random place; its colour is the class."""
 
     def __init__(self, n: int, size: int, seed: int) -> None:
@@ -48,8 +48,8 @@ class Photos:
             image[:, y : y + 4, x : x + 4] = 0
             image[label, y : y + 4, x : x + 4] = 250
 
-    def pixels(self, rows: np.ndarray) -> Tensor:
-        return torch.from_numpy(self.images[np.asarray(rows)])
+    def pixels(self, indices: np.ndarray) -> Tensor:
+        return torch.from_numpy(self.images[np.asarray(indices)])
 
 
 @pytest.fixture
@@ -59,13 +59,13 @@ def encoder() -> TinyEncoder:
 
 
 @pytest.fixture
-def train() -> Photos:
-    return Photos(48, 16, 0)
+def train() -> Images:
+    return Images(48, 16, 0)
 
 
 @pytest.fixture
-def val() -> Photos:
-    return Photos(18, 16, 1)
+def val() -> Images:
+    return Images(18, 16, 1)
 
 
 @pytest.fixture
@@ -95,7 +95,7 @@ def profile() -> Profile:
 
 @pytest.fixture
 def clip_vit() -> Encoder:
-    """open_clip's own tower with random weights: 3 blocks of width 32, 16-pixel photos, a 4x4 grid."""
+    """open_clip's own tower with random weights: 3 blocks of width 32, 16-pixel images, a 4x4 grid."""
     torch.manual_seed(6)
     config = {
         "embed_dim": 16,

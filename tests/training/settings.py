@@ -1,4 +1,4 @@
-"""Schedules and augmentations of tests: what is not said is the plainest one."""
+"""Schedules and augmentations for tests; the defaults switch everything off."""
 
 from __future__ import annotations
 

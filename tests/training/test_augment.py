@@ -16,7 +16,7 @@ def draw(settings: Augment, size: int = 12, seed: int = 0) -> torch.Tensor:
     return augmented(PIXELS, size, settings, torch_generator(seed, "augment", 0))
 
 
-def test_same_draws_same_photos() -> None:
+def test_same_draws_same_images() -> None:
     settings = Augment(resize=12, hflip=0.5, blur=0.5, sharpen=0.5)
     assert torch.equal(draw(settings, 8), draw(settings, 8))
     assert not torch.equal(draw(settings, 8), draw(settings, 8, seed=1))
@@ -24,7 +24,7 @@ def test_same_draws_same_photos() -> None:
     assert draw(settings, 8).dtype == torch.float32
 
 
-def test_nothing_asked_nothing_changed() -> None:
+def test_nothing_requested_nothing_changed() -> None:
     assert torch.equal(draw(Augment(hflip=0.0)), PIXELS.float())
 
 
@@ -37,12 +37,12 @@ def test_about_half_are_mirrored() -> None:
     assert (draw(Augment(hflip=1.0)) == PIXELS.flip(-1)).all()
 
 
-def test_crops_are_parts_of_the_photo_at_every_place() -> None:
+def test_crops_are_parts_of_the_image_at_every_place() -> None:
     out = draw(Augment(resize=12, hflip=0.0), size=10)
     places = set()
-    for crop, photo in zip(out, PIXELS, strict=True):
+    for crop, image in zip(out, PIXELS, strict=True):
         found = [
-            (y, x) for y in range(3) for x in range(3) if torch.equal(crop, photo[:, y : y + 10, x : x + 10].float())
+            (y, x) for y in range(3) for x in range(3) if torch.equal(crop, image[:, y : y + 10, x : x + 10].float())
         ]
         places.update(found)
         assert found
@@ -50,12 +50,12 @@ def test_crops_are_parts_of_the_photo_at_every_place() -> None:
 
 
 def test_blur_is_a_5x5_gaussian_of_its_own_sigma() -> None:
-    photos, sigma = PIXELS[:3].float(), torch.tensor([0.1, 1.0, 5.0])
-    out = blurred(photos, sigma).numpy()
+    images, sigma = PIXELS[:3].float(), torch.tensor([0.1, 1.0, 5.0])
+    out = blurred(images, sigma).numpy()
     for i in range(3):
         kernel = np.exp(-0.5 * (np.arange(-2, 3) / sigma[i].item()) ** 2)
         kernel /= kernel.sum()
-        expected = photos[i].numpy()
+        expected = images[i].numpy()
         for axis in (1, 2):
             expected = correlate1d(expected, kernel, axis=axis, mode="mirror")
         np.testing.assert_allclose(out[i], expected, atol=1e-3)
@@ -69,7 +69,7 @@ def test_shares_of_blur_and_sharpening() -> None:
 
 def test_sharpness_is_pillows() -> None:
     out = sharpened(PIXELS[:4].float(), 1.5)
-    for got, photo in zip(out, PIXELS[:4], strict=True):
-        image = Image.fromarray(photo.permute(1, 2, 0).numpy())
+    for got, original in zip(out, PIXELS[:4], strict=True):
+        image = Image.fromarray(original.permute(1, 2, 0).numpy())
         expected = np.asarray(ImageEnhance.Sharpness(image).enhance(1.5)).astype(float)
         np.testing.assert_allclose(got.permute(1, 2, 0).numpy(), expected, atol=1.01)  # Pillow rounds to 8 bits

@@ -14,37 +14,37 @@ CPU = torch.device("cpu")
 MIRROR = Augment(hflip=0.5)
 
 
-def made(encoder: Any, photos: Any, augment: Augment | None = MIRROR, **changes: Any) -> tuple[Source, list[str]]:
+def made(encoder: Any, images: Any, augment: Augment | None = MIRROR, **changes: Any) -> tuple[Source, list[str]]:
     log: list[str] = []
     options = {"fixed": True, "limit": 2**30} | changes
-    return make_source(encoder, photos, [0, 3], augment, CPU, log=log.append, **options), log
+    return make_source(encoder, images, [0, 3], augment, CPU, log=log.append, **options), log
 
 
-def test_kept_features_are_those_of_the_photos(encoder: Any, train: Any) -> None:
+def test_kept_features_are_those_of_the_images(encoder: Any, train: Any) -> None:
     kept, _ = made(encoder, train)
     live = LiveSource(encoder, train, None, CPU)
-    rows = np.array([5, 0, 40])
-    a, b = kept.batch(rows, [3], None), live.batch(rows, [3], None)
+    indices = np.array([5, 0, 40])
+    a, b = kept.batch(indices, [3], None), live.batch(indices, [3], None)
     assert isinstance(kept, CachedSource)
-    assert list(a.taps) == [3]
+    assert list(a.features) == [3]
     torch.testing.assert_close(a.images, b.images)
-    torch.testing.assert_close(a.taps[3], b.taps[3])
+    torch.testing.assert_close(a.features[3], b.features[3])
     assert a.labels.tolist() == b.labels.tolist() == [2, 0, 1]
 
 
-def test_mirrored_features_are_those_of_the_mirrored_photos(encoder: Any, train: Any) -> None:
+def test_mirrored_features_are_those_of_the_mirrored_images(encoder: Any, train: Any) -> None:
     kept, _ = made(encoder, train)
-    rows = np.arange(48)
-    batch = kept.batch(rows, [0], torch_generator(0, "augment", 0))
-    plain = encoder.preprocessing.normalise(train.pixels(rows))
+    indices = np.arange(48)
+    batch = kept.batch(indices, [0], torch_generator(0, "augment", 0))
+    plain = encoder.preprocessing.normalise(train.pixels(indices))
     mirrored = (batch.images != plain).flatten(1).any(1)
     assert 10 < mirrored.sum() < 38
     assert torch.equal(batch.images[mirrored], plain[mirrored].flip(-1))
-    torch.testing.assert_close(batch.taps[0], encoder.taps(batch.images, [0])[0])
-    assert not torch.allclose(batch.taps[0][mirrored], encoder.taps(plain, [0])[0][mirrored].flip(-1))
+    torch.testing.assert_close(batch.features[0], encoder.features(batch.images, [0])[0])
+    assert not torch.allclose(batch.features[0][mirrored], encoder.features(plain, [0])[0][mirrored].flip(-1))
 
 
-def test_each_photo_is_encoded_once(encoder: Any, train: Any) -> None:
+def test_each_image_is_encoded_once(encoder: Any, train: Any) -> None:
     kept, _ = made(encoder, train)
     assert encoder.encoded == 2 * 48
     for epoch in range(3):
@@ -52,7 +52,7 @@ def test_each_photo_is_encoded_once(encoder: Any, train: Any) -> None:
     assert encoder.encoded == 2 * 48
     encoder.encoded = 0
     made(encoder, train, None)
-    assert encoder.encoded == 48  # photos as they are: one orientation
+    assert encoder.encoded == 48  # images as they are: one orientation
 
 
 @pytest.mark.parametrize(
@@ -80,26 +80,26 @@ def test_bound_is_the_memory_that_is_used(encoder: Any, train: Any) -> None:
     assert isinstance(made(encoder, train, limit=used - 1)[0], LiveSource)
 
 
-def test_live_photos_are_augmented_with_a_generator_only(encoder: Any, train: Any) -> None:
+def test_live_images_are_augmented_with_a_generator_only(encoder: Any, train: Any) -> None:
     live = LiveSource(encoder, train, Augment(hflip=1.0), CPU)
-    rows = np.arange(4)
-    plain = live.batch(rows, [], None).images
-    assert torch.equal(live.batch(rows, [], torch_generator(0, "a")).images, plain.flip(-1))
+    indices = np.arange(4)
+    plain = live.batch(indices, [], None).images
+    assert torch.equal(live.batch(indices, [], torch_generator(0, "a")).images, plain.flip(-1))
 
 
 def test_features_are_made_in_parts_where_memory_runs_out(
     encoder: Any, train: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     whole, _ = made(encoder, train)
-    taps, seen = type(encoder).taps, []
+    features, seen = type(encoder).features, []
 
     def limited(self: Any, images: Any, wanted: Any) -> Any:
         seen.append(len(images))
         if len(images) > 20:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
-        return taps(self, images, wanted)
+        return features(self, images, wanted)
 
-    monkeypatch.setattr(type(encoder), "taps", limited)
+    monkeypatch.setattr(type(encoder), "features", limited)
     parts, _ = made(encoder, train)
     assert isinstance(parts, CachedSource)
     assert isinstance(whole, CachedSource)

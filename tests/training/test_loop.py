@@ -194,9 +194,9 @@ def test_too_little_memory_is_one_sentence_and_leaves_no_trace(
     train(unbroken)
     with monkeypatch.context() as patch:
         begun = fail_in_backward(patch, step)
-        with pytest.raises(UserError) as told:
+        with pytest.raises(UserError) as reported:
             train(toy_task(), checkpoint)
-    assert str(told.value) == (
+    assert str(reported.value) == (
         "the device's memory does not hold a training step of batch 4 (CUDA out of memory); lower train.batch to 2"
     )
     assert begun == list(range(step + 1))  # the step is not tried again: BatchNorm has moved
@@ -211,7 +211,7 @@ def test_a_batch_that_cannot_be_halved_needs_another_device(monkeypatch: pytest.
 
 
 class Poisoned(torch.autograd.Function):
-    """Itself, with a gradient that is no number."""
+    """Identity in the forward pass whose gradient is NaN."""
 
     @staticmethod
     def forward(ctx: Any, x: torch.Tensor) -> torch.Tensor:

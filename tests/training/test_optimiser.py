@@ -11,7 +11,7 @@ from ala.training.optimiser import adapter_parts, groups, parameters
 def adapter_of(profile: Profile, encoder: Any) -> Adapter:
     blueprint = plan(
         "aea-true-sbn-true", profile.ala, profile.abn,
-        tap_channels=encoder.tap_channels, grid=4, input_size=16, classes=3,
+        feature_channels=encoder.feature_channels, grid=4, input_size=16, classes=3,
     )  # fmt: skip
     return Adapter(blueprint, seed=0)
 

@@ -54,7 +54,7 @@ def test_bfloat16_trains_nearly_alike(profile, clip_vit, train, val, variant, ca
     for a, b in zip(plain.curve, short.curve, strict=True):
         assert b["train_loss"] == pytest.approx(a["train_loss"], rel=0.05)
         if a["val_loss"] is not None:
-            assert b["val_loss"] == pytest.approx(a["val_loss"], rel=0.1)  # of 18 photos
+            assert b["val_loss"] == pytest.approx(a["val_loss"], rel=0.1)  # of 18 images
     assert all(tensor.dtype in (torch.float32, torch.int64) for tensor in short.model.adapter.state_dict().values())
 
 
@@ -91,24 +91,24 @@ def test_networks_run_in_bfloat16_and_loss_gradients_and_validation_in_float32(
 
     monkeypatch.setattr(torch.optim.AdamW, "step", stepped)
     trained(FULL, profile, clip_vit, train, val, "bf16", cache_bytes=2**30 if cached else 0)
-    assert seen["encoder"] == {torch.bfloat16, torch.float32}  # photos of the training, of the validation
+    assert seen["encoder"] == {torch.bfloat16, torch.float32}  # images of the training, of the validation
     assert seen["training"] == {torch.bfloat16}
     assert seen["validation"] == {torch.float32}
     assert seen["loss"] == {torch.float32}
 
 
 @pytest.mark.parametrize("limit", [2**30, 0])
-def test_taps_are_handed_on_in_float32(clip_vit, train, limit):
-    rows = np.arange(4)
+def test_features_are_handed_on_in_float32(clip_vit, train, limit):
+    indices = np.arange(4)
     options = {"fixed": True, "limit": limit, "log": lambda line: None}
     plain, short = (
-        make_source(clip_vit, train, [0, 3], None, CPU, precision=one, **options).batch(rows, [0, 3], None)
+        make_source(clip_vit, train, [0, 3], None, CPU, precision=one, **options).batch(indices, [0, 3], None)
         for one in ("fp32", "bf16")
     )
-    for tap in (0, 3):
-        assert short.taps[tap].dtype == torch.float32
-        assert not torch.equal(short.taps[tap], plain.taps[tap])
-        torch.testing.assert_close(short.taps[tap], plain.taps[tap], atol=0.05, rtol=0.05)
+    for feature in (0, 3):
+        assert short.features[feature].dtype == torch.float32
+        assert not torch.equal(short.features[feature], plain.features[feature])
+        torch.testing.assert_close(short.features[feature], plain.features[feature], atol=0.05, rtol=0.05)
     assert torch.equal(short.images, plain.images)
 
 
@@ -140,9 +140,9 @@ def watched(module: nn.Module) -> list[Tensor]:
 
 
 def step(profile: Any, encoder: Any, train: Any, precision: Any, on: bool = True) -> list[Tensor]:
-    """What one epoch on photos that are encoded batch by batch keeps for backward."""
+    """What one epoch on images that are encoded batch by batch keeps for backward."""
     blueprint = plan(
-        FULL, profile.ala, profile.abn, tap_channels=encoder.tap_channels, grid=4, input_size=16, classes=3
+        FULL, profile.ala, profile.abn, feature_channels=encoder.feature_channels, grid=4, input_size=16, classes=3
     )
     adapter = Adapter(blueprint, 0)
     lora = encoder if isinstance(encoder, LoraEncoder) else None
@@ -162,7 +162,7 @@ def test_nothing_of_the_encoder_is_kept_for_backward(profile, clip_vit, train, p
     """Beyond the features themselves: of a block, what its attention and its MLP make inside."""
     activations = [watched(part) for block in clip_vit.blocks for part in (block.attn, block.mlp, block.norm1)]
     kept = storages(step(profile, clip_vit, train, precision, on))
-    assert sum(map(len, activations)) > 3 * 20  # of 48 photos in batches of 16
+    assert sum(map(len, activations)) > 3 * 20  # of 48 images in batches of 16
     for outputs in activations:
         assert all(x.grad_fn is None for x in outputs)
         assert not kept & storages(outputs)

@@ -40,10 +40,16 @@ class Parts:
 
     def __init__(self, profile: Profile, encoder: Any, train: Any, variant: str = FULL) -> None:
         blueprint = plan(
-            variant, profile.ala, profile.abn, tap_channels=encoder.tap_channels, grid=4, input_size=16, classes=3
+            variant,
+            profile.ala,
+            profile.abn,
+            feature_channels=encoder.feature_channels,
+            grid=4,
+            input_size=16,
+            classes=3,
         )
         self.adapter = Adapter(blueprint, seed=0)
-        self.source = CachedSource(encoder, train, blueprint.taps, 0.5, CPU)
+        self.source = CachedSource(encoder, train, blueprint.features, 0.5, CPU)
         settings = profile.train.model_copy(update={"lr": 1e-2})
         work = Work(self.adapter, settings, 1 / 15, 0, lambda: (self.source, self.source))
         work.prepare()
@@ -107,7 +113,9 @@ def test_a_zero_gradient_would_have_moved_them(parts: Parts) -> None:
 def test_off_epoch_reads_the_feature_layer_only(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
     wanted: list[list[int]] = []
     batch = parts.source.batch
-    monkeypatch.setattr(parts.source, "batch", lambda rows, taps, g: wanted.append(list(taps)) or batch(rows, taps, g))
+    monkeypatch.setattr(
+        parts.source, "batch", lambda indices, features, g: wanted.append(list(features)) or batch(indices, features, g)
+    )
     parts.epoch(0, on=False)
     parts.epoch(1, on=True)
     assert wanted == [[3]] * 3 + [[0, 1, 3]] * 3
@@ -150,24 +158,24 @@ def test_the_kept_state_is_that_of_the_chosen_epoch(
 
 
 def test_diagnosis_enters_the_curve_and_decides_nothing(profile: Profile, encoder: Any, train: Any, val: Any) -> None:
-    def diagnose(alpha: np.ndarray, rows: np.ndarray) -> dict[str, float]:
+    def diagnose(alpha: np.ndarray, indices: np.ndarray) -> dict[str, float]:
         assert alpha.shape == (18, 4, 4)
         assert alpha.min() >= 0
         assert alpha.max() <= 1
-        assert rows.tolist() == list(range(18))
+        assert indices.tolist() == list(range(18))
         return {"val_miou": 0.25}
 
     plain = trained(FULL, profile, encoder, train, val)
-    told = train_variant(FULL, profile, encoder, train, val, 3, 0, diagnose=diagnose, log=lambda line: None)
-    assert [row["val_miou"] for row in told.curve] == [None, 0.25, None, 0.25]
-    assert same(plain, told)
+    reported = train_variant(FULL, profile, encoder, train, val, 3, 0, diagnose=diagnose, log=lambda line: None)
+    assert [row["val_miou"] for row in reported.curve] == [None, 0.25, None, 0.25]
+    assert same(plain, reported)
 
 
 def test_validation_numbers_by_another_way(parts: Parts, encoder: Any, train: Any) -> None:
     got = validate(parts.adapter, parts.source, batch=7)
     images = encoder.preprocessing.normalise(train.pixels(np.arange(48)))
     with torch.no_grad():
-        alpha, ab, pb = parts.adapter.eval()(images, encoder.taps(images, [0, 1, 3]))
+        alpha, ab, pb = parts.adapter.eval()(images, encoder.features(images, [0, 1, 3]))
     labels = torch.as_tensor(train.labels)
     logp = (pb + ab).log_softmax(1)
     assert got.loss == pytest.approx(-logp[torch.arange(48), labels].mean().item(), rel=1e-5)
@@ -232,17 +240,19 @@ def test_kept_and_live_features_train_alike(profile: Profile, encoder: Any, trai
         assert a["train_loss"] == pytest.approx(b["train_loss"], rel=1e-3)
 
 
-def test_photos_augmented_on_the_fly(profile: Profile, encoder: Any, val: Any) -> None:
+def test_images_augmented_on_the_fly(profile: Profile, encoder: Any, val: Any) -> None:
     from tests.training.settings import Augment
 
-    photos = type(val)(24, 20, 2)
+    images = type(val)(24, 20, 2)
     augment = Augment(resize=20, hflip=0.5, blur=0.3, sharpen=0.3)
-    result = trained(FULL, profile, encoder, photos, val, augment=augment)
+    result = trained(FULL, profile, encoder, images, val, augment=augment)
     assert len(result.curve) == 4
 
 
-def test_stores_of_another_size_are_refused(profile: Profile, encoder: Any, val: Any) -> None:
-    with pytest.raises(UserError, match=r"stores have 20 \(train\) and 16 \(val\) pixels, but the settings need 16"):
+def test_image_caches_of_another_size_are_refused(profile: Profile, encoder: Any, val: Any) -> None:
+    with pytest.raises(
+        UserError, match=r"image caches have 20 \(train\) and 16 \(val\) pixels, but the settings need 16"
+    ):
         trained(FULL, profile, encoder, type(val)(24, 20, 2), val)
 
 
@@ -262,10 +272,10 @@ def test_a_loss_that_is_not_finite_stops_the_run_with_the_images(
 ) -> None:
     real = CachedSource.batch
 
-    def spoilt(self: CachedSource, rows: np.ndarray, *rest: Any) -> Any:
-        found = real(self, rows, *rest)
-        if self.photos is train:
-            found.taps[3][rows == 7] = float("inf")  # image 107
+    def spoilt(self: CachedSource, indices: np.ndarray, *rest: Any) -> Any:
+        found = real(self, indices, *rest)
+        if self.image_source is train:
+            found.features[3][indices == 7] = float("inf")  # image 107
         return found
 
     monkeypatch.setattr(CachedSource, "batch", spoilt)

@@ -52,7 +52,7 @@ def toy_task(**changes: Any) -> Task:
 
 
 class Killed(BaseException):
-    """The process is gone."""
+    """Raised where a kill would end the process."""
 
 
 Place = tuple[str, int, int]

@@ -84,7 +84,7 @@ class Drawn:
 
     tree: Path
     archives: tuple[Path, Path]
-    photos: int
+    images: int
     seconds: float
 
 
@@ -102,13 +102,13 @@ def _drawn(folder: Path, **how: Any) -> Drawn:
 
 @pytest.fixture(scope="session")
 def small(tmp_path_factory: pytest.TempPathFactory) -> Drawn:
-    """Three made-up classes of 40 photos."""
-    return _drawn(tmp_path_factory.mktemp("small"), photos_per_class=40, classes=3)
+    """Three made-up classes of 40 images."""
+    return _drawn(tmp_path_factory.mktemp("small"), images_per_class=40, classes=3)
 
 
 @pytest.fixture(scope="session")
 def full(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Drawn]:
-    """All 11,788 photos, under the genuine lists where those lie beside the checkout, else under made-up names."""
+    """All 11,788 images, under the genuine lists where those lie beside the checkout, else under made-up names."""
     folder = tmp_path_factory.mktemp("full")
     yield _drawn(folder, lists=GENUINE if GENUINE.is_dir() else None)
     shutil.rmtree(folder)  # pytest would keep it, and those of the next two sessions
@@ -126,7 +126,7 @@ def bench(tmp_path: Path) -> Iterator[Callable[[Drawn], Bench]]:
             for source, target in zip(drawn.archives, archives, strict=True):
                 target.hardlink_to(source)
             counts = {
-                "photos": drawn.photos,
+                "photos": drawn.images,
                 "classes": len((drawn.tree / "CUB_200_2011/classes.txt").read_text().split("\n")) - 1,
             }
             return Bench(tmp_path / "run", (archives[0], archives[1]), server, counts)

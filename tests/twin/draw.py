@@ -17,40 +17,40 @@ from PIL import Image
 
 from ala.config.schema import Birdlets
 from ala.data.birdlets import Species, species
-from ala.data.birdlets.dataset import draw_photo
+from ala.data.birdlets.dataset import draw_image
 from ala.data.layouts.cub import read_cub
 from ala.utils.seeds import numpy_generator
 
-GREYSCALE = 8  # photos of CUB without colour; each has a stray duplicate NAME_rgb.jpg that no list names
-SIDES = (64, 80)  # pixels of the longer side; CUB's photos have up to 500
-_FEWER = {106, 125, 134, 140, 189, 195}  # classes, from 0, with 29 training photos instead of 30
+GREYSCALE = 8  # images of CUB without colour; each has a stray duplicate NAME_rgb.jpg that no list names
+SIDES = (64, 80)  # pixels of the longer side; CUB's images have up to 500
+_FEWER = {106, 125, 134, 140, 189, 195}  # classes, from 0, with 29 training images instead of 30
 _KINDS = Birdlets(species=200, train_per_species=30, test_per_species=30, clutter=0.3, seed=11)
 
 
 def draw_twin(
-    out: Path, photos_per_class: int | None = None, lists: Path | None = None, classes: int = 200, workers: int = 2
+    out: Path, images_per_class: int | None = None, lists: Path | None = None, classes: int = 200, workers: int = 2
 ) -> pd.DataFrame:
     """Draw the twin into the new folder `out`: `CUB_200_2011/`, `segmentations/` and `attributes.txt`.
 
     Args:
         out: where the two archives would be unpacked.
-        photos_per_class: this many of each class, training and test photos in turn; None for CUB's numbers.
+        images_per_class: this many of each class, training and test images in turn; None for CUB's numbers.
         lists: a folder with the genuine lists; without it, names and flags are made up.
         classes: how many without `lists`.
         workers: processes that draw; the bytes do not depend on their number.
 
     Returns:
-        one row per photo: `image_id`, `path`, `class_id0`, `is_train`.
+        one row per image: `image_id`, `path`, `class_id0`, `is_train`.
     """
     if lists is None:
-        frame, names = _made_up(classes, photos_per_class)
+        frame, names = _made_up(classes, images_per_class)
     else:
         index = read_cub(lists)
         names = index.names
         rows = [(one.image_id, one.path, one.class_id - 1, one.split == "train") for one in index.entries]
         frame = pd.DataFrame(rows, columns=["image_id", "path", "class_id0", "is_train"])
-        if photos_per_class is not None:
-            frame = _some(frame, photos_per_class)
+        if images_per_class is not None:
+            frame = _some(frame, images_per_class)
     base = Path(out) / "CUB_200_2011"
     for path in {str(Path(path).parent) for path in frame["path"]}:
         (base / "images" / path).mkdir(parents=True)
@@ -66,7 +66,7 @@ def draw_twin(
     _write(base / "images.txt", (f"{row.image_id} {row.path}" for row in images))
     _write(base / "image_class_labels.txt", (f"{row.image_id} {row.class_id0 + 1}" for row in images))
     _write(base / "train_test_split.txt", (f"{row.image_id} {int(row.is_train)}" for row in images))
-    # The only list that is never CUB's own: its boxes would lie outside the small photos.
+    # The only list that is never CUB's own: its boxes would lie outside the small images.
     _write(base / "bounding_boxes.txt", (f"{row.image_id} {boxes[row.path]}" for row in images))
     _write(base / "classes.txt", (f"{number} {name}" for number, name in enumerate(names, start=1)))
     _write(Path(out) / "attributes.txt", ["1 has_bill_shape::drawn"])
@@ -94,43 +94,43 @@ def _write(file: Path, lines: Iterable[str]) -> None:
     file.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
-def _made_up(classes: int, photos: int | None) -> tuple[pd.DataFrame, list[str]]:
-    """Photos of birdlet species, two of three for training; without `photos`, as many of each kind as CUB has."""
+def _made_up(classes: int, images: int | None) -> tuple[pd.DataFrame, list[str]]:
+    """Images of birdlet species, two of three for training; without `images`, as many of each kind as CUB has."""
     names = [one.folder for one in species(_KINDS.model_copy(update={"species": classes}))]
     rows = []
     for label, name in enumerate(names):
-        # CUB: 5,994 training photos, 30 of a class or 29 of six; 5,794 test photos, here nearly even
+        # CUB: 5,994 training images, 30 of a class or 29 of six; 5,794 test images, here nearly even
         counts = (
             (30 - (label in _FEWER), 29 - (label >= 194))
-            if photos is None
-            else (photos - max(1, photos // 3), max(1, photos // 3))
+            if images is None
+            else (images - max(1, images // 3), max(1, images // 3))
         )
         for shot in range(sum(counts)):
             rows.append((len(rows) + 1, f"{name}/{name[4:]}_{shot + 1:04d}.jpg", label, shot < counts[0]))
     return pd.DataFrame(rows, columns=["image_id", "path", "class_id0", "is_train"]), names
 
 
-def _some(frame: pd.DataFrame, photos: int) -> pd.DataFrame:
-    """`photos` of each class, training and test photos in turn, numbered anew."""
+def _some(frame: pd.DataFrame, images: int) -> pd.DataFrame:
+    """`images` of each class, training and test images in turn, numbered again."""
     place = frame.groupby(["class_id0", "is_train"]).cumcount() * 2 + ~frame["is_train"]
     nth = place.groupby(frame["class_id0"]).rank(method="first")
-    chosen = frame[nth <= photos].reset_index(drop=True)
+    chosen = frame[nth <= images].reset_index(drop=True)
     return chosen.assign(image_id=np.arange(1, len(chosen) + 1))
 
 
 def _draw_class(job: tuple[Path, list[tuple[str, bool]], int]) -> dict[str, str]:
-    """Draw the photos and masks of one class; the boxes as lines of a list."""
+    """Draw the images and masks of one class; the boxes as lines of a list."""
     out, paths, label = job
     one: Species = species(_KINDS)[label]
     boxes = {}
     for path, grey in paths:
-        photo = draw_photo(numpy_generator(_KINDS.seed, "twin", path), one, _KINDS.clutter, SIDES)
+        image = draw_image(numpy_generator(_KINDS.seed, "twin", path), one, _KINDS.clutter, SIDES)
         file = out / "CUB_200_2011" / "images" / path
         if grey:
-            photo.image.convert("L").save(file, quality=85)
-            photo.image.convert("L").convert("RGB").save(file.with_name(f"{file.stem}_rgb.jpg"), quality=85)
+            image.image.convert("L").save(file, quality=85)
+            image.image.convert("L").convert("RGB").save(file.with_name(f"{file.stem}_rgb.jpg"), quality=85)
         else:
-            photo.image.save(file, quality=85)
-        Image.fromarray(photo.mask).save((out / "segmentations" / path).with_suffix(".png"), compress_level=1)
-        boxes[path] = " ".join(f"{value:.1f}" for value in photo.box)
+            image.image.save(file, quality=85)
+        Image.fromarray(image.mask).save((out / "segmentations" / path).with_suffix(".png"), compress_level=1)
+        boxes[path] = " ".join(f"{value:.1f}" for value in image.box)
     return boxes

@@ -41,7 +41,7 @@ def test_small_twin_without_lists(here: Bench, small: Drawn) -> None:
 
 
 def test_the_same_bytes_whatever_the_number_of_processes(small: Drawn, tmp_path: Path) -> None:
-    draw_twin(tmp_path / "tree", photos_per_class=40, classes=3, workers=1)
+    draw_twin(tmp_path / "tree", images_per_class=40, classes=3, workers=1)
     again = pack_twin(tmp_path / "tree", tmp_path / "archives")
     for one, two in zip(small.archives, again, strict=True):
         with tarfile.open(one) as first, tarfile.open(two) as second:
@@ -125,22 +125,22 @@ def _without_a_class(tree: Path) -> None:
     (base / "classes.txt").write_text("\n".join(lines[:2]) + "\n")
 
 
-def _with_a_torn_photo(tree: Path) -> None:
-    photo = sorted((tree / "CUB_200_2011" / "images").rglob("*_0002.jpg"))[0]
-    photo.write_bytes(photo.read_bytes()[:400])
+def _with_a_torn_image(tree: Path) -> None:
+    image = sorted((tree / "CUB_200_2011" / "images").rglob("*_0002.jpg"))[0]
+    image.write_bytes(image.read_bytes()[:400])
 
 
-def _of_other_photos(tree: Path) -> None:
+def _of_other_images(tree: Path) -> None:
     shutil.rmtree(tree / "CUB_200_2011")
     (tree / "CUB_200_2011").mkdir()
     Image.new("RGB", (8, 8)).save(tree / "CUB_200_2011" / "flower.jpg")
 
 
 BAD = {
-    "missing class": (_without_a_class, "holds 80 photos of 2 classes, expected 120 of 3"),
-    "torn photo": (_with_a_torn_photo, "_0002.jpg does not decode"),
-    "another data set": (_of_other_photos, "holds no images.txt"),
-    "lost photos": (lambda tree: shutil.rmtree(next((tree / "CUB_200_2011/images").iterdir())), "is missing"),
+    "missing class": (_without_a_class, "holds 80 images of 2 classes, expected 120 of 3"),
+    "torn image": (_with_a_torn_image, "_0002.jpg does not decode"),
+    "another data set": (_of_other_images, "holds no images.txt"),
+    "lost images": (lambda tree: shutil.rmtree(next((tree / "CUB_200_2011/images").iterdir())), "is missing"),
 }
 
 
@@ -156,7 +156,7 @@ def test_another_data_set(here: Bench, small: Drawn, tmp_path: Path, case: str, 
 
 
 def test_killed_while_unpacking(here: Bench, small: Drawn) -> None:
-    """SIGKILL at the first sign of an unpacked file; the next run begins anew and clears the rest away."""
+    """SIGKILL at the first sign of an unpacked file; the next run begins again and clears the rest away."""
     here.settings(given=here.archives[0].parent)
     command, environment = here.command("data")
     data = here.folder / "data"
@@ -171,7 +171,7 @@ def test_killed_while_unpacking(here: Bench, small: Drawn) -> None:
     assert not (data / "dataset").exists()
     assert here.run("data").returncode == 0
     assert not left.exists()
-    assert len(list((data / "dataset" / "images").rglob("*.jpg"))) == small.photos
+    assert len(list((data / "dataset" / "images").rglob("*.jpg"))) == small.images
 
 
 def test_offline_names_both_archives(here: Bench) -> None:

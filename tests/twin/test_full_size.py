@@ -1,4 +1,4 @@
-"""The data of the paper profile at full size: 11,788 drawn photos, from the download to the split."""
+"""The data of the paper profile at full size: 11,788 drawn images, from the download to the split."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.slow
 
 def test_drawn_in_three_minutes_on_two_cores(full: Drawn) -> None:
     """Measured as processor time, which other work on the machine does not change much."""
-    assert full.photos == 11_788
+    assert full.images == 11_788
     assert full.seconds < 2 * 180
 
 
@@ -31,9 +31,9 @@ def test_lists_are_the_genuine_ones(full: Drawn, name: str) -> None:
 
 def test_is_like_cub(full: Drawn) -> None:
     base = full.tree / "CUB_200_2011"
-    photos = sorted((base / "images").rglob("*.jpg"))
-    strays = [photo for photo in photos if photo.stem.endswith("_rgb")]
-    assert (len(photos), len(strays)) == (11_796, 8)
+    images = sorted((base / "images").rglob("*.jpg"))
+    strays = [image for image in images if image.stem.endswith("_rgb")]
+    assert (len(images), len(strays)) == (11_796, 8)
     for stray in strays:
         assert Image.open(stray).mode == "RGB"
         assert Image.open(stray.with_name(stray.name.replace("_rgb", ""))).mode == "L"
@@ -41,14 +41,14 @@ def test_is_like_cub(full: Drawn) -> None:
     index = read_cub(full.tree)
     for one in index.entries[::500]:
         ((x, y, width, height),) = one.boxes
-        with Image.open(index.image_file(one)) as photo, Image.open(index.masks / one.mask) as mask:
-            assert photo.size == mask.size
-            assert x + width <= photo.width
-            assert y + height <= photo.height
+        with Image.open(index.image_file(one)) as image, Image.open(index.masks / one.mask) as mask:
+            assert image.size == mask.size
+            assert x + width <= image.width
+            assert y + height <= image.height
             assert len(np.unique(np.asarray(mask))) > 2
 
 
-def test_no_photo_comes_twice(full: Drawn) -> None:
+def test_no_image_comes_twice(full: Drawn) -> None:
     index = read_cub(full.tree)
     assert len({index.image_file(one).read_bytes() for one in index.entries}) == 11_788
 
@@ -72,7 +72,7 @@ def test_from_the_download_to_the_split(full: Drawn, bench: Callable[[Drawn], Be
     assert pd.concat(splits.values())["image_id"].is_unique
 
     metrics = json.loads((here.folder / "data/metrics.json").read_text())
-    assert (metrics["photos"], metrics["classes"], metrics["greyscale_photos"]) == (11_788, 200, 8)
+    assert (metrics["photos"], metrics["classes"], metrics["greyscale_images"]) == (11_788, 200, 8)
     assert set(metrics["mask_levels"]) == {"0", "51", "102", "153", "204", "255"}
     dataset = here.folder / "data" / "dataset"
     files = list((dataset / "images").rglob("*.jpg"))

@@ -72,7 +72,7 @@ def test_a_damaged_file_counts_as_absent(tmp_path, damage, capsys):
     assert capsys.readouterr().err.count(" is damaged") == 1
 
 
-def test_a_state_that_cannot_be_written_is_told(tmp_path):
+def test_a_state_that_cannot_be_written_is_reported(tmp_path):
     (tmp_path / "checkpoints").write_text("a file where a folder should be")
     with pytest.raises(UserError, match="ALA_STATE"):
         named(tmp_path).save({"x": 1}, 0)

@@ -142,7 +142,7 @@ def test_a_program_keeps_freed_memory():
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(ROOT)))
 def test_only_the_entry_tunes_the_process(file):
-    """Nothing in `ala` but the entry asks for it, and no thread count or signal is set elsewhere."""
+    """Nothing in `ala` but the entry requests it, and no thread count or signal is set elsewhere."""
     text, name = file.read_text(), str(file.relative_to(ROOT))
     for word, places in TUNES.items():
         assert word not in text or name in places

@@ -145,9 +145,9 @@ def test_a_reader_finds_the_old_or_the_new_file_whole(tmp_path):
         rebuild("ab"[round_ % 2])
     stop.set()
     reader.join(60)
-    told = json.loads(found.read_text())
-    assert told["times"] > 500
-    assert told["bad"] == [], f"{told['count']} bad answers in {told['times']} rounds"
+    reported = json.loads(found.read_text())
+    assert reported["times"] > 500
+    assert reported["bad"] == [], f"{reported['count']} bad predictions in {reported['times']} rounds"
 
 
 def write_again_and_again(target: Path, letter: str, turns: int) -> None:

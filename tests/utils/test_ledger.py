@@ -102,7 +102,7 @@ def test_the_smallest_part_of_a_batch_is_recorded(dvc):
     assert entries(dvc, "mini")[0]["batch_halved_to"] is None
 
 
-def test_counting_starts_anew_for_each_stage(dvc):
+def test_counting_starts_again_for_each_stage(dvc):
     for count in (5, 2):
         with reported():
             note(profile="mini")

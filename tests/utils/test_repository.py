@@ -23,7 +23,7 @@ def test_a_repository_and_a_folder_in_it_will_do(repository: Path, place: str) -
     check(repository / place)
 
 
-def test_a_downloaded_archive_is_told_how_to_become_one(tmp_path: Path) -> None:
+def test_a_downloaded_archive_is_reported_how_to_become_one(tmp_path: Path) -> None:
     with pytest.raises(UserError) as caught:
         check(tmp_path)
     sentence = f"{tmp_path}/.git does not exist, and DVC needs a Git repository; run `git init && git add -A && git"
@@ -38,7 +38,7 @@ def test_a_clone_of_another_user(repository: Path, monkeypatch: pytest.MonkeyPat
     assert f"run `git config --global --add safe.directory {repository}`" in str(caught.value)
 
 
-def test_another_trouble_is_told_in_gits_words(repository: Path) -> None:
+def test_another_trouble_is_reported_in_gits_words(repository: Path) -> None:
     (repository / ".git/config").write_text("[core\n")
     with pytest.raises(UserError, match=r"Git cannot use .* \(fatal: bad config line 1"):
         check(repository)

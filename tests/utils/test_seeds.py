@@ -1,4 +1,4 @@
-"""Random streams hang on names, not on the order of calls."""
+"""Random streams depend on names, not on the order of calls."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def test_every_seed_and_name_has_a_stream_of_its_own():
 
 
 def test_streams_stay_the_same_from_release_to_release():
-    """Committed results hang on these values."""
+    """Committed results depend on these values."""
     digest = hashlib.sha256(b"0\x1fa\x1fb").digest()
     assert derive(0, "a", "b") == int.from_bytes(digest[:8], "little") // 2
 

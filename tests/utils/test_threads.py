@@ -1,4 +1,4 @@
-"""A batch in lanes has the answers of the whole batch, and the same bytes for any batch and number of threads."""
+"""A batch in lanes has the predictions of the whole batch, and the same bytes for any batch and number of threads."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from torch import nn
 
 from ala.utils.threads import in_lanes, lane, whole_lanes
 
-SIDE = 80
-LANE = 16  # photos of this side
+IMAGE_SIZE = 80
+LANE = 16  # images of this size
 
 
 @pytest.fixture(autouse=True)
@@ -29,7 +29,7 @@ class Spy:
         torch.manual_seed(0)
         self.net = nn.Sequential(nn.Conv2d(3, 4, 9, stride=9), nn.Flatten(), nn.LazyLinear(5)).eval()
         with torch.no_grad():
-            self.net(torch.zeros(1, 3, SIDE, SIDE))
+            self.net(torch.zeros(1, 3, IMAGE_SIZE, IMAGE_SIZE))
         self.calls: list[tuple[int, str, int, bool]] = []
 
     def __call__(self, images: torch.Tensor) -> torch.Tensor:
@@ -40,8 +40,8 @@ class Spy:
 
 
 @pytest.mark.parametrize("context", [torch.no_grad, torch.inference_mode])
-def test_lanes_give_the_answers_of_the_whole(context):
-    spy, images = Spy(), torch.randn(3 * LANE + 5, 3, SIDE, SIDE)
+def test_lanes_give_the_predictions_of_the_whole(context):
+    spy, images = Spy(), torch.randn(3 * LANE + 5, 3, IMAGE_SIZE, IMAGE_SIZE)
     with context():
         expected = spy.net(images).softmax(-1)
         found = in_lanes(spy, images)
@@ -54,7 +54,7 @@ def test_lanes_give_the_answers_of_the_whole(context):
 
 
 def test_a_lane_is_filled_by_the_thread_that_scores_it():
-    spy, images, filled = Spy(), torch.full((3 * LANE + 5, 3, SIDE, SIDE), torch.nan), []
+    spy, images, filled = Spy(), torch.full((3 * LANE + 5, 3, IMAGE_SIZE, IMAGE_SIZE), torch.nan), []
 
     def fill(start: int, stop: int) -> None:
         filled.append((start, stop, threading.current_thread().name))
@@ -84,10 +84,12 @@ def test_batch_and_threads_change_no_byte(batch, threads):
         nn.LayerNorm(96),
         nn.Linear(96, 7),
     ).eval()
-    images = torch.randn(5 * LANE - 3, 3, SIDE, SIDE)
+    images = torch.randn(5 * LANE - 3, 3, IMAGE_SIZE, IMAGE_SIZE)
     torch.set_num_threads(1)  # a lane runs on one thread; some CPUs round a product of several in another way
     with torch.no_grad():
-        expected = torch.cat([net(lane) for lane in torch.cat([images, torch.zeros(3, 3, SIDE, SIDE)]).split(LANE)])
+        expected = torch.cat(
+            [net(lane) for lane in torch.cat([images, torch.zeros(3, 3, IMAGE_SIZE, IMAGE_SIZE)]).split(LANE)]
+        )
         torch.set_num_threads(threads)
         found = torch.cat([in_lanes(net, some) for some in images.split(batch)])
     assert torch.equal(found, expected[: len(images)])
@@ -95,7 +97,7 @@ def test_batch_and_threads_change_no_byte(batch, threads):
 
 def test_a_thread_that_begins_later_has_the_callers_number():
     with torch.no_grad():
-        in_lanes(Spy(), torch.zeros(2 * LANE, 3, SIDE, SIDE))
+        in_lanes(Spy(), torch.zeros(2 * LANE, 3, IMAGE_SIZE, IMAGE_SIZE))
     seen = []
     later = threading.Thread(target=lambda: seen.append(torch.get_num_threads()))
     later.start()
@@ -107,24 +109,30 @@ def test_on_one_thread_the_caller_does_it_all():
     spy = Spy()
     torch.set_num_threads(1)
     with torch.no_grad():
-        assert in_lanes(spy, torch.zeros(LANE + 1, 3, SIDE, SIDE)).shape == (LANE + 1, 5)
-        assert in_lanes(spy, torch.zeros(0, 3, SIDE, SIDE)).shape == (0, 5)
+        assert in_lanes(spy, torch.zeros(LANE + 1, 3, IMAGE_SIZE, IMAGE_SIZE)).shape == (LANE + 1, 5)
+        assert in_lanes(spy, torch.zeros(0, 3, IMAGE_SIZE, IMAGE_SIZE)).shape == (0, 5)
     assert [call[:2] for call in spy.calls] == [(size, threading.current_thread().name) for size in (LANE, LANE, 0)]
 
 
 def test_batches_of_a_cpu_are_whole_lanes():
-    assert [whole_lanes(batch, SIDE, torch.device("cpu")) for batch in (1, 15, 16, 17, 64)] == [16, 16, 16, 32, 64]
+    assert [whole_lanes(batch, IMAGE_SIZE, torch.device("cpu")) for batch in (1, 15, 16, 17, 64)] == [
+        16,
+        16,
+        16,
+        32,
+        64,
+    ]
     assert whole_lanes(17, 224, torch.device("cpu")) == 18
-    assert whole_lanes(17, SIDE, torch.device("cuda")) == 17
+    assert whole_lanes(17, IMAGE_SIZE, torch.device("cuda")) == 17
 
 
 def test_lanes_have_about_as_many_pixels():
-    assert [lane(side) for side in (8, 40, 80, 96, 160, 224, 384, 1000)] == [16, 16, 16, 8, 4, 2, 1, 1]
+    assert [lane(image_size) for image_size in (8, 40, 80, 96, 160, 224, 384, 1000)] == [16, 16, 16, 8, 4, 2, 1, 1]
 
 
 def test_a_graph_is_kept():
     spy = Spy()
-    images = torch.randn(4 * LANE, 3, SIDE, SIDE, requires_grad=True)
+    images = torch.randn(4 * LANE, 3, IMAGE_SIZE, IMAGE_SIZE, requires_grad=True)
     in_lanes(spy, images).sum().backward()
     assert images.grad is not None
     assert len(spy.calls) == 1
@@ -135,4 +143,4 @@ def test_an_error_in_a_part_reaches_the_caller():
         raise RuntimeError("no answer")
 
     with torch.no_grad(), pytest.raises(RuntimeError, match="no answer"):
-        in_lanes(broken, torch.zeros(2 * LANE, 3, SIDE, SIDE))
+        in_lanes(broken, torch.zeros(2 * LANE, 3, IMAGE_SIZE, IMAGE_SIZE))

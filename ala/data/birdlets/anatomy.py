@@ -15,7 +15,7 @@ _CIRCLE = np.stack([np.cos(_TURN), np.sin(_TURN)], axis=1)  # (36, 2)
 
 @dataclass
 class Part:
-    """One painted shape.
+    """A painted shape of a bird: outline, kind of part, colour.
 
     `kind` says what it is: tail, body, belly, head, crest, wing, beak, eye, glint, leg, feather (a line on a wing).
     `points` is (n, 2). `width` is None for a filled polygon, else the thickness of a line.
@@ -57,7 +57,7 @@ def rotation(angle: float) -> np.ndarray:
 
 
 def _ellipse(centre: np.ndarray, a: float, b: float, angle: float = 0.0, egg: float = 0.0) -> np.ndarray:
-    """(36, 2); with `egg` > 0 the end towards +x is fatter."""
+    """Compute the outline of an ellipse (36, 2); with `egg` > 0 the end towards +x is fatter."""
     points = _CIRCLE * (a, b)
     points[:, 1] *= 1 + egg * _CIRCLE[:, 0]
     return points @ rotation(angle).T + centre
@@ -136,7 +136,7 @@ def _open_wing(
 
 
 def _side(rng: np.random.Generator, crest: bool, spread: bool) -> Pose:
-    """Seen from the side, perched or with raised wings."""
+    """Draw the pose of a bird seen from the side, perched or with raised wings."""
     b = rng.uniform(0.54, 0.68)
     lean = -rng.uniform(0.05, 0.85)
     turn = rotation(lean)
@@ -174,7 +174,7 @@ def _side(rng: np.random.Generator, crest: bool, spread: bool) -> Pose:
 
 
 def _front(rng: np.random.Generator, crest: bool) -> Pose:
-    """Seen from the front, the wings at the flanks, turned a little to one side."""
+    """Draw the pose of a bird seen from the front, wings at the flanks, turned a little to one side."""
     a, b = rng.uniform(0.72, 0.86), rng.uniform(0.92, 1.1)
     yaw = rng.uniform(-0.22, 0.22)
     radius = rng.uniform(0.54, 0.62)
@@ -207,7 +207,7 @@ def _front(rng: np.random.Generator, crest: bool) -> Pose:
 
 
 def _flight(rng: np.random.Generator, crest: bool) -> Pose:
-    """In flight, seen obliquely from above or below: both wings out, no legs."""
+    """Draw the pose of a bird in flight, seen obliquely from above or below: both wings out, no legs."""
     b = rng.uniform(0.42, 0.52)
     fold = rng.uniform(0.55, 1.0)  # foreshortening of the wings
     near, far = rng.uniform(1.4, 1.75, 2)
@@ -236,7 +236,7 @@ def _flight(rng: np.random.Generator, crest: bool) -> Pose:
 
 
 def pose(rng: np.random.Generator, crest: bool, flying: bool) -> Pose:
-    """A random pose with random proportions; `flying` asks for spread wings and no ground under the feet."""
+    """A random pose with random proportions; `flying` has spread wings and no ground under the feet."""
     if flying:
         made = _flight(rng, crest) if rng.random() < 0.6 else _side(rng, crest, spread=True)
         if made.feet is not None:  # legs are drawn up in flight

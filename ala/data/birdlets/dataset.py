@@ -10,7 +10,7 @@ from PIL import Image
 
 from ala.config.schema import Birdlets
 from ala.data.birdlets.annotators import LEVEL, votes
-from ala.data.birdlets.scene import draw_scene, photo_shape
+from ala.data.birdlets.scene import draw_scene, image_shape
 from ala.data.birdlets.species import Species, species
 from ala.utils.errors import UserError
 from ala.utils.files import atomic_folder
@@ -23,7 +23,7 @@ _GREY_SHARE = 0.01
 
 
 @dataclass
-class Photo:
+class DrawnImage:
     """A finished image: `image` RGB, `mask` uint8 (h, w) grey, `box` x, y, width, height in pixels."""
 
     image: Image.Image
@@ -32,12 +32,12 @@ class Photo:
     reflected: bool
 
 
-def draw_photo(
+def draw_image(
     rng: np.random.Generator, one: Species, clutter: float, longer_side: tuple[int, int] = (96, 160)
-) -> Photo:
+) -> DrawnImage:
     """One image of a species with its mask and box; its longer side has `longer_side` pixels, least and most."""
     while True:  # a majority must have seen the bird
-        width, height = photo_shape(rng, int(rng.integers(longer_side[0], longer_side[1] + 1)))
+        width, height = image_shape(rng, int(rng.integers(longer_side[0], longer_side[1] + 1)))
         scene = draw_scene(rng, one.attributes, width * _FINER, height * _FINER, clutter)
         image, silhouette, trunk, occluders = (
             layer.reduce(_FINER) for layer in (scene.image, scene.silhouette, scene.trunk, scene.occluders)
@@ -49,7 +49,7 @@ def draw_photo(
     noisy = np.clip(np.asarray(image) + grain, 0, 255).astype(np.uint8)
     rows, columns = np.nonzero(np.asarray(silhouette) > 127)
     left, top, right, bottom = (int(v) for v in (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1))
-    return Photo(Image.fromarray(noisy), mask, (left, top, right - left, bottom - top), scene.reflected)
+    return DrawnImage(Image.fromarray(noisy), mask, (left, top, right - left, bottom - top), scene.reflected)
 
 
 def _train_numbers(settings: Birdlets, species_number: int) -> set[int]:
@@ -89,23 +89,23 @@ def draw_dataset(root: Path, settings: Birdlets) -> None:
         for one in kinds:
             (folder / "images" / one.folder).mkdir(parents=True)
             (folder / "segmentations" / one.folder).mkdir(parents=True)
-        for i in track(range(total), "drawing birdlets", unit="photo"):
+        for i in track(range(total), "drawing birdlets", unit="image"):
             one, number = kinds[i // each], i % each
-            photo = draw_photo(numpy_generator(settings.seed, "birdlets", one.number, number), one, settings.clutter)
+            drawn = draw_image(numpy_generator(settings.seed, "birdlets", one.number, number), one, settings.clutter)
             stem = f"{one.name}_{number + 1:04d}_{i + 1}"
             file = folder / "images" / one.folder / f"{stem}.jpg"
             if i in grey:
-                plain = photo.image.convert("L")
+                plain = drawn.image.convert("L")
                 plain.save(file, quality=90)
                 plain.convert("RGB").save(file.with_name(f"{stem}_rgb.jpg"), quality=90)
             else:
-                photo.image.save(file, quality=90)
-            Image.fromarray(photo.mask).save(folder / "segmentations" / one.folder / f"{stem}.png")
+                drawn.image.save(file, quality=90)
+            Image.fromarray(drawn.mask).save(folder / "segmentations" / one.folder / f"{stem}.png")
             lists["images"].append(f"{i + 1} {one.folder}/{stem}.jpg")
             lists["image_class_labels"].append(f"{i + 1} {one.number}")
             lists["train_test_split"].append(f"{i + 1} {int(number in train[one.number])}")
-            lists["bounding_boxes"].append(f"{i + 1} " + " ".join(f"{value:.1f}" for value in photo.box))
-            lists["reflections"].append(f"{i + 1} {int(photo.reflected)}")
+            lists["bounding_boxes"].append(f"{i + 1} " + " ".join(f"{value:.1f}" for value in drawn.box))
+            lists["reflections"].append(f"{i + 1} {int(drawn.reflected)}")
         lists["classes"] = [f"{one.number} {one.folder}" for one in kinds]
         for name, lines in lists.items():
             (folder / f"{name}.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from ala.config.schema import Birdlets
-from ala.data.birdlets.scene import draw_scene, photo_shape
+from ala.data.birdlets.scene import draw_scene, image_shape
 from ala.data.birdlets.species import attribute_space, caption, species
 from ala.data.parallel import workers
 from ala.utils.progress import track
@@ -34,7 +34,7 @@ def draw_pair(rng: np.random.Generator, size: int, settings: Birdlets) -> tuple[
     kinds = [one.attributes for one in known] if rng.random() < _KNOWN else _SPACE
     attributes = kinds[rng.integers(len(kinds))]
     longer_side = round(size * rng.uniform(1.8, 2.2))
-    scene = draw_scene(rng, attributes, *photo_shape(rng, longer_side), settings.clutter)
+    scene = draw_scene(rng, attributes, *image_shape(rng, longer_side), settings.clutter)
     pixels = np.array(scene.image.resize((size, size), Image.Resampling.BILINEAR))
     return pixels, caption(attributes, scene.setting if rng.random() < 0.35 else None)
 
@@ -52,7 +52,7 @@ def draw_pairs(n: int, size: int, seed: int, settings: Birdlets) -> tuple[np.nda
     with ProcessPoolExecutor(workers(), get_context("spawn")) if several else nullcontext() as pool:
         drawn = pool.map(draw, pieces) if pool is not None else map(draw, pieces)
         for piece, (some, words) in zip(
-            track(pieces, "drawing captioned birdlets", unit=f"{_PIECE} photos"), drawn, strict=True
+            track(pieces, "drawing captioned birdlets", unit=f"{_PIECE} images"), drawn, strict=True
         ):
             pixels[piece.start : piece.stop] = some
             captions += words
@@ -60,6 +60,6 @@ def draw_pairs(n: int, size: int, seed: int, settings: Birdlets) -> tuple[np.nda
 
 
 def _draw(numbers: range, size: int, seed: int, settings: Birdlets) -> tuple[np.ndarray, list[str]]:
-    """The pairs of these numbers."""
+    """Draw the pairs with these numbers."""
     pairs = [draw_pair(numpy_generator(seed, "birdlets", "pair", i), size, settings) for i in numbers]
     return np.stack([pixels for pixels, _ in pairs]), [words for _, words in pairs]

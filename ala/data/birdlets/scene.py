@@ -30,7 +30,7 @@ class Scene:
     reflected: bool
 
 
-def photo_shape(rng: np.random.Generator, longer: int) -> tuple[int, int]:
+def image_shape(rng: np.random.Generator, longer: int) -> tuple[int, int]:
     """Width and height of an image whose longer side is `longer`: mostly landscape, as in CUB."""
     shorter = round(longer * rng.uniform(0.64, 0.85))
     return (longer, shorter) if rng.random() < 0.72 else (shorter, longer)
@@ -78,7 +78,7 @@ def _reflect(rng: np.random.Generator, canvas: np.ndarray, bird: plumage.Painted
 
 
 def _lit(rng: np.random.Generator, image: Image.Image) -> Image.Image:
-    """Exposure, contrast and tint of one image."""
+    """Change exposure, contrast and tint of an image at random."""
     gain = rng.uniform(0.84, 1.12) * (1 + rng.normal(0, 0.025, 3))
     levels = np.arange(256)
     tables = [np.clip(128 + (levels - 128) * rng.uniform(0.92, 1.06), 0, 255) * g for g in gain]

@@ -1,7 +1,7 @@
 """Where a bird is seen: five settings, their clutter, and what hangs in front of the bird.
 
-Clutter uses the birds' own colours, so that a colour somewhere in an image says nothing about the species. Nothing
-here is told which species is drawn.
+Clutter uses the birds' own colours, so that a colour somewhere in an image says nothing about the species. Nothing here
+depends on which species is drawn.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ _GROUNDS = np.array(
 
 
 def _pick(rng: np.random.Generator, tables: np.ndarray) -> np.ndarray:
-    """One colour table, or a mixture of two, (4, 3)."""
+    """Draw a colour table (4, 3): a mixture of two of `tables`."""
     first, second = rng.integers(len(tables), size=2)
     share = rng.random()
     return tables[first] * share + tables[second] * (1 - share)
@@ -104,7 +104,7 @@ def strokes(brushes: Brushes, points: np.ndarray, widths: np.ndarray, inks: np.n
 
 
 def _spots(rng: np.random.Generator, n: int, width: int, height: int) -> np.ndarray:
-    """n random places, (n, 2), in or just outside of the image."""
+    """Draw n random places (n, 2) in or just outside of the image."""
     return rng.uniform(-0.03, 1.03, (n, 2)) * (width, height)
 
 

@@ -1,4 +1,4 @@
-"""What tells one birdlet from another, and how a caption says it."""
+"""Define the traits of each birdlet species and describe them in captions."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def _species(count: int, seed: int) -> tuple[Species, ...]:
     while len(chosen) < min(count, len(triples)):
 
         def cost(triple: tuple[str, ...]) -> tuple[int, int]:
-            """How many species are too close, then how often its colours are worn already in the same places."""
+            """Count the species that are too close, then the uses of its colours in the same places."""
             close = sum(_differing(triple, other) < 2 for other in chosen)
             worn = sum(3 - _differing(triple, other) for other in chosen)
             return close, worn

@@ -9,26 +9,26 @@ from PIL import Image
 
 from ala.utils.seeds import numpy_generator
 
-SIDE = 768  # of a stored noise field, pixels
+FIELD_SIZE = 768  # of a stored noise field, pixels
 # name: cells along a side of each octave, coarse to fine; each octave counts less than the one before it
 _OCTAVES = {"soft": (6, 12, 24), "cloud": (8, 16, 32, 64, 128), "leafy": (48, 96, 192), "grain": (256, 768)}
 
 
 @cache
 def field(kind: str) -> np.ndarray:
-    """A read-only noise field, uint8 (SIDE, SIDE), levels spread evenly over 0..255.
+    """A read-only noise field, uint8 (FIELD_SIZE, FIELD_SIZE), levels spread evenly over 0..255.
 
     Args:
         kind: `soft` (slow changes), `cloud` (all scales), `leafy` (blots of some pixels) or `grain` (pixel noise).
     """
     rng = numpy_generator(0, "birdlets", "noise", kind)  # the same for all data sets: it is paint, not content
-    total = np.zeros((SIDE, SIDE), np.float32)
+    total = np.zeros((FIELD_SIZE, FIELD_SIZE), np.float32)
     for level, cells in enumerate(_OCTAVES[kind]):
         coarse = Image.fromarray(rng.random((cells, cells), dtype=np.float32))
-        total += 0.6**level * np.asarray(coarse.resize((SIDE, SIDE), Image.Resampling.BICUBIC))
+        total += 0.6**level * np.asarray(coarse.resize((FIELD_SIZE, FIELD_SIZE), Image.Resampling.BICUBIC))
     order = np.empty(total.size, np.int64)
     order[np.argsort(total, axis=None, kind="stable")] = np.arange(total.size)
-    levels = (order * 256 // total.size).astype(np.uint8).reshape(SIDE, SIDE)
+    levels = (order * 256 // total.size).astype(np.uint8).reshape(FIELD_SIZE, FIELD_SIZE)
     levels.setflags(write=False)
     return levels
 
@@ -38,7 +38,7 @@ def crop(
 ) -> np.ndarray:
     """A random piece of a field, uint8 (height, width), enlarged by `zoom` (down, across)."""
     tall, wide = max(2, round(height / zoom[0])), max(2, round(width / zoom[1]))
-    top, left = rng.integers(0, (SIDE - tall + 1, SIDE - wide + 1))
+    top, left = rng.integers(0, (FIELD_SIZE - tall + 1, FIELD_SIZE - wide + 1))
     piece = field(kind)[top : top + tall, left : left + wide]
     if (tall, wide) == (height, width):
         return piece

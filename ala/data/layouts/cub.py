@@ -90,7 +90,7 @@ def read_list(path: Path, value: str) -> dict[int, str]:
         value: what a line holds behind the id, for messages.
 
     Raises:
-        UserError: the file is missing, not UTF-8 or empty, a line is no `id value`, or an id stands twice.
+        UserError: the file is missing, not UTF-8 or empty, a line is no `id value`, or an id occurs twice.
     """
     try:
         text = path.read_bytes().decode("utf-8-sig")
@@ -123,7 +123,7 @@ def _same_ids(images: Path, file: Path, names: Mapping[int, str], others: Mappin
     for have, lack, gone in ((images, file, set(names) - set(others)), (file, images, set(others) - set(names))):
         if gone:
             raise UserError(
-                f"{have} has photo {min(gone)}, {lack} has not ({such(len(gone), 'id')}); copy both lists from the same"
+                f"{have} has image {min(gone)}, {lack} has not ({such(len(gone), 'id')}); copy both lists from the same"
                 " data set"
             )
 
@@ -133,14 +133,14 @@ def _label(path: Path, key: int, text: str, classes: Mapping[int, str]) -> int:
         raise UserError(f"{path} gives id {key} the value {text!r}, expected an integer; correct the line")
     if int(text) not in classes:
         raise UserError(
-            f"{path} gives photo {key} the class {int(text)}, which classes.txt does not name; correct the label"
+            f"{path} gives image {key} the class {int(text)}, which classes.txt does not name; correct the label"
         )
     return int(text)
 
 
 def _flag(path: Path, key: int, text: str) -> bool:
     if text.strip() not in ("0", "1"):
-        raise UserError(f"{path} gives photo {key} the flag {text!r}, expected 1 (train) or 0 (test); correct it")
+        raise UserError(f"{path} gives image {key} the flag {text!r}, expected 1 (train) or 0 (test); correct it")
     return text.strip() == "1"
 
 
@@ -149,6 +149,6 @@ def _box(path: Path, key: int, text: str) -> Box:
         x, y, width, height = (float(part) for part in text.split())
     except ValueError:
         raise UserError(
-            f"{path} gives photo {key} the box {text!r}, expected `x y width height` with sides above 0"
+            f"{path} gives image {key} the box {text!r}, expected `x y width height` with sides above 0"
         ) from None
     return x, y, width, height

@@ -19,7 +19,7 @@ def build_backbone(settings: Settings, weights: bool = True, file: Path | None =
     """Build the network `settings.backbone` without its classification layer, at `settings.output_stride`.
 
     ResNets get stride 1 in their last stages and keep their kernels as they are, without dilation (METHODS 4.1);
-    other networks are asked for timm's own `output_stride`, which dilates.
+    other networks get timm's own `output_stride`, which dilates.
 
     Args:
         settings: the `fcam` block.
@@ -29,7 +29,7 @@ def build_backbone(settings: Settings, weights: bool = True, file: Path | None =
 
     Raises:
         UserError: timm does not know the network or one of its options; it cannot give a pyramid of feature maps or
-            the stride asked for; the weights cannot be had or belong to another network.
+            the stride requested; the weights cannot be had or belong to another network.
     """
     import ala.utils.torchvision_import  # noqa: F401 - before timm, see there
 

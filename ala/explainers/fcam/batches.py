@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ala.config.schema import FcamStage
-from ala.data.store import Store
+from ala.data.image_cache import ImageCache
 from ala.utils.seeds import numpy_generator
 
 
@@ -29,24 +29,24 @@ class Crops:
         corners: int64 `(n, 2)`, top and left of this epoch's crops in pixels of the stored images.
     """
 
-    def __init__(self, store: Store, size: int, seed: int, stage: str) -> None:
-        self.store, self.size, self.seed, self.stage = store, size, seed, stage
-        self.flipped = np.zeros(len(store), bool)
-        self.corners = np.zeros((len(store), 2), np.int64)
+    def __init__(self, cache: ImageCache, size: int, seed: int, stage: str) -> None:
+        self.image_cache, self.size, self.seed, self.stage = cache, size, seed, stage
+        self.flipped = np.zeros(len(cache), bool)
+        self.corners = np.zeros((len(cache), 2), np.int64)
 
     def order(self, epoch: int) -> np.ndarray:
         """Draw an epoch's order of the images, int64 `(n,)`, and how it mirrors and crops them."""
-        count = len(self.store)
+        count = len(self.image_cache)
         generator = numpy_generator(self.seed, "fcam", self.stage, "batches", epoch)
         order = generator.permutation(count)
         self.flipped[order] = generator.random(count) < 0.5
-        self.corners[order] = generator.integers(0, self.store.size - self.size + 1, size=(count, 2))
+        self.corners[order] = generator.integers(0, self.image_cache.size - self.size + 1, size=(count, 2))
         return order
 
     def pixels(self, indices: np.ndarray) -> Tensor:
         """Crop and mirror some images: uint8 `(B, 3, size, size)`."""
-        pixels = self.store.pixels(indices)  # (B, 3, stored, stored)
-        if self.store.size != self.size:
+        pixels = self.image_cache.pixels(indices)  # (B, 3, stored, stored)
+        if self.image_cache.size != self.size:
             pixels = torch.stack(
                 [
                     image[:, top : top + self.size, left : left + self.size]

@@ -23,7 +23,7 @@ def crf_loss(probabilities: Tensor, pixels: Tensor, settings: FcamCrf) -> Tensor
         pixels: the same crop, raw colours 0..255, `(B, 3, H, W)`.
         settings: weight, sigmas, scale, and how many images' kernels are held at once.
     """
-    height, width = (max(1, round(side * settings.scale)) for side in probabilities.shape[-2:])
+    height, width = (max(1, round(length * settings.scale)) for length in probabilities.shape[-2:])
     maps = probabilities
     if (height, width) != tuple(probabilities.shape[-2:]):
         maps = F.interpolate(probabilities, size=(height, width), mode="bilinear", align_corners=False)

@@ -19,7 +19,7 @@ def resize_to(features: Tensor, size: torch.Size | tuple[int, int]) -> Tensor:
 
 
 class Block(nn.Module):
-    """Double the side (nearest), meet the skip's size, append the skip, then twice convolution, BatchNorm, ReLU."""
+    """Double the size (nearest), meet the skip's size, append the skip, then twice convolution, BatchNorm, ReLU."""
 
     def __init__(self, inputs: int, skip: int, outputs: int) -> None:
         super().__init__()
@@ -29,7 +29,7 @@ class Block(nn.Module):
         self.layers = nn.Sequential(*layers)
 
     def forward(self, features: Tensor, skip: Tensor | None) -> Tensor:
-        """`(B, C, h, w)` and a skip `(B, C', h', w')` to `(B, C'', h', w')`; without a skip to twice the side."""
+        """`(B, C, h, w)` and a skip `(B, C', h', w')` to `(B, C'', h', w')`; without a skip to twice the size."""
         features = F.interpolate(features, scale_factor=2, mode="nearest")
         if skip is not None:
             features = torch.cat([resize_to(features, skip.shape[-2:]), skip], 1)

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ala.data.store import Store
+from ala.data.image_cache import ImageCache
 from ala.explainers.fcam.classifier import CamClassifier, Pyramid
 from ala.utils.fitting import Halving
 from ala.utils.progress import track
@@ -23,7 +23,7 @@ class FrozenFeatures:
     Args:
         classifier: trained; is put in eval mode, with no parameter that requires a gradient.
         train: the training images.
-        crop: side of what the network sees; smaller than `train.size` means random crops.
+        crop: size of what the network sees; smaller than `train.size` means random crops.
         batch: images per forward pass.
         limit: bytes for the cache.
 
@@ -32,7 +32,7 @@ class FrozenFeatures:
     """
 
     def __init__(
-        self, classifier: CamClassifier, train: Store, crop: int, batch: int, limit: int = CACHE_BYTES
+        self, classifier: CamClassifier, train: ImageCache, crop: int, batch: int, limit: int = CACHE_BYTES
     ) -> None:
         classifier.eval().requires_grad_(False)
         self._classifier = classifier
@@ -45,7 +45,7 @@ class FrozenFeatures:
             self._fill(train, batch, limit)
         self.cached = self._cams is not None
 
-    def _fill(self, train: Store, batch: int, limit: int) -> None:
+    def _fill(self, train: ImageCache, batch: int, limit: int) -> None:
         levels, cams = self._compute(train.pixels([0]), self._labels[:1])
         count = len(train)
         if 2 * count * 4 * (sum(level.numel() for level in levels) + cams.numel()) > limit:
@@ -55,7 +55,7 @@ class FrozenFeatures:
             self._cams = cams.new_empty(2, count, *cams.shape[1:])
         except torch.OutOfMemoryError:
             self._levels, self._cams = [], None
-            print("the device has no room for F-CAM's frozen features: they are computed anew in every step")
+            print("the device has no room for F-CAM's frozen features: they are computed again in every step")
             return
         for start in track(range(0, count, batch), "F-CAM frozen features", unit="batch"):
             part = slice(start, start + batch)
@@ -63,8 +63,8 @@ class FrozenFeatures:
             for flip in (0, 1):
                 levels, cams = self._compute(pixels.flip(3) if flip else pixels, self._labels[part])
                 self._cams[flip, part] = cams
-                for store, level in zip(self._levels, levels, strict=True):
-                    store[flip, part] = level.permute(0, 2, 3, 1)
+                for cache, level in zip(self._levels, levels, strict=True):
+                    cache[flip, part] = level.permute(0, 2, 3, 1)
 
     def _compute(self, pixels: Tensor, labels: Tensor) -> tuple[list[Tensor], Tensor]:
         """Compute levels and CAMs in parts that fit the device's memory; images are independent."""

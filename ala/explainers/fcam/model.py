@@ -38,8 +38,8 @@ class Probabilities:
 
     def logits(self, images: Tensor) -> Tensor:
         """Normalised images `(B, 3, S, S)` to class logits `(B, K)`."""
-        answers: Tensor = self._network(images)
-        return answers
+        predictions: Tensor = self._network(images)
+        return predictions
 
 
 class Fcam(nn.Module):

@@ -32,17 +32,17 @@ def draw_seeds(cams: Tensor, settings: FcamSeeds, generator: torch.Generator) ->
     batch, height, width = cams.shape
     grey = (cams.clamp(0, 1) * 255).to(torch.uint8)  # (B, H, W)
     flat = grey.flatten(1)  # (B, HW)
-    told = (flat.amax(1) > flat.amin(1))[:, None]  # (B, 1)
+    varies = (flat.amax(1) > flat.amin(1))[:, None]  # (B, 1)
 
     threshold = otsu(flat).clamp(1, 254)  # (B,)
     region = grey > threshold[:, None, None]  # (B, H, W)
     eroded = erode(region, settings.erode)
     kept = eroded.flatten(1).any(1)[:, None, None]
-    region = torch.where(kept, eroded, region).flatten(1) & told
+    region = torch.where(kept, eroded, region).flatten(1) & varies
 
     count = max(1, int(settings.background_share * height * width))
     level = cams.flatten(1).kthvalue(count, dim=1, keepdim=True).values  # (B, 1)
-    low = (cams.flatten(1) <= level) & told
+    low = (cams.flatten(1) <= level) & varies
 
     foreground = dilate(sample(region, settings.foreground, generator).view(batch, height, width), settings.dilate)
     background = dilate(sample(low, settings.background, generator).view(batch, height, width), settings.dilate)
@@ -88,13 +88,13 @@ def sample(allowed: Tensor, number: int, generator: torch.Generator) -> Tensor:
     return torch.zeros_like(allowed).scatter_(1, best.indices, best.values >= 0)
 
 
-def dilate(mask: Tensor, side: int) -> Tensor:
-    """Dilate bool `(B, H, W)` by a `side` x `side` square (odd). Two passes, as the square is separable."""
-    pad = side // 2
-    wide = F.max_pool2d(mask[:, None].float(), (1, side), stride=1, padding=(0, pad))
-    return F.max_pool2d(wide, (side, 1), stride=1, padding=(pad, 0))[:, 0] > 0
+def dilate(mask: Tensor, width: int) -> Tensor:
+    """Dilate bool `(B, H, W)` by a `width` x `width` square (odd). Two passes, as the square is separable."""
+    pad = width // 2
+    wide = F.max_pool2d(mask[:, None].float(), (1, width), stride=1, padding=(0, pad))
+    return F.max_pool2d(wide, (width, 1), stride=1, padding=(pad, 0))[:, 0] > 0
 
 
-def erode(mask: Tensor, side: int) -> Tensor:
-    """Erode bool `(B, H, W)` by a `side` x `side` square (odd); what lies outside the image erodes nothing."""
-    return ~dilate(~mask, side)
+def erode(mask: Tensor, width: int) -> Tensor:
+    """Erode bool `(B, H, W)` by a `width` x `width` square (odd); what lies outside the image erodes nothing."""
+    return ~dilate(~mask, width)

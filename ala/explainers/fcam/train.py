@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from ala.config.schema import Fcam as Settings
-from ala.data.store import Store
+from ala.data.image_cache import ImageCache
 from ala.explainers.fcam.classifier import CamClassifier
 from ala.explainers.fcam.decoder import Decoder
 from ala.explainers.fcam.model import Fcam, Trained
@@ -19,7 +19,7 @@ from ala.utils.seeds import seed_everything
 
 
 def train_fcam(
-    train: Store, val: Store, settings: Settings, seed: int, device: torch.device | str = "cpu",
+    train: ImageCache, val: ImageCache, settings: Settings, seed: int, device: torch.device | str = "cpu",
     checkpoint: Checkpoint | None = None, file: Path | None = None,
 ) -> Trained:  # fmt: skip
     """Train both stages. No mask is read; the validation images choose the classifier's epoch and nothing else.
@@ -34,17 +34,19 @@ def train_fcam(
         checkpoint: keeps the state of each stage between epochs; a killed training goes on from it.
 
     Raises:
-        UserError: a store has another side length or other classes, a weight file does not fit, or a loss is NaN or
-            infinite.
+        UserError: an image cache has another image size or other classes, a weight file does not fit, or a loss is NaN
+            or infinite.
     """
-    for store, side in ((train, settings.resize or settings.input_size), (val, settings.input_size)):
-        if store.size != side:
+    for cache, image_size in ((train, settings.resize or settings.input_size), (val, settings.input_size)):
+        if cache.size != image_size:
             raise UserError(
-                f"F-CAM needs its {store.split} photos at {side} px, these are at {store.size} px; give the store of"
-                f" {side} px or change fcam.input_size and fcam.resize"
+                f"F-CAM needs its {cache.split} images at {image_size} px, these are at {cache.size} px; give the"
+                f" image cache of {image_size} px or change fcam.input_size and fcam.resize"
             )
     if train.names != val.names:
-        raise UserError("F-CAM's training and validation photos have different classes; run `dvc repro store` again")
+        raise UserError(
+            "F-CAM's training and validation images have different classes; run `dvc repro image_cache` again"
+        )
     # channels_last: the same numbers, a third less time for convolutions on CPUs.
     seed_everything(seed, "fcam", "classifier")
     classifier = CamClassifier(settings, len(train.names), file=file)

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ala.config.schema import Fcam as Settings
-from ala.data.store import Store
+from ala.data.image_cache import ImageCache
 from ala.explainers.fcam.batches import Crops, rate_factor, sgd
 from ala.explainers.fcam.boxes import box_accuracy, boxes_found
 from ala.explainers.fcam.cam import resize_maps
@@ -25,7 +25,7 @@ CURVE = ["epoch", "lr", "train_loss", "train_accuracy", "val_loss", "val_accurac
 
 
 def train_classifier(
-    classifier: CamClassifier, images: Store, val: Store, settings: Settings, seed: int,
+    classifier: CamClassifier, images: ImageCache, val: ImageCache, settings: Settings, seed: int,
     checkpoint: Checkpoint | None = None,
 ) -> tuple[pd.DataFrame, dict[str, Any]]:  # fmt: skip
     """Train in place by cross-entropy and SGD; leave the weights of the best epoch, in eval mode.
@@ -68,7 +68,7 @@ def train_classifier(
 
 @torch.no_grad()
 def validate(
-    classifier: CamClassifier, val: Store, settings: Settings, halving: Halving | None = None
+    classifier: CamClassifier, val: ImageCache, settings: Settings, halving: Halving | None = None
 ) -> dict[str, float]:
     """Loss, accuracy and, if it selects the checkpoint, box accuracy of the true classes' CAMs on `val`."""
     classifier.eval()

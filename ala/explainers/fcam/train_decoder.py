@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ala.config.schema import Fcam as Settings
-from ala.data.store import Store
+from ala.data.image_cache import ImageCache
 from ala.explainers.fcam.batches import Crops, rate_factor, sgd
 from ala.explainers.fcam.cam import resize_maps
 from ala.explainers.fcam.classifier import CamClassifier
@@ -26,7 +26,7 @@ CURVE = ["epoch", "lr", "t", "loss", "partial_ce", "size", "crf", "foreground_sh
 
 
 def train_decoder(
-    classifier: CamClassifier, decoder: Decoder, images: Store, settings: Settings, seed: int,
+    classifier: CamClassifier, decoder: Decoder, images: ImageCache, settings: Settings, seed: int,
     checkpoint: Checkpoint | None = None,
 ) -> pd.DataFrame:  # fmt: skip
     """Train `decoder` in place; the classifier is frozen: eval mode, no gradient, no optimiser entry.
@@ -62,7 +62,7 @@ class _Work:
     """The decoder's batches and loss."""
 
     def __init__(
-        self, classifier: CamClassifier, decoder: Decoder, images: Store, settings: Settings, seed: int
+        self, classifier: CamClassifier, decoder: Decoder, images: ImageCache, settings: Settings, seed: int
     ) -> None:
         self.classifier, self.decoder, self.images, self.settings = classifier, decoder, images, settings
         self.crops = Crops(images, settings.input_size, seed, "decoder")

@@ -35,7 +35,7 @@ def datatables() -> str:
 
 
 def script(value: object) -> str:
-    """`value` as JSON that may stand in a `<script>`: no `<` in it can end the block."""
+    """`value` as JSON that may be in a `<script>`: no `<` in it can end the block."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
 
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from jinja2 import DictLoader, Environment, StrictUndefined
 
-from ala.data.store import Store
+from ala.data.image_cache import ImageCache
 from ala.report import captions
-from ala.report.html import assets, charts, heat, photos, summary, tables
+from ala.report.html import assets, charts, heat, images, summary, tables
 from ala.report.html.facts import facts
 from ala.report.run import Run
 
@@ -23,7 +23,7 @@ _FRAME = 20_000  # what the gallery's data has around its images
 
 
 def render(
-    run: Run, content: Content, out: Path, maps: Path, scores: Path, store: Store, provenance: Mapping[str, Any]
+    run: Run, content: Content, out: Path, maps: Path, scores: Path, cache: ImageCache, provenance: Mapping[str, Any]
 ) -> str:
     """`index.html` of a run: one file that needs no other, the same bytes for the same inputs.
 
@@ -32,7 +32,7 @@ def render(
         content: its tables, curves and captions.
         out: where `tables/`, `curves/` and `figures/` of this report lie.
         maps, scores: folders of the run, for the gallery's maps and curves.
-        store: the test images at the size of the evaluation.
+        cache: the test images at the size of the evaluation.
         provenance: what `provenance.json` holds.
 
     Raises:
@@ -61,8 +61,8 @@ def render(
     }
     without = _fill(given, drawn, None)
     room = LIMIT - len(without.encode()) - _FRAME
-    kinds = photos.kinds(content.tables["error_top"].frame, run.settings.active.errors.main_rho)
-    gallery = photos.data(run, maps, scores, store, kinds, room)
+    kinds = images.kinds(content.tables["error_top"].frame, run.settings.active.errors.main_rho)
+    gallery = images.data(run, maps, scores, cache, kinds, room)
     return without if gallery is None else _fill(given, drawn, gallery)
 
 

@@ -1,4 +1,4 @@
-"""Photos as JPEG, maps and masks as small grey PNG, all in base64: the page's pictures, bytes alone."""
+"""Images as JPEG, maps and masks as small grey PNG, all in base64: the page's pictures, bytes alone."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from ala.contracts.maps import Maps
 from ala.metrics import iou
 from ala.report.gallery import MAP_COLOURS
 
-PHOTO_SIDE, MAP_SIDE, MASK_SIDE = 160, 80, 80  # pixels at most
+IMAGE_SIZE, MAP_SIZE, MASK_SIZE = 160, 80, 80  # pixels at most
 QUALITY = 85  # of JPEG
 
 
-def photo(pixels: np.ndarray) -> str:
+def image(pixels: np.ndarray) -> str:
     """An RGB image uint8 `(S, S, 3)` as JPEG."""
     image = Image.fromarray(pixels)
-    if max(image.size) > PHOTO_SIDE:
-        image = image.resize((PHOTO_SIDE, PHOTO_SIDE), Image.Resampling.LANCZOS)
+    if max(image.size) > IMAGE_SIZE:
+        image = image.resize((IMAGE_SIZE, IMAGE_SIZE), Image.Resampling.LANCZOS)
     return _saved(image, format="JPEG", quality=QUALITY, optimize=True)
 
 
 def mask(foreground: np.ndarray) -> str:
     """A boolean mask `(S, S)` as PNG of one bit per pixel."""
-    image = _at_most(Image.fromarray(foreground.astype(np.uint8) * 255), MASK_SIDE)
+    image = _at_most(Image.fromarray(foreground.astype(np.uint8) * 255), MASK_SIZE)
     half = image.point(lambda level: 255 if level > 127 else 0)
     return _saved(half.convert("1", dither=Image.Dither.NONE), format="PNG", optimize=True)
 
@@ -40,7 +40,7 @@ def heat(maps: Maps, row: int) -> str:
     values = np.asarray(maps.importance[row : row + 1])  # (1, h, w)
     scaled = values if maps.calibrated or maps.binary else iou.min_max(values)
     levels = np.round(scaled[0].clip(0, 1) * 255).astype(np.uint8)
-    return _saved(_at_most(Image.fromarray(levels), MAP_SIDE), format="PNG", optimize=True)
+    return _saved(_at_most(Image.fromarray(levels), MAP_SIZE), format="PNG", optimize=True)
 
 
 def colours() -> str:
@@ -51,8 +51,8 @@ def colours() -> str:
     return base64.b64encode(table.tobytes()).decode()
 
 
-def _at_most(image: Image.Image, side: int) -> Image.Image:
-    return image.resize((side, side), Image.Resampling.BOX) if max(image.size) > side else image
+def _at_most(image: Image.Image, size: int) -> Image.Image:
+    return image.resize((size, size), Image.Resampling.BOX) if max(image.size) > size else image
 
 
 def _saved(image: Image.Image, **options: Any) -> str:

@@ -1,4 +1,4 @@
-"""What stands on top: the claims with their verdicts, and the main result in a few numbers."""
+"""What is on top: the claims with their verdicts, and the main result in a few numbers."""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ def shown(run: Run, table: Table) -> Shown:
 
 
 def trace(run: Run, table: str, line: int, record: Mapping[Any, Any]) -> Trace:
-    """The source of a row, which stands in line `line` of `tables/TABLE.csv`.
+    """The source of a row, which is in line `line` of `tables/TABLE.csv`.
 
     The column `scores` (paths, one space between) is taken as it is; where a table has none, the files follow from the
     methods that the row names and from its seed, if it has one.

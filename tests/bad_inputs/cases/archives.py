@@ -77,7 +77,7 @@ def _gone(world: World) -> None:
     (world / "archives" / NAME).unlink()
 
 
-def _photo_cut(world: World) -> None:
+def _image_cut(world: World) -> None:
     content = (world / "photos/images/002.Blue_Jay/bird_0006.jpg").read_bytes()
     (world / "photos/images/002.Blue_Jay/bird_0006.jpg").write_bytes(content[:100])
     _offer(_sound)(world)
@@ -114,7 +114,7 @@ CASES = [
          "has sha256 17ef365a", "put the right file there"),
     Case("an archive that is not there", "data", _gone, "inputs.data", NAME,
          "put them there, or set inputs.data to inputs/none"),
-    Case("an archive with a broken photo", "data", _photo_cut, "CUB_200_2011/images/002.Blue_Jay/bird_0006.jpg",
+    Case("an archive with a broken image", "data", _image_cut, "CUB_200_2011/images/002.Blue_Jay/bird_0006.jpg",
          FILE, "copy it again"),
     Case("a name with folders in it", "data", _offer(_sound, name="../birds.tar"), "data.downloads", "'../birds.tar'",
          "correct it"),

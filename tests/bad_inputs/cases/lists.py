@@ -30,7 +30,7 @@ def _folder(world: World) -> None:
     (world / LABELS).mkdir()
 
 
-def _no_test_photo(world: World) -> None:
+def _no_test_image(world: World) -> None:
     index = world / "data/dataset/index.csv"
     index.write_text(index.read_text().replace("3,test", "3,train"))
 
@@ -74,31 +74,31 @@ CASES = [
          "correct the line"),
     Case("an id twice", "data", _edit(IMAGES, f"2 {WREN}", f"1 {WREN}"), "images.txt line 2", "id 1 a second time",
          "remove one of its lines"),
-    Case("an id that one list lacks", "data", _edit(FLAGS, "2 1\n", ""), "train_test_split.txt", "photo 2",
+    Case("an id that one list lacks", "data", _edit(FLAGS, "2 1\n", ""), "train_test_split.txt", "image 2",
          "copy both lists from the same data set"),
-    Case("a photo twice", "data", _edit(IMAGES, "3 001.Wren/bird_0003.jpg", f"3 {WREN}"), "images.txt",
-         f"photos 2 and 3 the same path '{WREN}'", "remove one"),
+    Case("an image twice", "data", _edit(IMAGES, "3 001.Wren/bird_0003.jpg", f"3 {WREN}"), "images.txt",
+         f"images 2 and 3 the same path '{WREN}'", "remove one"),
     Case("a path that leaves the folder", "data", _edit(IMAGES, WREN, f"../../{WREN}"), "images.txt",
          f"'../../{WREN}'", "correct it"),
     Case("an absolute path", "data", _edit(IMAGES, WREN, "/etc/passwd"), "images.txt", "'/etc/passwd'", "correct it"),
     Case("a class id out of range", "data", _edit(LABELS, "2 1\n", "2 9\n"), "image_class_labels.txt",
-         "photo 2 the class 9", "correct the label"),
-    Case("class id 0", "data", _edit(LABELS, "2 1\n", "2 0\n"), "image_class_labels.txt", "photo 2 the class 0",
+         "image 2 the class 9", "correct the label"),
+    Case("class id 0", "data", _edit(LABELS, "2 1\n", "2 0\n"), "image_class_labels.txt", "image 2 the class 0",
          "correct the label"),
     Case("a class id that is no number", "data", _edit(LABELS, "2 1\n", "2 1.5\n"), "image_class_labels.txt",
          "id 2 the value '1.5'", "correct the line"),
-    Case("a class without photos", "data", _bytes(CLASSES, lambda b: b + b"4 004.Owl\n"), "classes.txt",
-         "class 4 (004.Owl)", "add its photos or remove the class"),
+    Case("a class without images", "data", _bytes(CLASSES, lambda b: b + b"4 004.Owl\n"), "classes.txt",
+         "class 4 (004.Owl)", "add its images or remove the class"),
     Case("a class id that has no name", "data", _edit(CLASSES, "3 003.Gull", "7 003.Gull"),
-         "image_class_labels.txt", "photo 11 the class 3, which classes.txt does not name", "correct the label"),
+         "image_class_labels.txt", "image 11 the class 3, which classes.txt does not name", "correct the label"),
     Case("two classes of one name", "data", _edit(CLASSES, "3 003.Gull", "3 001.Wren"), "classes.txt",
          "class 3 '001.Wren' like class 1", "rename one of them"),
     Case("a flag other than 0 and 1", "data", _edit(FLAGS, "2 1\n", "2 2\n"), "train_test_split.txt",
-         "photo 2 the flag '2'", "expected 1 (train) or 0 (test)"),
+         "image 2 the flag '2'", "expected 1 (train) or 0 (test)"),
     Case("a box without width", "data", _edit(BOXES, "2 12.0 10.0 16.0 8.0", "2 12.0 10.0 0 8.0"),
-         "bounding_boxes.txt", "photo 2 the box '12.0 10.0 0.0 8.0'", "with sides above 0"),
+         "bounding_boxes.txt", "image 2 the box '12.0 10.0 0.0 8.0'", "with sides above 0"),
     Case("a box that is no number", "data", _edit(BOXES, "2 12.0 10.0 16.0 8.0", "2 12.0 nan 16.0 8.0"),
-         "bounding_boxes.txt", "photo 2 the box '12.0 nan 16.0 8.0'", "with sides above 0"),
+         "bounding_boxes.txt", "image 2 the box '12.0 nan 16.0 8.0'", "with sides above 0"),
     Case("boxes as x1 y1 x2 y2", "data", _boxes(lambda x, y, w, h, _: (x, y, x + w, y + h)), BOXES,
          "reads like `x1 y1 x2 y2`", "write its lines as `x y width height`"),
     Case("boxes as y x height width", "data", _boxes(lambda x, y, w, h, _: (y, x, h, w)), BOXES,
@@ -114,19 +114,19 @@ CASES = [
     Case("an id to leave out that the list does not hold", "data", lambda w: w.set("data.exclude", [6, 16]), IMAGES,
          "data.exclude names image 16", "take it out of data.exclude"),
     Case("a class with fewer test images than are to be evaluated", "split",
-         lambda w: w.set("metrics.images_per_class", 3), "class 001.Wren", "has 2 photos in the test split, 3 per",
+         lambda w: w.set("metrics.images_per_class", 3), "class 001.Wren", "has 2 images in the test split, 3 per",
          "lower images_per_class or val_images_per_class of the profile's metrics"),
     Case("a class with fewer validation images than are to be evaluated", "split",
-         lambda w: w.set("metrics.val_images_per_class", 2), "class 001.Wren", "has 1 photos in the val split",
+         lambda w: w.set("metrics.val_images_per_class", 2), "class 001.Wren", "has 1 images in the val split",
          "lower images_per_class or val_images_per_class of the profile's metrics"),
-    Case("a class with too few training photos, told with the first stage", "data",
-         lambda w: w.set("data.train_per_class", 3), "class 001.Wren", "has 3 training photos",
+    Case("a class with too few training images, reported with the first stage", "data",
+         lambda w: w.set("data.train_per_class", 3), "class 001.Wren", "has 3 training images",
          "lower it"),
-    Case("a class with too few training photos", "split",
-         lambda w: w.set("data.train_per_class", 3), "class 001.Wren", "has 3 training photos",
+    Case("a class with too few training images", "split",
+         lambda w: w.set("data.train_per_class", 3), "class 001.Wren", "has 3 training images",
          "lower it"),
-    Case("a class without test photos", "split", _no_test_photo, "class 003.Gull", "has no test photo",
-         "mark some of its photos for testing"),
+    Case("a class without test images", "split", _no_test_image, "class 003.Gull", "has no test image",
+         "mark some of its images for testing"),
     Case("a damaged index", "split", _edit("data/dataset/index.csv", "2,train", "2,trian"), "data/dataset/index.csv",
          "'trian'", "delete data/dataset and run `dvc repro data`"),
     Case("a layout that does not exist", "data", lambda w: w.set("data.layout", "cubb"), "layouts: 'cubb'",
@@ -137,7 +137,7 @@ CASES = [
     Case("test images to be drawn where lists name them", "data", lambda w: w.set("data.test_per_class", 1), IMAGES,
          "says which images are for testing", "set it to null"),
     Case("another data set than the settings expect", "data",
-         lambda w: w.set("data.expected", {"photos": 11_788, "classes": 200}), "photos", "holds 15 photos of 3 classes",
+         lambda w: w.set("data.expected", {"photos": 11_788, "classes": 200}), "photos", "holds 15 images of 3 classes",
          "change data.expected"),
     Case("no data set where the settings name one", "data", lambda w: shutil.rmtree(w / "photos"), "inputs.data",
          "photos is no folder", "name it by its absolute path"),
@@ -150,7 +150,7 @@ CASES = [
 ]  # fmt: skip
 
 
-def _photos(number: int) -> Callable[[World, str], None]:
+def _images(number: int) -> Callable[[World, str], None]:
     def check(world: World, _: str) -> None:
         assert json.loads((world / "data/metrics.json").read_text())["photos"] == number
 
@@ -175,11 +175,11 @@ def _every_list(change: Callable[[bytes], bytes]) -> Callable[[World], None]:
 
 ACCEPTED = [
     Accepted("CRLF at the ends of lines", "data", _every_list(lambda b: b.replace(b"\n", b"\r\n")), "read as LF",
-             _photos(15)),
-    Accepted("a byte order mark", "data", _every_list(lambda b: b"\xef\xbb\xbf" + b), "left out", _photos(15)),
-    Accepted("no newline at the end", "data", _every_list(bytes.rstrip), "the last line counts", _photos(15)),
-    Accepted("empty lines", "data", _every_list(lambda b: b.replace(b"\n", b"\n\n")), "left out", _photos(15)),
-    Accepted("spaces in names", "data", _spaces, "part of the name", _photos(15)),
-    Accepted("photos that no list names", "data", lambda w: (w / "photos/images/001.Wren/stray.jpg").write_text("?"),
-             "never opened", _photos(15)),
+             _images(15)),
+    Accepted("a byte order mark", "data", _every_list(lambda b: b"\xef\xbb\xbf" + b), "left out", _images(15)),
+    Accepted("no newline at the end", "data", _every_list(bytes.rstrip), "the last line counts", _images(15)),
+    Accepted("empty lines", "data", _every_list(lambda b: b.replace(b"\n", b"\n\n")), "left out", _images(15)),
+    Accepted("spaces in names", "data", _spaces, "part of the name", _images(15)),
+    Accepted("images that no list names", "data", lambda w: (w / "photos/images/001.Wren/stray.jpg").write_text("?"),
+             "never opened", _images(15)),
 ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""Photos and masks."""
+"""Images and masks."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from PIL import Image
 from tests.bad_inputs.case import Accepted, Case
 from tests.bad_inputs.world import World
 
-PHOTO, MASK = "photos/images/002.Blue_Jay/bird_0006.jpg", "photos/segmentations/002.Blue_Jay/bird_0006.png"
-SIZE = (50, 36)  # of this photo
+IMAGE, MASK = "photos/images/002.Blue_Jay/bird_0006.jpg", "photos/segmentations/002.Blue_Jay/bird_0006.png"
+SIZE = (50, 36)  # of this image
 
 
 def _write(name: str, content: bytes) -> Callable[[World], None]:
@@ -23,7 +23,7 @@ def _write(name: str, content: bytes) -> Callable[[World], None]:
 
 
 def _cut(name: str, share: float, fill: bool = False) -> Callable[[World], None]:
-    """Keep the beginning of a file; with `fill` zeros stand for the rest, as after an interrupted copy."""
+    """Keep the beginning of a file; with `fill` zeros mean the rest, as after an interrupted copy."""
 
     def damage(world: World) -> None:
         content = (world / name).read_bytes()
@@ -52,28 +52,28 @@ def _claims(width: int, height: int) -> bytes:
 
 
 def _folder(world: World) -> None:
-    (world / PHOTO).unlink()
-    (world / PHOTO).mkdir()
+    (world / IMAGE).unlink()
+    (world / IMAGE).mkdir()
 
 
 def _circle(world: World) -> None:
     """A link that leads to itself."""
-    (world / PHOTO).unlink()
-    (world / PHOTO).symlink_to((world / PHOTO).name)
+    (world / IMAGE).unlink()
+    (world / IMAGE).symlink_to((world / IMAGE).name)
 
 
 def _animation(world: World) -> None:
     frames = [Image.new("RGB", SIZE, (level, 9, 9)) for level in (0, 100, 200)]
-    frames[0].save(world / PHOTO, "GIF", save_all=True, append_images=frames[1:])
+    frames[0].save(world / IMAGE, "GIF", save_all=True, append_images=frames[1:])
 
 
 def _turned(world: World, side_on_mask: bool) -> None:
-    """Mark the photo as standing on its side; the mask may be of the photo as viewers show it."""
+    """Mark the image as standing on its side; the mask may be of the image as viewers show it."""
     exif = Image.Exif()
     exif[0x0112] = 6
-    with Image.open(world / PHOTO) as photo:
-        photo.load()
-    photo.save(world / PHOTO, "JPEG", exif=exif)
+    with Image.open(world / IMAGE) as image:
+        image.load()
+    image.save(world / IMAGE, "JPEG", exif=exif)
     if side_on_mask:
         with Image.open(world / MASK) as mask:
             mask.load()
@@ -140,12 +140,12 @@ def _rim(levels: np.ndarray, inner: int, outer: int) -> np.ndarray:
 
 
 def _half_turn(world: World) -> None:
-    """A photo that is stored upside down and says so, and a mask drawn on it as viewers show it."""
+    """An image that is stored upside down and says so, and a mask drawn on it as viewers show it."""
     exif = Image.Exif()
     exif[0x0112] = 3
-    with Image.open(world / PHOTO) as photo:
-        photo.load()
-    photo.save(world / PHOTO, "JPEG", exif=exif)
+    with Image.open(world / IMAGE) as image:
+        image.load()
+    image.save(world / IMAGE, "JPEG", exif=exif)
     _one_mask(lambda levels: levels[::-1, ::-1].copy())(world)
 
 
@@ -184,44 +184,44 @@ AGAIN, EIGHT = "copy it again", "save it as an 8-bit grey PNG"
 RED = (250, 20, 20)
 OUT = "or leave out: data.exclude: [6]"
 CASES = [
-    Case("a photo is missing", "data", lambda w: (w / PHOTO).unlink(), PHOTO, "is missing", "copy the data set again"),
-    Case("a folder in place of a photo", "data", _folder, PHOTO, "is missing", "copy the data set again"),
-    Case("a photo that is a link to itself", "data", _circle, PHOTO, "is missing", "copy the data set again"),
-    Case("a photo of 0 bytes", "data", _write(PHOTO, b""), PHOTO, "(0 bytes) is no picture", AGAIN),
-    Case("a text file named .jpg", "data", _write(PHOTO, b"<html>404</html>"), PHOTO, "(16 bytes) is no picture",
+    Case("an image is missing", "data", lambda w: (w / IMAGE).unlink(), IMAGE, "is missing", "copy the data set again"),
+    Case("a folder in place of an image", "data", _folder, IMAGE, "is missing", "copy the data set again"),
+    Case("an image that is a link to itself", "data", _circle, IMAGE, "is missing", "copy the data set again"),
+    Case("an image of 0 bytes", "data", _write(IMAGE, b""), IMAGE, "(0 bytes) is no picture", AGAIN),
+    Case("a text file named .jpg", "data", _write(IMAGE, b"<html>404</html>"), IMAGE, "(16 bytes) is no picture",
          AGAIN),
-    Case("a photo cut off", "data", _cut(PHOTO, 0.6), PHOTO, "does not decode", AGAIN),
-    Case("a photo of which half is zeros", "data", _cut(PHOTO, 0.5, fill=True), PHOTO, "does not decode", AGAIN),
-    Case("a header of 50,000 x 50,000 pixels", "data", _write(PHOTO, _claims(50_000, 50_000)), PHOTO,
+    Case("an image cut off", "data", _cut(IMAGE, 0.6), IMAGE, "does not decode", AGAIN),
+    Case("an image of which half is zeros", "data", _cut(IMAGE, 0.5, fill=True), IMAGE, "does not decode", AGAIN),
+    Case("a header of 50,000 x 50,000 pixels", "data", _write(IMAGE, _claims(50_000, 50_000)), IMAGE,
          "2500000000 pixels", "shrink it"),
-    Case("a header of 12,000 x 12,000 pixels", "data", _write(PHOTO, _claims(12_000, 12_000)), PHOTO,
+    Case("a header of 12,000 x 12,000 pixels", "data", _write(IMAGE, _claims(12_000, 12_000)), IMAGE,
          "12000 x 12000 pixels, at most 50,000,000", "shrink it"),
-    Case("a photo of 16 bits a pixel", "data", _save(PHOTO, _picture("I;16", 999)), PHOTO, "mode I;16",
+    Case("an image of 16 bits a pixel", "data", _save(IMAGE, _picture("I;16", 999)), IMAGE, "mode I;16",
          "save it with 8 bits per channel"),
-    Case("a photo of floating-point numbers", "data", _save(PHOTO, _picture("F", 0.5), "TIFF"), PHOTO, "mode F",
+    Case("an image of floating-point numbers", "data", _save(IMAGE, _picture("F", 0.5), "TIFF"), IMAGE, "mode F",
          "save it with 8 bits per channel"),
-    Case("an animated photo", "data", _animation, PHOTO, "(3 frames)", "save one of them"),
-    Case("a photo whose EXIF tag turns it, and nothing said of it", "data", lambda w: _turned(w, False), PHOTO,
+    Case("an animated image", "data", _animation, IMAGE, "(3 frames)", "save one of them"),
+    Case("an image whose EXIF tag turns it, and nothing said of it", "data", lambda w: _turned(w, False), IMAGE,
          "(orientation 6)", "set data.orientation to stored if masks and boxes are of the stored pixels, or to shown"),
-    Case("a photo stored upside down, its mask as shown", "data", _half_turn, PHOTO, "(orientation 3)",
+    Case("an image stored upside down, its mask as shown", "data", _half_turn, IMAGE, "(orientation 3)",
          "set data.orientation to stored if masks and boxes are of the stored pixels, or to shown"),
     Case("the same, taken as stored", "data", _first(_half_turn, _set("orientation", "stored")), MASK,
          "no pixel of the object lies in the box 12 10 16 8 of bounding_boxes.txt",
          "correct the one that is not of the image as it is"),
-    Case("a mask of the photo as its EXIF tag turns it, taken as stored", "data",
+    Case("a mask of the image as its EXIF tag turns it, taken as stored", "data",
          _first(lambda w: _turned(w, True), _set("orientation", "stored")), MASK,
-         "36 x 50 pixels, its photo photos/images/002.Blue_Jay/bird_0006.jpg 50 x 36 as stored; where an EXIF tag turns"
-         " it, data.orientation: shown reads it so", "replace the mask by one of the photo's size"),
-    Case("a mask of the photo as stored, taken as shown", "data",
+         "36 x 50 pixels, its image photos/images/002.Blue_Jay/bird_0006.jpg 50 x 36 as stored; where an EXIF tag turns"
+         " it, data.orientation: shown reads it so", "replace the mask by one of the image's size"),
+    Case("a mask of the image as stored, taken as shown", "data",
          _first(lambda w: _turned(w, False), _set("orientation", "shown")), MASK,
-         "50 x 36 pixels, its photo photos/images/002.Blue_Jay/bird_0006.jpg 36 x 50 as its EXIF tag shows it",
-         "replace the mask by one of the photo's size"),
-    Case("a photo with transparent pixels", "data", _save(PHOTO, _picture("RGBA", (*RED, 0))), PHOTO,
+         "50 x 36 pixels, its image photos/images/002.Blue_Jay/bird_0006.jpg 36 x 50 as its EXIF tag shows it",
+         "replace the mask by one of the image's size"),
+    Case("an image with transparent pixels", "data", _save(IMAGE, _picture("RGBA", (*RED, 0))), IMAGE,
          "transparent pixels (100.0% of it)", "save it without an alpha channel"),
     Case("a mask is missing", "data", lambda w: (w / MASK).unlink(), MASK, "is missing", "copy the data set again"),
     Case("a mask cut off", "data", _cut(MASK, 0.5), MASK, "does not decode", AGAIN),
     Case("a mask of another size", "data", _save(MASK, lambda: Image.new("L", (40, 30), 255)), MASK,
-         "40 x 30 pixels", "replace the mask by one of the photo's size"),
+         "40 x 30 pixels", "replace the mask by one of the image's size"),
     Case("a mask that is all zero", "data", _save(MASK, _picture("L", 0)), MASK, "is empty",
          f"redraw it, {OUT}"),
     Case("a mask below the threshold", "data", _save(MASK, _picture("L", 127)), MASK,
@@ -270,38 +270,38 @@ def _levels(world: World, _: str) -> None:
     assert levels["255"] == 14 * 128 + 15 * 15
 
 
-def _photo_is(colour: tuple[int, int, int]) -> Callable[[World, str], None]:
-    """The store's photo has this colour, give or take what JPEG and CMYK lose."""
+def _image_is(colour: tuple[int, int, int]) -> Callable[[World, str], None]:
+    """The image cache's image has this colour, give or take what JPEG and CMYK lose."""
 
     def check(world: World, _: str) -> None:
         from ala.config import load
         from ala.data.decode import Reading
+        from ala.data.image_cache_build import build_image_cache
         from ala.data.index import read_index
         from ala.data.split import split
-        from ala.data.store_build import build_store
 
         reading = Reading.of(load(world / "params.yaml").active.data)
         index = read_index(world / "data/dataset")
-        build_store(world / "looked-at", index, {"all": pd.concat(split(index, 0, 1).values())}, 32, reading)
-        photo = np.load(world / "looked-at/all-images.npy")[5]
-        assert np.abs(photo.astype(int) - np.array(colour)).max() <= 6
+        build_image_cache(world / "looked-at", index, {"all": pd.concat(split(index, 0, 1).values())}, 32, reading)
+        image = np.load(world / "looked-at/all-images.npy")[5]
+        assert np.abs(image.astype(int) - np.array(colour)).max() <= 6
 
     return check
 
 
 def _upright(world: World, _: str) -> None:
-    with Image.open(world / "data/dataset/images/002.Blue_Jay/bird_0006.jpg") as photo:
-        assert photo.size == SIZE
+    with Image.open(world / "data/dataset/images/002.Blue_Jay/bird_0006.jpg") as image:
+        assert image.size == SIZE
 
 
 def _object_is_right(*thresholds: int) -> Callable[[World, str], None]:
-    """The store's masks exceed each of the thresholds where the sound project's object is, and nowhere else."""
+    """The image cache's masks exceed each of the thresholds where the sound project's object is, and nowhere else."""
 
     def check(world: World, _: str) -> None:
-        assert world.run("split").exit_code == world.run("store").exit_code == 0
+        assert world.run("split").exit_code == world.run("image_cache").exit_code == 0
         for name in ("val", "test"):
-            masks = np.load(world / f"data/store/32/{name}-masks.npy")  # (n, 32, 32)
-            for key, mask in zip(np.load(world / f"data/store/32/{name}-ids.npy").tolist(), masks, strict=True):
+            masks = np.load(world / f"data/image_cache/32/{name}-masks.npy")  # (n, 32, 32)
+            for key, mask in zip(np.load(world / f"data/image_cache/32/{name}-ids.npy").tolist(), masks, strict=True):
                 whole = np.zeros((36 + (key - 1) % 5, 44 + key), dtype=bool)  # (h, w), as write_cub draws it
                 whole[10:18, 12:28] = True
                 small = np.asarray(Image.fromarray(whole).resize((32, 32), Image.Resampling.NEAREST))
@@ -312,23 +312,25 @@ def _object_is_right(*thresholds: int) -> Callable[[World, str], None]:
 
 
 def _as_shown(world: World, output: str) -> None:
-    """The photo is turned as its mask: what the store holds of it is the file's content turned by 180 degrees."""
-    assert world.run("split").exit_code == world.run("store").exit_code == 0
+    """The image is turned as its mask: what the image cache holds of it is the file's content turned by 180 degrees."""
+    assert world.run("split").exit_code == world.run("image_cache").exit_code == 0
     for name in ("train", "val", "test"):
-        ids = np.load(world / f"data/store/32/{name}-ids.npy").tolist()
+        ids = np.load(world / f"data/image_cache/32/{name}-ids.npy").tolist()
         if 6 in ids:
-            with Image.open(world / PHOTO) as photo:
-                right = photo.convert("RGB").transpose(Image.Transpose.ROTATE_180).resize((32, 32), 2)
-            assert np.array_equal(np.load(world / f"data/store/32/{name}-images.npy")[ids.index(6)], np.asarray(right))
+            with Image.open(world / IMAGE) as image:
+                right = image.convert("RGB").transpose(Image.Transpose.ROTATE_180).resize((32, 32), 2)
+            assert np.array_equal(
+                np.load(world / f"data/image_cache/32/{name}-images.npy")[ids.index(6)], np.asarray(right)
+            )
             with Image.open(world / MASK) as mask:
                 levels = np.asarray(mask.resize((32, 32), Image.Resampling.NEAREST))
-            assert np.array_equal(np.load(world / f"data/store/32/{name}-masks.npy")[ids.index(6)], levels)
+            assert np.array_equal(np.load(world / f"data/image_cache/32/{name}-masks.npy")[ids.index(6)], levels)
             return
     raise AssertionError("image 6 is in no split")
 
 
 def _shown_box(world: World) -> None:
-    """The box of the photo as viewers show it, 50 x 36 pixels."""
+    """The box of the image as viewers show it, 50 x 36 pixels."""
     world.edit("photos/bounding_boxes.txt", "\n6 12.0 10.0 16.0 8.0", f"\n6 {50 - 28} {36 - 18} 16 8")
 
 
@@ -341,21 +343,21 @@ def _left_out(world: World, output: str) -> None:
     assert index["image_id"].tolist() == [1, 2, 3, 4, 5, *range(7, 16)]
     assert not (world / "data/dataset/images/002.Blue_Jay/bird_0006.jpg").exists()
     world.set("data.train_per_class", 1)
-    assert world.run("split").exit_code == world.run("store").exit_code == 0
+    assert world.run("split").exit_code == world.run("image_cache").exit_code == 0
 
 
 ACCEPTED = [
-    Accepted("a CMYK photo", "data", _save(PHOTO, lambda: Image.new("RGB", SIZE, RED).convert("CMYK"), "JPEG",
-             quality=95), "converted to RGB", _photo_is(RED)),
-    Accepted("a photo with an alpha channel, but opaque", "data", _save(PHOTO, _picture("RGBA", (*RED, 255))),
-             "its colours are used", _photo_is(RED)),
-    Accepted("a photo with a palette", "data", _save(PHOTO, lambda: Image.new("RGB", SIZE, RED).quantize(8)),
-             "converted to RGB", _photo_is(RED)),
-    Accepted("a PNG named .jpg", "data", _save(PHOTO, _picture("RGB", RED)), "read as what it is", _photo_is(RED)),
-    Accepted("a photo whose EXIF tag turns it, `data.orientation: stored`", "data",
+    Accepted("a CMYK image", "data", _save(IMAGE, lambda: Image.new("RGB", SIZE, RED).convert("CMYK"), "JPEG",
+             quality=95), "converted to RGB", _image_is(RED)),
+    Accepted("an image with an alpha channel, but opaque", "data", _save(IMAGE, _picture("RGBA", (*RED, 255))),
+             "its colours are used", _image_is(RED)),
+    Accepted("an image with a palette", "data", _save(IMAGE, lambda: Image.new("RGB", SIZE, RED).quantize(8)),
+             "converted to RGB", _image_is(RED)),
+    Accepted("a PNG named .jpg", "data", _save(IMAGE, _picture("RGB", RED)), "read as what it is", _image_is(RED)),
+    Accepted("an image whose EXIF tag turns it, `data.orientation: stored`", "data",
              _first(lambda w: _turned(w, False), _set("orientation", "stored")),
              "used as stored, as masks and boxes of CUB-200-2011 are", _upright),
-    Accepted("a photo stored upside down, mask and box as shown, `data.orientation: shown`", "data",
+    Accepted("an image stored upside down, mask and box as shown, `data.orientation: shown`", "data",
              _first(_half_turn, _shown_box, _set("orientation", "shown")), "turned as viewers turn it", _as_shown),
     Accepted("masks of 0 and 1, `data.object_levels: [1]`", "data",
              _first(_masks(_majority), _set("object_levels", [1])), "1 is the object", _object_is_right(0, 127)),

@@ -1,4 +1,4 @@
-"""What the stages hand on: splits, stores, maps and scores."""
+"""What the stages hand on: splits, image caches, maps and scores."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pandas as pd
 from tests.bad_inputs.case import Case
 from tests.bad_inputs.world import World
 
-STORE, SPLITS, SCORES = "data/store/32", "data/splits", "scores/abn/seed-0/abn"
+IMAGE_CACHE, SPLITS, SCORES = "data/image_cache/32", "data/splits", "scores/abn/seed-0/abn"
 
 
 def _cut(name: str, share: float = 0.5) -> Callable[[World], None]:
@@ -43,29 +43,29 @@ def _infinite(world: World) -> None:
 
 
 def _version(world: World) -> None:
-    about = json.loads((world / f"{STORE}/store.json").read_text())
-    (world / f"{STORE}/store.json").write_text(json.dumps(about | {"version": 99}))
+    about = json.loads((world / f"{IMAGE_CACHE}/image_cache.json").read_text())
+    (world / f"{IMAGE_CACHE}/image_cache.json").write_text(json.dumps(about | {"version": 99}))
 
 
 AGAIN = "run its score stage again"
 CASES = [
-    Case("a split is missing", "store", _gone(f"{SPLITS}/val.csv"), f"{SPLITS}/val.csv", "does not exist",
+    Case("a split is missing", "image_cache", _gone(f"{SPLITS}/val.csv"), f"{SPLITS}/val.csv", "does not exist",
          "run `dvc repro split` first"),
-    Case("a split is cut off", "store", _cut(f"{SPLITS}/val.csv", 0.1), f"{SPLITS}/val.csv", "0 rows",
+    Case("a split is cut off", "image_cache", _cut(f"{SPLITS}/val.csv", 0.1), f"{SPLITS}/val.csv", "0 rows",
          "run `dvc repro split`"),
-    Case("a split is no table of numbers", "store", _text(f"{SPLITS}/val.csv", "image_id,label\none,two\n"),
+    Case("a split is no table of numbers", "image_cache", _text(f"{SPLITS}/val.csv", "image_id,label\none,two\n"),
          f"{SPLITS}/val.csv", "is no split", "run `dvc repro split`"),
-    Case("no store", "encoder", lambda w: shutil.rmtree(w / STORE), f"{STORE}/store.json", "does not exist",
-         "run `dvc repro store` first"),
-    Case("a store's photos are cut off", "encoder", _cut(f"{STORE}/test-images.npy"), f"{STORE}/test-images.npy",
-         "is unreadable", "run `dvc repro store`"),
-    Case("a store's photos of another number", "encoder",
-         lambda w: np.save(w / f"{STORE}/test-ids.npy", np.arange(3)), f"{STORE}/test-ids.npy", "shape (3,)",
-         "run `dvc repro store`"),
-    Case("a store of another version", "encoder", _version, f"{STORE}/store.json", "version 99",
-         "run `dvc repro store`"),
-    Case("a store's description is no JSON", "encoder", _text(f"{STORE}/store.json", "{"), f"{STORE}/store.json",
-         "is no store", "run `dvc repro store`"),
+    Case("no image cache", "encoder", lambda w: shutil.rmtree(w / IMAGE_CACHE), f"{IMAGE_CACHE}/image_cache.json",
+         "does not exist", "run `dvc repro image_cache` first"),
+    Case("an image cache's images are cut off", "encoder", _cut(f"{IMAGE_CACHE}/test-images.npy"),
+         f"{IMAGE_CACHE}/test-images.npy", "is unreadable", "run `dvc repro image_cache`"),
+    Case("an image cache's images of another number", "encoder",
+         lambda w: np.save(w / f"{IMAGE_CACHE}/test-ids.npy", np.arange(3)), f"{IMAGE_CACHE}/test-ids.npy",
+         "shape (3,)", "run `dvc repro image_cache`"),
+    Case("an image cache of another version", "encoder", _version, f"{IMAGE_CACHE}/image_cache.json", "version 99",
+         "run `dvc repro image_cache`"),
+    Case("an image cache's description is no JSON", "encoder", _text(f"{IMAGE_CACHE}/image_cache.json", "{"),
+         f"{IMAGE_CACHE}/image_cache.json", "is no image cache", "run `dvc repro image_cache`"),
     Case("scores with other columns", "report", _columns, f"{SCORES}/scores.csv", "measure", AGAIN),
     Case("infinity in the scores", "report", _infinite, f"{SCORES}/scores.csv", "a value that is not finite", AGAIN),
     Case("curves cut off", "report", _cut(f"{SCORES}/curves.npz"), f"{SCORES}/curves.npz", "holds no curves", AGAIN),

@@ -103,7 +103,7 @@ CASES = [
          "write the absolute path, or inputs/none for none"),
     Case("null in place of a path", "data", _inputs("null"), PARAMS, "inputs.data: None: null is no path",
          "write inputs/none for none"),
-    Case("taps as a mapping", "data", _set("ala.sbn.fusion_map", {1: 0, 2: 1}), PARAMS, "ala.sbn.fusion_map",
+    Case("features as a mapping", "data", _set("ala.sbn.fusion_map", {1: 0, 2: 1}), PARAMS, "ala.sbn.fusion_map",
          "write it as a list of pairs: [[1, 0], [2, 1]]"),
     Case("timm's options as a mapping", "data", _set("encoder.options", {"pad_type": "same"}), PARAMS,
          "encoder.options", "write it as a list of pairs: [[pad_type, same]]"),
@@ -134,7 +134,7 @@ def _split_written(world: World, _: str) -> None:
 
 
 ACCEPTED = [
-    Accepted("anchors and aliases", "split", _anchors, "they stand for what they name", _split_written),
+    Accepted("anchors and aliases", "split", _anchors, "they mean what they name", _split_written),
     Accepted("a byte order mark and CRLF", "split",
              lambda w: (w / PARAMS).write_bytes(b"\xef\xbb\xbf" + (w / PARAMS).read_bytes().replace(b"\n", b"\r\n")),
              "read as without them", _split_written),

@@ -102,9 +102,9 @@ EXPLAIN = "score --methods abn --seed 0"
 CASES = [
     Case("a weight file is missing", "encoder", lambda w: (w / GIVEN).unlink(), GIVEN, "does not exist",
          "name it by its absolute path"),
-    Case("a weight file is missing, told before any work", "check", lambda w: (w / GIVEN).unlink(), "inputs.encoder",
-         f"{GIVEN} does not exist", "name it by its absolute path"),
-    Case("F-CAM's weight file is missing, told before any work", "check", _fcam("gone.safetensors"), "inputs.fcam",
+    Case("a weight file is missing, reported before any work", "check", lambda w: (w / GIVEN).unlink(),
+         "inputs.encoder", f"{GIVEN} does not exist", "name it by its absolute path"),
+    Case("F-CAM's weight file is missing, reported before any work", "check", _fcam("gone.safetensors"), "inputs.fcam",
          "gone.safetensors does not exist", "name it by its absolute path"),
     Case("F-CAM's weight file is empty", "check", _fcam("empty.safetensors"), "inputs.fcam",
          "empty.safetensors is empty", "fetch it again"),

@@ -20,7 +20,7 @@ Edit = Callable[[Path, str, str], None]
 def test_reads_what_the_lists_say(cub: Path) -> None:
     index = read_cub(cub)
     assert index.classes == {1: "001.Wren", 2: "002.Blue_Jay", 3: "003.Gull"}
-    assert [one.image_id for one in index.entries] == list(range(1, 16))  # the stray photo beside them is not listed
+    assert [one.image_id for one in index.entries] == list(range(1, 16))  # the stray image beside them is not listed
     one = index.entries[5]
     name = "002.Blue_Jay/bird_0006"
     assert one == Entry(6, f"{name}.jpg", 2, "train", f"{name}.png", ((12.0, 10.0, 16.0, 8.0),))
@@ -47,7 +47,7 @@ def test_order_of_lines_does_not_matter(cub: Path) -> None:
     assert read_cub(cub).entries == expected.entries
 
 
-def test_reads_without_photos(shared_cub: Path) -> None:
+def test_reads_without_images(shared_cub: Path) -> None:
     index = cub_index(shared_cub)
     assert len(index.entries) == 11_788
     assert len(index.classes) == 200
@@ -57,24 +57,24 @@ def test_reads_without_photos(shared_cub: Path) -> None:
 
 
 DAMAGE = {
-    "photo twice": ("images.txt", "2 001.Wren/bird_0002.jpg", "2 001.Wren/bird_0001.jpg", "photos 1 and 2 the same"),
+    "image twice": ("images.txt", "2 001.Wren/bird_0002.jpg", "2 001.Wren/bird_0001.jpg", "images 1 and 2 the same"),
     "path above": ("images.txt", "001.Wren/bird_0002.jpg", "../bird_0002.jpg", "'../bird_0002.jpg'"),
     "absolute path": ("images.txt", "001.Wren/bird_0002.jpg", "/etc/passwd", "'/etc/passwd'"),
     "no value": ("images.txt", "2 001.Wren/bird_0002.jpg", "2", "line 2 is '2'"),
     "id twice": ("images.txt", "3 001.Wren", "2 001.Wren", "line 3 names id 2 a second time"),
     "negative id": ("images.txt", "3 001.Wren", "-3 001.Wren", "line 3 is '-3 001.Wren"),
-    "id absent elsewhere": ("images.txt", "3 001.Wren", "33 001.Wren", "images.txt has photo 33, .*labels.txt has not"),
-    "label without photo": ("image_class_labels.txt", "1 1\n", "1 1\n77 1\n", "labels.txt has photo 77, .*images.txt"),
-    "photo without flag": ("train_test_split.txt", "4 0\n", "", "images.txt has photo 4, .*split.txt has not"),
-    "photo without box": ("bounding_boxes.txt", "4 12.0 10.0 16.0 8.0\n", "", "photo 4, .*bounding_boxes.txt has not"),
-    "label above": ("image_class_labels.txt", "15 3", "15 4", "photo 15 the class 4, which .*txt does not name"),
-    "label 0": ("image_class_labels.txt", "15 3", "15 0", "photo 15 the class 0"),
+    "id absent elsewhere": ("images.txt", "3 001.Wren", "33 001.Wren", "images.txt has image 33, .*labels.txt has not"),
+    "label without image": ("image_class_labels.txt", "1 1\n", "1 1\n77 1\n", "labels.txt has image 77, .*images.txt"),
+    "image without flag": ("train_test_split.txt", "4 0\n", "", "images.txt has image 4, .*split.txt has not"),
+    "image without box": ("bounding_boxes.txt", "4 12.0 10.0 16.0 8.0\n", "", "image 4, .*bounding_boxes.txt has not"),
+    "label above": ("image_class_labels.txt", "15 3", "15 4", "image 15 the class 4, which .*txt does not name"),
+    "label 0": ("image_class_labels.txt", "15 3", "15 0", "image 15 the class 0"),
     "label no number": ("image_class_labels.txt", "15 3", "15 gull", "id 15 the value 'gull'"),
-    "flag 2": ("train_test_split.txt", "15 0", "15 2", "photo 15 the flag '2'"),
+    "flag 2": ("train_test_split.txt", "15 0", "15 2", "image 15 the flag '2'"),
     "box of three": ("bounding_boxes.txt", "7 12.0 10.0 16.0 8.0", "7 12.0 10.0 16.0", "the box '12.0 10.0 16.0'"),
-    "flat box": ("bounding_boxes.txt", "7 12.0 10.0 16.0 8.0", "7 12.0 10.0 16.0 0", "photo 7 the box"),
-    "box nan": ("bounding_boxes.txt", "7 12.0 10.0 16.0 8.0", "7 nan 10.0 16.0 8.0", "photo 7 the box 'nan"),
-    "class without images": ("classes.txt", "3 003.Gull\n", "3 003.Gull\n4 004.Owl\n", r"4 \(004.Owl\), but no photo"),
+    "flat box": ("bounding_boxes.txt", "7 12.0 10.0 16.0 8.0", "7 12.0 10.0 16.0 0", "image 7 the box"),
+    "box nan": ("bounding_boxes.txt", "7 12.0 10.0 16.0 8.0", "7 nan 10.0 16.0 8.0", "image 7 the box 'nan"),
+    "class without images": ("classes.txt", "3 003.Gull\n", "3 003.Gull\n4 004.Owl\n", r"4 \(004.Owl\), but no image"),
     "class name twice": ("classes.txt", "3 003.Gull", "3 001.Wren", "class 3 '001.Wren' like class 1"),
 }  # fmt: skip
 
@@ -125,7 +125,7 @@ def test_images_are_left_out_whatever_is_wrong_with_them(cub: Path, edit: Callab
     whole = cub_index(cub)
     edit(cub / "bounding_boxes.txt", "\n6 12.0 10.0 16.0 8.0", "\n6 12.0 10.0 0 8.0")
     edit(cub / "image_class_labels.txt", "\n9 2", "\n9 77")
-    with pytest.raises(UserError, match="photo 9 the class 77"):
+    with pytest.raises(UserError, match="image 9 the class 77"):
         cub_index(cub)
     index = cub_index(cub, [9, 6, 9])
     assert index.excluded == (6, 9)
@@ -136,7 +136,7 @@ def test_images_are_left_out_whatever_is_wrong_with_them(cub: Path, edit: Callab
     ("exclude", "message"),
     [
         ([16], r"data\.exclude names image 16, which .*images\.txt does not hold \(1 such id\); take it out"),
-        (range(1, 6), r"class 1 \(001\.Wren\), but no photo carries it"),
+        (range(1, 6), r"class 1 \(001\.Wren\), but no image carries it"),
         (range(1, 16), r"data\.exclude names all images of .*images\.txt; leave some in"),
     ],
 )
@@ -151,7 +151,7 @@ def test_two_images_cannot_share_a_mask(cub: Path, edit: Callable[[Path, str, st
         cub_index(cub)
 
 
-# Any text that stands on one line: file names may hold spaces, U+2028 and other things that splitlines() cuts at.
+# Any text that fits on one line: file names may hold spaces, U+2028 and other things that splitlines() cuts at.
 VALUES = st.text(st.characters(codec="utf-8", exclude_characters="\r\n"), min_size=1)
 RECORDS = st.dictionaries(st.integers(0, 10**18 - 1), VALUES, min_size=1, max_size=8)
 

@@ -13,7 +13,7 @@ import pytest
 import yaml
 from PIL import Image
 
-from ala.data.store import Store
+from ala.data.image_cache import ImageCache
 from ala.registry import names
 from tests.bad_inputs.world import World
 
@@ -83,30 +83,32 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
 
 
 def changed(world: World, **data: Any) -> None:
-    """Set the profile `photos`, with values of its `data`."""
+    """Set the profile `images`, with values of its `data`."""
     settings = yaml.safe_load((world / "params.yaml").read_text())
-    settings["profile"], photos = "photos", settings["profiles"]["photos"]
+    settings["profile"], images = "photos", settings["profiles"]["photos"]
     settings["inputs"]["data"] = str(world / "birds")
-    photos["data"] |= data
-    photos["fcam"]["input_size"] = 32
-    photos["metrics"] |= {"images_per_class": 1, "step": 64}
+    images["data"] |= data
+    images["fcam"]["input_size"] = 32
+    images["metrics"] |= {"images_per_class": 1, "step": 64}
     (world / "params.yaml").write_text(yaml.safe_dump(settings))
 
 
 def test_the_stages_read_it(world: World) -> None:
-    for stage in ("data", "split", "store"):
+    for stage in ("data", "split", "image_cache"):
         result = world.run(stage)
         assert result.exit_code == 0, result.output
     facts = json.loads((world / "data/metrics.json").read_text())
     assert (facts["photos"], facts["classes"], facts["boxes_from_masks"]) == (10, 2, 5)
     ids = []
     for split, count in (("train", 4), ("val", 2), ("test", 4)):
-        store = Store.open(world / "data/store/32", split)
-        assert (len(store), store.names) == (count, ["jay", "owl"])  # by class id: -3, 700
-        assert all((key < 1005) == (label == 1) for key, label in zip(store.image_ids, store.labels, strict=True))
-        assert np.allclose(store.boxes, [6.4, 8, 6.4, 16])  # listed or of the mask, in pixels of 32 x 32
-        assert store.foreground(slice(None)).any(axis=(1, 2)).all()
-        ids += store.image_ids.tolist()
+        image_cache = ImageCache.open(world / "data/image_cache/32", split)
+        assert (len(image_cache), image_cache.names) == (count, ["jay", "owl"])  # by class id: -3, 700
+        assert all(
+            (key < 1005) == (label == 1) for key, label in zip(image_cache.image_ids, image_cache.labels, strict=True)
+        )
+        assert np.allclose(image_cache.boxes, [6.4, 8, 6.4, 16])  # listed or of the mask, in pixels of 32 x 32
+        assert image_cache.foreground(slice(None)).any(axis=(1, 2)).all()
+        ids += image_cache.image_ids.tolist()
     assert sorted(ids) == list(range(1000, 1010))
 
 

@@ -1,4 +1,4 @@
-"""Photos that F-CAM must solve: one coloured square per photo on soft coloured noise, the colour is the class."""
+"""Images that F-CAM must solve: one coloured square per image on soft coloured noise, the colour is the class."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import torch
 from scipy import ndimage
 
 from ala.config.schema import Fcam as Settings
-from ala.data.store import Store
+from ala.data.image_cache import ImageCache
 
 COLOURS = np.array([[220, 40, 40], [40, 200, 60], [50, 60, 230], [230, 210, 40]])
 
 
-def draw(count: int, size: int, seed: int, split: str = "train") -> Store:
-    """`count` photos of 4 classes; the square covers a quarter of the photo or less."""
+def draw(count: int, size: int, seed: int, split: str = "train") -> ImageCache:
+    """`count` images of 4 classes; the square covers a quarter of the image or less."""
     generator = np.random.default_rng(seed)
     labels = np.arange(count) % 4
     noise = ndimage.gaussian_filter(generator.standard_normal((count, size, size, 3)), (0, 2, 2, 0))
@@ -32,7 +32,9 @@ def draw(count: int, size: int, seed: int, split: str = "train") -> Store:
         masks[row, top : top + side, left : left + side] = 255
         boxes[row] = left, top, side, side
     ids = np.arange(count, dtype=np.int64) + 1
-    return Store(size, split, ["red", "green", "blue", "yellow"], ids, labels.astype(np.int64), images, masks, boxes)
+    return ImageCache(
+        size, split, ["red", "green", "blue", "yellow"], ids, labels.astype(np.int64), images, masks, boxes
+    )
 
 
 @pytest.fixture(autouse=True)
@@ -41,7 +43,7 @@ def one_thread() -> None:
 
 
 @pytest.fixture
-def toy() -> Callable[..., Store]:
+def toy() -> Callable[..., ImageCache]:
     return draw
 
 
@@ -69,7 +71,7 @@ def settings() -> Callable[..., Settings]:
             "barrier_t": 1.0,
             "barrier_growth": 1.01,
             "barrier_max": 10.0,
-            # 2e-9 of a 224 px photo in energy per pair, for 48 px; sigma_xy scaled alike.
+            # 2e-9 of a 224 px image in energy per pair, for 48 px; sigma_xy scaled alike.
             "crf": {"weight": 9.5e-7, "sigma_rgb": 15, "sigma_xy": 21, "scale": 0.5, "chunk": 4},
         }
         for name, value in changes.items():

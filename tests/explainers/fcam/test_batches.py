@@ -10,12 +10,12 @@ import torch
 
 from ala.config.schema import Fcam as Settings
 from ala.config.schema import FcamStage
-from ala.data.store import Store
+from ala.data.image_cache import ImageCache
 from ala.explainers.fcam.batches import Crops, rate_factor, sgd
 from ala.explainers.fcam.classifier import CamClassifier
 from ala.explainers.fcam.frozen import FrozenFeatures
 
-Toy = Callable[..., Store]
+Toy = Callable[..., ImageCache]
 
 
 def test_each_epoch_visits_every_image_once_in_a_new_order(toy: Toy) -> None:
@@ -38,32 +38,32 @@ def test_the_seed_and_the_stage_decide(toy: Toy) -> None:
     assert order(0, "a") != order(0, "b")
 
 
-def test_crops_are_windows_mirrored_where_told(toy: Toy) -> None:
-    store = toy(6, 20, 0)
-    crops = Crops(store, 16, 0, "x")
+def test_crops_are_windows_mirrored_where_reported(toy: Toy) -> None:
+    image_cache = toy(6, 20, 0)
+    crops = Crops(image_cache, 16, 0, "x")
     for epoch in range(2):
         indices = crops.order(epoch)[:4]
         for image, index in zip(crops.pixels(indices).numpy(), indices, strict=True):
             top, left = crops.corners[index]
-            window = store.images[index, top : top + 16, left : left + 16]
+            window = image_cache.images[index, top : top + 16, left : left + 16]
             assert np.array_equal(image.transpose(1, 2, 0), window[:, ::-1] if crops.flipped[index] else window)
 
 
-def test_cached_features_equal_features_computed_anew(toy: Toy, settings: Callable[..., Settings]) -> None:
+def test_cached_features_equal_features_computed_again(toy: Toy, settings: Callable[..., Settings]) -> None:
     torch.manual_seed(0)
-    store = toy(10, 48, 0)
+    image_cache = toy(10, 48, 0)
     classifier = CamClassifier(settings(), 4)
-    cached = FrozenFeatures(classifier, store, 48, 4)
-    anew = FrozenFeatures(classifier, store, 48, 4, limit=1000)
+    cached = FrozenFeatures(classifier, image_cache, 48, 4)
+    again = FrozenFeatures(classifier, image_cache, 48, 4, limit=1000)
     assert cached.cached
-    assert not anew.cached
-    crops = Crops(store, 48, 0, "x")
+    assert not again.cached
+    crops = Crops(image_cache, 48, 0, "x")
     for epoch in range(4):
         indices = crops.order(epoch)[:3]
         batch = (indices, crops.flipped[indices], crops.pixels(indices))
-        (levels, cams), (levels_anew, cams_anew) = cached(*batch), anew(*batch)
-        assert torch.allclose(cams, cams_anew, atol=1e-5)
-        for level, other in zip(levels, levels_anew, strict=True):
+        (levels, cams), (levels_again, cams_again) = cached(*batch), again(*batch)
+        assert torch.allclose(cams, cams_again, atol=1e-5)
+        for level, other in zip(levels, levels_again, strict=True):
             assert level.shape == other.shape
             assert torch.allclose(level, other, atol=1e-5)
             assert not level.requires_grad

@@ -18,7 +18,7 @@ def make(**changes: float) -> FcamCrf:
     return FcamCrf.model_validate({"weight": 0.5, "sigma_rgb": 15, "sigma_xy": 4, "scale": 1.0, "chunk": 2, **changes})
 
 
-def photos(batch: int, height: int, width: int, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
+def images(batch: int, height: int, width: int, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
     """Probabilities (B, 2, H, W) and pixels whose colours lie near enough to matter."""
     generator = torch.Generator().manual_seed(seed)
     logits = torch.randn(batch, 2, height, width, generator=generator, dtype=torch.float64)
@@ -27,7 +27,7 @@ def photos(batch: int, height: int, width: int, seed: int = 0) -> tuple[torch.Te
 
 
 def slow(probabilities: torch.Tensor, pixels: torch.Tensor, sigma_rgb: float, sigma_xy: float) -> float:
-    """-(1/B) sum over photos, classes and pairs, as METHODS 4.3 writes it."""
+    """-(1/B) sum over images, classes and pairs, as METHODS 4.3 writes it."""
     batch, classes, height, width = probabilities.shape
     total = 0.0
     places = [(y, x) for y in range(height) for x in range(width)]
@@ -43,20 +43,20 @@ def slow(probabilities: torch.Tensor, pixels: torch.Tensor, sigma_rgb: float, si
 
 
 def test_crf_equals_a_double_loop() -> None:
-    probabilities, pixels = photos(3, 4, 5)
+    probabilities, pixels = images(3, 4, 5)
     got = crf_loss(probabilities, pixels, make()).item()
     assert got == pytest.approx(0.5 * slow(probabilities, pixels, 15, 4), rel=1e-6)
 
 
 def test_crf_in_single_precision_is_near_enough() -> None:
-    probabilities, pixels = photos(2, 5, 5)
+    probabilities, pixels = images(2, 5, 5)
     pixels[:, :, :2] += 125  # far colours: the exponents reach -200
     got = crf_loss(probabilities.float(), pixels, make()).item()
     assert got == pytest.approx(0.5 * slow(probabilities, pixels, 15, 4), rel=1e-5)
 
 
-def test_scaled_crf_is_the_energy_of_the_small_photo_times_s_to_the_minus_4() -> None:
-    probabilities, pixels = photos(2, 8, 8)
+def test_scaled_crf_is_the_energy_of_the_small_image_times_s_to_the_minus_4() -> None:
+    probabilities, pixels = images(2, 8, 8)
     small = F.interpolate(probabilities, size=(4, 4), mode="bilinear", align_corners=False)
     coarse = F.interpolate(pixels.float(), size=(4, 4), mode="nearest-exact")
     got = crf_loss(probabilities, pixels, make(scale=0.5)).item()
@@ -72,7 +72,7 @@ def test_the_weight_keeps_its_meaning_at_any_scale() -> None:
 
 @pytest.mark.parametrize("chunk", [2, 3, 5, 9])
 def test_chunks_change_neither_loss_nor_gradient(chunk: int) -> None:
-    probabilities, pixels = photos(5, 8, 8)  # the last chunk is not full
+    probabilities, pixels = images(5, 8, 8)  # the last chunk is not full
 
     def found(chunk: int) -> tuple[float, torch.Tensor]:
         leaf = probabilities.clone().requires_grad_()
@@ -103,9 +103,9 @@ class _Made(TorchDispatchMode):
 
 @pytest.mark.parametrize(("batch", "chunk"), [(6, 1), (6, 3), (12, 3)])
 def test_one_chunk_of_pairs_is_all_that_is_large(batch: int, chunk: int) -> None:
-    side = 48
-    pairs = 4 * side**4  # bytes of float32 weights of an image's pairs of pixels
-    probabilities, pixels = photos(batch, side, side)
+    image_size = 48
+    pairs = 4 * image_size**4  # bytes of float32 weights of an image's pairs of pixels
+    probabilities, pixels = images(batch, image_size, image_size)
     leaf = probabilities.float().requires_grad_()
     with _Made(pairs // 10) as made:
         crf_loss(leaf, pixels, make(chunk=chunk)).backward()
@@ -113,7 +113,7 @@ def test_one_chunk_of_pairs_is_all_that_is_large(batch: int, chunk: int) -> None
 
 
 def test_gradient_equals_finite_differences() -> None:
-    probabilities, pixels = photos(2, 3, 3)
+    probabilities, pixels = images(2, 3, 3)
     features = bilateral_features(pixels, 3, 3, 15, 4).double()
     maps = probabilities.flatten(2).requires_grad_()
     assert torch.autograd.gradcheck(lambda s: _PairEnergy.apply(s, features, 1), (maps,))

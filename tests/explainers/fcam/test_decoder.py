@@ -10,7 +10,7 @@ from ala.utils.errors import UserError
 
 
 @pytest.mark.parametrize(
-    ("size", "channels", "sides", "widths"),
+    ("size", "channels", "sizes", "widths"),
     [
         (224, [64, 256, 512, 1024, 2048], [112, 56, 28, 28, 28], [8, 8, 8, 8, 4]),  # ResNet50 at stride 8
         (80, [8, 8, 16], [40, 20, 10], [8, 8, 4]),
@@ -19,9 +19,9 @@ from ala.utils.errors import UserError
         (64, [8, 16], [16, 8], [8, 4]),  # a patchifying stem: the rest of the way is interpolation
     ],
 )
-def test_logits_have_the_inputs_size(size: int, channels: list[int], sides: list[int], widths: list[int]) -> None:
-    decoder = Decoder(channels, [round(size / side) for side in sides], widths)
-    levels = [torch.randn(2, c, s, s) for c, s in zip(channels, sides, strict=True)]
+def test_logits_have_the_inputs_size(size: int, channels: list[int], sizes: list[int], widths: list[int]) -> None:
+    decoder = Decoder(channels, [round(size / image_size) for image_size in sizes], widths)
+    levels = [torch.randn(2, c, s, s) for c, s in zip(channels, sizes, strict=True)]
     logits = decoder(levels, size)
     assert logits.shape == (2, 2, size, size)
     assert logits.isfinite().all()

@@ -74,7 +74,7 @@ def test_barrier_has_a_gradient_everywhere() -> None:
 
 
 def test_size_loss_by_hand() -> None:
-    # 2 x 3 pixels; photo 0 has 4 pixels of background and 2 of foreground, photo 1 half and half.
+    # 2 x 3 pixels; image 0 has 4 pixels of background and 2 of foreground, image 1 half and half.
     foreground = torch.tensor([[[1.0, 1, 0], [0, 0, 0]], [[0.5, 0.5, 0.5], [0.5, 0.5, 0.5]]], dtype=torch.float64)
     probabilities = torch.stack([1 - foreground, foreground], 1)
     background_mean = -(math.log(4) + math.log(3)) / 2
@@ -83,7 +83,7 @@ def test_size_loss_by_hand() -> None:
     assert size_loss(probabilities, 1.0).item() == pytest.approx(expected, rel=1e-12)
 
 
-def test_size_loss_asks_for_large_regions() -> None:
+def test_size_loss_wants_large_regions() -> None:
     half = torch.full((1, 2, 8, 8), 0.5)
     foreground = torch.full((1, 8, 8), 0.01)
     assert size_loss(half, 1.0) < size_loss(torch.stack([1 - foreground, foreground], 1), 1.0)

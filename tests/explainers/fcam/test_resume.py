@@ -10,13 +10,13 @@ import pytest
 import torch
 
 from ala.config.schema import Fcam as Settings
-from ala.data.store import Store
+from ala.data.image_cache import ImageCache
 from ala.explainers.fcam import train_decoder, train_fcam
 from ala.explainers.fcam.model import Trained
 from ala.utils.checkpoint import Checkpoint
 from tests.training.toys import Killed, bytes_of, watch
 
-Toy = Callable[..., Store]
+Toy = Callable[..., ImageCache]
 Make = Callable[..., Settings]
 #: Three epochs of two steps each.
 ALL = [(f"fcam.{stage}", epoch, batch) for stage in ("classifier", "decoder") for epoch in range(3) for batch in (0, 1)]
@@ -29,13 +29,13 @@ def options(settings: Make) -> Settings:
 
 
 @pytest.fixture
-def stores(toy: Toy) -> tuple[Store, Store]:
+def image_caches(toy: Toy) -> tuple[ImageCache, ImageCache]:
     return toy(12, 48, 0), toy(8, 48, 1, "val")
 
 
-def run(stores: tuple[Store, Store], options: Settings, root: Path | None) -> Trained:
+def run(image_caches: tuple[ImageCache, ImageCache], options: Settings, root: Path | None) -> Trained:
     checkpoint = Checkpoint.of("fcam", options.model_dump(mode="json"), root=root) if root is not None else None
-    return train_fcam(*stores, options, seed=0, checkpoint=checkpoint)
+    return train_fcam(*image_caches, options, seed=0, checkpoint=checkpoint)
 
 
 def assert_same(found: Trained, expected: Trained) -> None:
@@ -47,25 +47,29 @@ def assert_same(found: Trained, expected: Trained) -> None:
 
 @pytest.mark.parametrize("step", [1, 3, 5, 7, 10])
 def test_it_goes_on_bit_by_bit(
-    stores: tuple[Store, Store], options: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int
+    image_caches: tuple[ImageCache, ImageCache],
+    options: Settings,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    step: int,
 ) -> None:
-    unbroken = run(stores, options, None)
+    unbroken = run(image_caches, options, None)
     assert unbroken.about["classifier"]["epoch"] < 2
     with monkeypatch.context() as patch:
         watch(patch, lambda *place: place == ALL[step])
         with pytest.raises(Killed):
-            run(stores, options, tmp_path)
+            run(image_caches, options, tmp_path)
     torch.manual_seed(99)  # what other work left in the global generator
     begun = watch(monkeypatch)
-    assert_same(run(stores, options, tmp_path), unbroken)
+    assert_same(run(image_caches, options, tmp_path), unbroken)
     assert begun == ALL[step // 2 * 2 :]  # the epoch that was cut, and none before it
 
 
 def test_a_finished_one_is_not_repeated_and_makes_no_features(
-    stores: tuple[Store, Store], options: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    image_caches: tuple[ImageCache, ImageCache], options: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = run(stores, options, tmp_path)
+    first = run(image_caches, options, tmp_path)
     monkeypatch.delattr(train_decoder, "FrozenFeatures")
     begun = watch(monkeypatch)
-    assert_same(run(stores, options, tmp_path), first)
+    assert_same(run(image_caches, options, tmp_path), first)
     assert begun == []

@@ -18,10 +18,10 @@ def make(**changes: object) -> FcamSeeds:
     return FcamSeeds.model_validate({**raw, **changes})
 
 
-def blobs(count: int, side: int, seed: int) -> torch.Tensor:
+def blobs(count: int, width: int, seed: int) -> torch.Tensor:
     """Smooth random CAMs in [0, 1]."""
-    noise = np.random.default_rng(seed).random((count, side, side))
-    smooth = np.stack([ndimage.gaussian_filter(one, side / 8) for one in noise])
+    noise = np.random.default_rng(seed).random((count, width, width))
+    smooth = np.stack([ndimage.gaussian_filter(one, width / 8) for one in noise])
     low, high = smooth.min((1, 2), keepdims=True), smooth.max((1, 2), keepdims=True)
     return torch.from_numpy(((smooth - low) / (high - low)).astype(np.float32))
 
@@ -61,11 +61,11 @@ def test_otsu_by_hand() -> None:
     assert otsu(torch.tensor([[10, 10, 200], [7, 7, 7]], dtype=torch.uint8)).tolist() == [10, 0]
 
 
-@pytest.mark.parametrize("side", [1, 3, 5])
-def test_morphology_equals_scipy(side: int) -> None:
+@pytest.mark.parametrize("width", [1, 3, 5])
+def test_morphology_equals_scipy(width: int) -> None:
     mask = blobs(4, 24, 1) > 0.5
-    square = np.ones((side, side), dtype=bool)
-    for one, wide, thin in zip(mask.numpy(), dilate(mask, side).numpy(), erode(mask, side).numpy(), strict=True):
+    square = np.ones((width, width), dtype=bool)
+    for one, wide, thin in zip(mask.numpy(), dilate(mask, width).numpy(), erode(mask, width).numpy(), strict=True):
         assert np.array_equal(wide, ndimage.binary_dilation(one, square))
         assert np.array_equal(thin, ndimage.binary_erosion(one, square, border_value=1))
 
@@ -74,11 +74,11 @@ def allowed_by_loop(cam: np.ndarray, options: FcamSeeds) -> tuple[np.ndarray, np
     """Where the centre of a foreground and of a background seed may lie, pixel by pixel."""
     grey = (cam * np.float32(255)).astype(np.uint8)
     threshold = min(max(threshold_otsu(grey), 1), 254)
-    side, pad = cam.shape[0], options.erode // 2
+    width, pad = cam.shape[0], options.erode // 2
     region = grey > threshold
     kept = np.zeros_like(region)
-    for y in range(side):
-        for x in range(side):
+    for y in range(width):
+        for x in range(width):
             window = region[max(0, y - pad) : y + pad + 1, max(0, x - pad) : x + pad + 1]
             kept[y, x] = window.all()
     order = np.sort(cam.ravel())

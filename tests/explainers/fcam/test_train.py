@@ -17,7 +17,7 @@ from torch import Tensor
 from ala.config import load
 from ala.config.schema import Fcam as Settings
 from ala.contracts.classifier import Classifier
-from ala.data.store import Store
+from ala.data.image_cache import ImageCache
 from ala.explainers.fcam import load_fcam, save_fcam, train_fcam
 from ala.explainers.fcam.classifier import CamClassifier
 from ala.explainers.fcam.decoder import Decoder
@@ -26,12 +26,12 @@ from ala.explainers.fcam.train_classifier import train_classifier
 from ala.explainers.fcam.train_decoder import train_decoder
 from ala.utils.errors import UserError
 
-Toy = Callable[..., Store]
+Toy = Callable[..., ImageCache]
 Make = Callable[..., Settings]
 
 
-def iou(maps: Tensor, store: Store) -> float:
-    truth = store.foreground(slice(None))
+def iou(maps: Tensor, image_cache: ImageCache) -> float:
+    truth = image_cache.foreground(slice(None))
     found = maps.numpy() > 0.5
     return float(np.mean((found & truth).sum((1, 2)) / (found | truth).sum((1, 2))))
 
@@ -55,7 +55,7 @@ def test_fcam_finds_the_planted_square(toy: Toy, settings: Make) -> None:
 
 
 @pytest.fixture(scope="module")
-def small() -> tuple[Store, Store]:
+def small() -> tuple[ImageCache, ImageCache]:
     import importlib.util
 
     path = Path(__file__).with_name("conftest.py")
@@ -67,11 +67,11 @@ def small() -> tuple[Store, Store]:
     return module.draw(12, 48, 0), module.draw(8, 48, 1, "val")
 
 
-def run(small: tuple[Store, Store], options: Settings, seed: int = 0) -> Trained:
+def run(small: tuple[ImageCache, ImageCache], options: Settings, seed: int = 0) -> Trained:
     return train_fcam(*small, options, seed)
 
 
-def test_a_seed_gives_one_result(small: tuple[Store, Store], settings: Make) -> None:
+def test_a_seed_gives_one_result(small: tuple[ImageCache, ImageCache], settings: Make) -> None:
     first, second, other = (run(small, settings(), seed) for seed in (0, 0, 1))
     for key, value in first.model.state_dict().items():
         assert torch.equal(value, second.model.state_dict()[key]), key
@@ -81,18 +81,18 @@ def test_a_seed_gives_one_result(small: tuple[Store, Store], settings: Make) -> 
     assert list(first.classifier_curve["epoch"]) == [0, 1]
 
 
-def test_the_decoder_stage_leaves_the_classifier_as_it_is(small: tuple[Store, Store], settings: Make) -> None:
+def test_the_decoder_stage_leaves_the_classifier_as_it_is(small: tuple[ImageCache, ImageCache], settings: Make) -> None:
     torch.manual_seed(0)
     options = settings()
     classifier = CamClassifier(options, 4)
     decoder = Decoder(classifier.channels, classifier.strides, options.decoder_channels)
     before = {key: value.clone() for key, value in classifier.state_dict().items()}
     start = {key: value.clone() for key, value in decoder.state_dict().items()}
-    for limit in ("cached", "anew"):
+    for limit in ("cached", "again"):
         train = small[0]
-        if limit == "anew":  # random crops of larger photos cannot be cached
+        if limit == "again":  # random crops of larger images cannot be cached
             wide = np.pad(train.images, ((0, 0), (4, 4), (4, 4), (0, 0)), mode="edge")
-            train = Store(56, "train", train.names, train.image_ids, train.labels, wide, train.masks, train.boxes)
+            train = ImageCache(56, "train", train.names, train.image_ids, train.labels, wide, train.masks, train.boxes)
         train_decoder(classifier, decoder, train, options, 0)
         for key, value in classifier.state_dict().items():
             assert torch.equal(value, before[key]), key
@@ -101,10 +101,10 @@ def test_the_decoder_stage_leaves_the_classifier_as_it_is(small: tuple[Store, St
     assert all(not torch.equal(value, start[key]) for key, value in decoder.state_dict().items())
 
 
-def test_masks_are_never_read(small: tuple[Store, Store], settings: Make) -> None:
+def test_masks_are_never_read(small: tuple[ImageCache, ImageCache], settings: Make) -> None:
     first = run(small, settings())
     blind = [
-        Store(s.size, s.split, s.names, s.image_ids, s.labels, s.images, np.zeros_like(s.masks), s.boxes * 0)
+        ImageCache(s.size, s.split, s.names, s.image_ids, s.labels, s.images, np.zeros_like(s.masks), s.boxes * 0)
         for s in small
     ]
     second = train_fcam(blind[0], blind[1], settings(), 0)
@@ -112,7 +112,7 @@ def test_masks_are_never_read(small: tuple[Store, Store], settings: Make) -> Non
         assert torch.equal(value, second.model.state_dict()[key]), key
 
 
-def test_the_best_validation_epoch_is_kept(small: tuple[Store, Store], settings: Make) -> None:
+def test_the_best_validation_epoch_is_kept(small: tuple[ImageCache, ImageCache], settings: Make) -> None:
     torch.manual_seed(0)
     options = settings(classifier__epochs=4, classifier__lr=0.3)
     classifier = CamClassifier(options, 4)
@@ -126,7 +126,7 @@ def test_the_best_validation_epoch_is_kept(small: tuple[Store, Store], settings:
     assert not classifier.training
 
 
-def test_box_accuracy_can_choose(small: tuple[Store, Store], settings: Make) -> None:
+def test_box_accuracy_can_choose(small: tuple[ImageCache, ImageCache], settings: Make) -> None:
     options = settings(select="val_box_accuracy")
     curve, chosen = train_classifier(CamClassifier(options, 4), *small, options, 0)
     assert curve["val_box_accuracy"].between(0, 1).all()
@@ -134,7 +134,9 @@ def test_box_accuracy_can_choose(small: tuple[Store, Store], settings: Make) -> 
 
 
 @pytest.mark.parametrize("stage", ["classifier", "decoder"])
-def test_a_loss_that_is_no_number_stops_with_its_place(small: tuple[Store, Store], settings: Make, stage: str) -> None:
+def test_a_loss_that_is_no_number_stops_with_its_place(
+    small: tuple[ImageCache, ImageCache], settings: Make, stage: str
+) -> None:
     options = settings(**{f"{stage}__lr": 1e30, f"{stage}__epochs": 30})
     with pytest.raises(
         UserError,
@@ -143,7 +145,7 @@ def test_a_loss_that_is_no_number_stops_with_its_place(small: tuple[Store, Store
         run(small, options)
 
 
-def test_a_collapsed_classifier_stops_the_decoder(small: tuple[Store, Store], settings: Make) -> None:
+def test_a_collapsed_classifier_stops_the_decoder(small: tuple[ImageCache, ImageCache], settings: Make) -> None:
     options = settings()
     classifier = CamClassifier(options, 4)
     torch.nn.init.zeros_(classifier.head.weight)  # every CAM is constant
@@ -152,12 +154,12 @@ def test_a_collapsed_classifier_stops_the_decoder(small: tuple[Store, Store], se
         train_decoder(classifier, decoder, small[0], options, 0)
 
 
-def test_stores_of_another_size_are_refused(small: tuple[Store, Store], settings: Make) -> None:
-    with pytest.raises(UserError, match="train photos at 64 px, these are at 48 px"):
+def test_image_caches_of_another_size_are_refused(small: tuple[ImageCache, ImageCache], settings: Make) -> None:
+    with pytest.raises(UserError, match="train images at 64 px, these are at 48 px"):
         train_fcam(*small, settings(resize=64), 0)
 
 
-def test_the_model_comes_back_from_disk(small: tuple[Store, Store], settings: Make, tmp_path: Path) -> None:
+def test_the_model_comes_back_from_disk(small: tuple[ImageCache, ImageCache], settings: Make, tmp_path: Path) -> None:
     trained = run(small, settings())
     used = {"classifier": {"threads": 1}, "decoder": {"threads": 1}}
     save_fcam(tmp_path / "seed-0", trained, used)
@@ -175,7 +177,7 @@ def test_the_model_comes_back_from_disk(small: tuple[Store, Store], settings: Ma
     assert torch.allclose(probabilities.sum(1), torch.ones(8), atol=1e-5)
     assert torch.allclose(maps, trained.model.explain(images), atol=1e-6)
     assert torch.allclose(probabilities, trained.model.classifier(images), atol=1e-6)
-    # One photo's answer does not depend on the others, nor on a call of train().
+    # One image's prediction does not depend on the others, nor on a call of train().
     assert torch.allclose(loaded.train().explain(images[:1]), maps[:1], atol=1e-5)
     assert all(not module.training for module in loaded.modules())
     about = json.loads((tmp_path / "seed-0" / "model.json").read_text())
@@ -185,7 +187,9 @@ def test_the_model_comes_back_from_disk(small: tuple[Store, Store], settings: Ma
 
 
 @pytest.mark.parametrize("damage", ["no folder", "json", "format", "weights", "other", "half"])
-def test_a_damaged_model_is_refused(small: tuple[Store, Store], settings: Make, tmp_path: Path, damage: str) -> None:
+def test_a_damaged_model_is_refused(
+    small: tuple[ImageCache, ImageCache], settings: Make, tmp_path: Path, damage: str
+) -> None:
     options = settings(classifier__epochs=1, decoder__epochs=1)
     folder = tmp_path / "seed-0"
     save_fcam(folder, run(small, options))
@@ -208,20 +212,21 @@ def test_a_damaged_model_is_refused(small: tuple[Store, Store], settings: Make, 
         load_fcam(folder)
 
 
-def write_store(folder: Path, stores: tuple[Store, ...]) -> None:
-    """As ala.data.store lays it out."""
+def write_image_cache(folder: Path, image_caches: tuple[ImageCache, ...]) -> None:
+    """As ala.data.image_cache lays it out."""
     folder.mkdir(parents=True)
-    for store in stores:
-        for part, value in (("images", store.images), ("masks", store.masks), ("ids", store.image_ids),
-                            ("labels", store.labels), ("boxes", store.boxes)):  # fmt: skip
-            np.save(folder / f"{store.split}-{part}.npy", value)
-    splits = {store.split: len(store) for store in stores}
-    about = {"version": 1, "size": stores[0].size, "names": stores[0].names, "splits": splits}
-    (folder / "store.json").write_text(json.dumps(about))
+    for image_cache in image_caches:
+        for part, value in (("images", image_cache.images), ("masks", image_cache.masks), ("ids",
+                            image_cache.image_ids), ("labels", image_cache.labels), ("boxes",
+                            image_cache.boxes)):  # fmt: skip
+            np.save(folder / f"{image_cache.split}-{part}.npy", value)
+    splits = {image_cache.split: len(image_cache) for image_cache in image_caches}
+    about = {"version": 1, "size": image_caches[0].size, "names": image_caches[0].names, "splits": splits}
+    (folder / "image_cache.json").write_text(json.dumps(about))
 
 
 def test_the_stage_writes_a_model_or_one_sentence(
-    small: tuple[Store, Store], settings: Make, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    small: tuple[ImageCache, ImageCache], settings: Make, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from stages.fcam import main
 
@@ -230,13 +235,13 @@ def test_the_stage_writes_a_model_or_one_sentence(
     raw["profiles"]["mini"]["fcam"] = settings(classifier__epochs=1, decoder__epochs=1).model_dump()
     params = tmp_path / "params.yaml"
     params.write_text(yaml.safe_dump(raw))
-    write_store(tmp_path / "store" / "48", small)
-    main(seed=0, params=params, store=tmp_path / "store", out=tmp_path / "models", device="cpu")
+    write_image_cache(tmp_path / "image_cache" / "48", small)
+    main(seed=0, params=params, image_cache=tmp_path / "image_cache", out=tmp_path / "models", device="cpu")
     assert load_fcam(tmp_path / "models" / "seed-0").preprocessing.size == 48
     assert "val accuracy" in capsys.readouterr().out
 
     with pytest.raises(SystemExit) as caught:
-        main(seed=1, params=params, store=tmp_path / "nowhere", out=tmp_path / "models", device="cpu")
+        main(seed=1, params=params, image_cache=tmp_path / "nowhere", out=tmp_path / "models", device="cpu")
     assert caught.value.code == 2
     assert "does not exist" in capsys.readouterr().err
     assert not (tmp_path / "models" / "seed-1").exists()

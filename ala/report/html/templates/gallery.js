@@ -1,4 +1,4 @@
-// The gallery: photos under maps that are coloured here, so that one grey picture per map is enough.
+// The gallery: images under maps that are coloured here, so that one grey picture per map is enough.
 function bytes(base64) {
   return Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0));
 }
@@ -23,7 +23,7 @@ async function mapCanvas(base64, colours) {
   return canvas;
 }
 
-// The edges between object and ground, as one path over the pixels of the mask.
+// The edges between object and background, as one path over the pixels of the mask.
 async function outline(base64) {
   const { pixels } = await levels(base64);
   const { width, height, data } = pixels;
@@ -42,20 +42,20 @@ async function outline(base64) {
 function makeGallery(data) {
   const $ = (id) => document.getElementById(id);
   const colours = bytes(data.colours);
-  const byId = new Map(data.photos.map((photo) => [photo.id, photo]));
+  const byId = new Map(data.images.map((image) => [image.id, image]));
   const label = new Map(data.methods.map((method) => [method.row, method.label]));
   const mapped = data.methods.filter((method) => method.maps);
   const IOU = data.scores.indexOf("iou_mean_std");
-  const iou = (photo, row) => photo.scores[row]?.[IOU] ?? null;
-  const name = (photo) => `Photo ${photo.id}, ${data.classes[photo.label]}`;
+  const iou = (image, row) => image.scores[row]?.[IOU] ?? null;
+  const name = (image) => `Image ${image.id}, ${data.classes[image.label]}`;
   let shown = [];
 
-  // Photo, map and outline over each other; `row` null shows the photo alone.
-  async function fill(stack, photo, row) {
-    const image = element("img", { src: `data:image/jpeg;base64,${photo.photo}`, alt: "" });
-    const layers = [image];
-    if (row && photo.maps[row]) layers.push(await mapCanvas(photo.maps[row], colours));
-    layers.push(await outline(photo.mask));
+  // Image, map and outline over each other; `row` null shows the image alone.
+  async function fill(stack, image, row) {
+    const picture = element("img", { src: `data:image/jpeg;base64,${image.image}`, alt: "" });
+    const layers = [picture];
+    if (row && image.maps[row]) layers.push(await mapCanvas(image.maps[row], colours));
+    layers.push(await outline(image.mask));
     stack.replaceChildren(...layers);
   }
 
@@ -63,33 +63,33 @@ function makeGallery(data) {
     for (const entry of entries) {
       if (!entry.isIntersecting) continue;
       seen.unobserve(entry.target);
-      fill(entry.target, byId.get(Number(entry.target.dataset.photo)), $("by-method").value);
+      fill(entry.target, byId.get(Number(entry.target.dataset.image)), $("by-method").value);
     }
   }, { rootMargin: "400px" });
 
-  function card(photo) {
+  function card(image) {
     const row = $("by-method").value;
-    const stack = element("span", { class: "stack", "data-photo": photo.id });
+    const stack = element("span", { class: "stack", "data-image": image.id });
     seen.observe(stack);
-    const kind = photo.kind ? `, ${photo.kind}` : "";
+    const kind = image.kind ? `, ${image.kind}` : "";
     return element("li", {}, element("button", {
-      type: "button", class: "card", "data-photo": photo.id, onclick: () => open(photo.id),
-      "aria-label": `${name(photo)}, IoU of ${label.get(row)} ${three(iou(photo, row))}${kind}`,
-    }, stack, element("span", { class: "under-photo" }, element("span", {}, String(photo.id)), element("span", {}, `IoU ${three(iou(photo, row))}`)),
-    photo.kind ? element("span", { class: "kind" }, photo.kind) : null));
+      type: "button", class: "card", "data-image": image.id, onclick: () => open(image.id),
+      "aria-label": `${name(image)}, IoU of ${label.get(row)} ${three(iou(image, row))}${kind}`,
+    }, stack, element("span", { class: "under-image" }, element("span", {}, String(image.id)), element("span", {}, `IoU ${three(iou(image, row))}`)),
+    image.kind ? element("span", { class: "kind" }, image.kind) : null));
   }
 
   function update() {
     const [wantedClass, row, kind, order] = ["by-class", "by-method", "by-kind", "by-order"].map((id) => $(id).value);
-    shown = data.photos.filter((photo) => photo.maps[row] && (wantedClass === "" || photo.label === Number(wantedClass)) &&
-      (kind === "" || photo.kind === kind));
+    shown = data.images.filter((image) => image.maps[row] && (wantedClass === "" || image.label === Number(wantedClass)) &&
+      (kind === "" || image.kind === kind));
     if (order !== "id") {
       const sign = order === "worst" ? 1 : -1;
       shown.sort((a, b) => sign * (iou(a, row) - iou(b, row)) || a.id - b.id);
     }
     seen.disconnect();
     $("grid").replaceChildren(...shown.map(card));
-    $("count").textContent = `${shown.length} of ${data.photos.length} photos, map of ${label.get(row)}`;
+    $("count").textContent = `${shown.length} of ${data.images.length} images, map of ${label.get(row)}`;
   }
 
   function opacity() {
@@ -99,14 +99,14 @@ function makeGallery(data) {
     $("opacity").setAttribute("aria-valuetext", `${value} per cent`);
   }
 
-  // Scores of one photo, a line per method; a button chooses the map above.
-  function scoreTable(photo) {
+  // Scores of one image, a line per method; a button chooses the map above.
+  function scoreTable(image) {
     const columns = { iou_mean_std: "IoU", iou_fixed: "fixed 0.5", iou_otsu: "Otsu", iou_val: "best on validation",
       insertion: "Insertion", deletion: "Deletion", id: "ID", target: "predicted class" };
     const head = element("tr", {}, element("th", { scope: "col" }, "method"),
       ...Object.entries(columns).map(([key, text]) => element("th", { scope: "col", class: key === "target" ? "" : "n" }, text)));
-    const lines = data.methods.filter((method) => photo.scores[method.row]).map((method) => {
-      const values = Object.fromEntries(data.scores.map((key, k) => [key, photo.scores[method.row][k]]));
+    const lines = data.methods.filter((method) => image.scores[method.row]).map((method) => {
+      const values = Object.fromEntries(data.scores.map((key, k) => [key, image.scores[method.row][k]]));
       return element("tr", {}, element("th", { scope: "row", title: method.scores }, method.label), ...Object.keys(columns).map((key) => {
         if (key === "target") {
           const right = values.correct === true;
@@ -115,73 +115,73 @@ function makeGallery(data) {
         return element("td", { class: "n", title: values[key] ?? "" }, three(values[key]));
       }));
     });
-    return element("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Scores of this photo" },
+    return element("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Scores of this image" },
       element("table", {}, element("thead", {}, head), element("tbody", {}, ...lines)));
   }
 
-  function curves(photo) {
-    const rows = data.methods.filter((method) => photo.curves[method.row]);
-    if (!rows.length) return [element("p", {}, "Insertion and deletion were not measured on this photo: they are on a part of the photos of each class.")];
+  function curves(image) {
+    const rows = data.methods.filter((method) => image.curves[method.row]);
+    if (!rows.length) return [element("p", {}, "Insertion and deletion were not measured on this image: they are on a part of the images of each class.")];
     return ["Insertion", "Deletion"].map((title, k) => makeChart({
       title, x: "share of the pixels", y: "probability of the target class",
-      series: rows.map((method) => ({ look: method.look, label: method.label, x: data.share, y: photo.curves[method.row][k].map((value) => value / 1000) })),
+      series: rows.map((method) => ({ look: method.look, label: method.label, x: data.share, y: image.curves[method.row][k].map((value) => value / 1000) })),
     }, 4));
   }
 
   function open(id) {
-    const photo = byId.get(id);
-    if (!photo) return;
-    const dialog = $("photo");
-    const list = shown.includes(photo) ? shown : data.photos;
+    const image = byId.get(id);
+    if (!image) return;
+    const dialog = $("image");
+    const list = shown.includes(image) ? shown : data.images;
     const step = (by) => () => {
-      const next = list[(list.indexOf(photo) + by + list.length) % list.length];
+      const next = list[(list.indexOf(image) + by + list.length) % list.length];
       open(next.id);
       dialog.querySelector(by < 0 ? ".previous" : ".next").focus();
     };
     const large = element("div", { class: "stack large" });
-    const thumbs = mapped.filter((method) => photo.maps[method.row]).map((method) => {
+    const thumbs = mapped.filter((method) => image.maps[method.row]).map((method) => {
       const stack = element("span", { class: "stack" });
-      fill(stack, photo, method.row);
+      fill(stack, image, method.row);
       return element("button", { type: "button", class: "card", "data-row": method.row, onclick: () => choose(method.row) }, stack,
-        element("span", { class: "under-photo" }, element("span", {}, method.label), element("span", {}, three(iou(photo, method.row)))));
+        element("span", { class: "under-image" }, element("span", {}, method.label), element("span", {}, three(iou(image, method.row)))));
     });
     function choose(row) {
-      fill(large, photo, row);
+      fill(large, image, row);
       for (const thumb of thumbs) thumb.setAttribute("aria-pressed", String(thumb.dataset.row === row));
     }
     const chosen = $("by-method").value;
-    choose(photo.maps[chosen] ? chosen : thumbs[0]?.dataset.row);
+    choose(image.maps[chosen] ? chosen : thumbs[0]?.dataset.row);
     dialog.replaceChildren(
-      element("header", {}, element("h2", { id: "photo-title", tabindex: -1 }, name(photo)),
+      element("header", {}, element("h2", { id: "image-title", tabindex: -1 }, name(image)),
         element("span", { class: "buttons" },
-          element("button", { type: "button", class: "previous", onclick: step(-1), "aria-label": "Previous photo" }, "←"),
-          element("button", { type: "button", class: "next", onclick: step(1), "aria-label": "Next photo" }, "→"),
+          element("button", { type: "button", class: "previous", onclick: step(-1), "aria-label": "Previous image" }, "←"),
+          element("button", { type: "button", class: "next", onclick: step(1), "aria-label": "Next image" }, "→"),
           element("button", { type: "button", class: "close", onclick: () => dialog.close() }, "Close"))),
-      photo.kind ? element("p", { class: "kind" }, `Kind of error: ${photo.kind}`) : "",
+      image.kind ? element("p", { class: "kind" }, `Kind of error: ${image.kind}`) : "",
       element("div", { class: "beside" }, large, element("div", { class: "thumbs" }, ...thumbs)),
-      element("h3", {}, "Scores"), scoreTable(photo),
-      element("p", { class: "hint" }, `Image_id ${photo.id} of the method's scores, seed ${data.seed}; resting on a method names their file.`),
-      element("h3", {}, "Its own curves"), element("div", { class: "charts" }, ...curves(photo)));
+      element("h3", {}, "Scores"), scoreTable(image),
+      element("p", { class: "hint" }, `Image_id ${image.id} of the method's scores, seed ${data.seed}; resting on a method names their file.`),
+      element("h3", {}, "Its own curves"), element("div", { class: "charts" }, ...curves(image)));
     if (!dialog.open) dialog.showModal();
     dialog.scrollTop = 0;
   }
 
   data.classes.forEach((each, k) => $("by-class").append(element("option", { value: k }, each)));
   for (const method of mapped) $("by-method").append(element("option", { value: method.row }, method.label));
-  const kinds = [...new Set(data.photos.map((photo) => photo.kind).filter(Boolean))].sort();
+  const kinds = [...new Set(data.images.map((image) => image.kind).filter(Boolean))].sort();
   for (const kind of kinds) $("by-kind").append(element("option", { value: kind }, kind));
   $("kinds").hidden = !kinds.length;
   for (const id of ["by-class", "by-method", "by-kind", "by-order"]) $(id).addEventListener("change", update);
   $("opacity").addEventListener("input", opacity);
   $("outline").addEventListener("change", () => document.documentElement.classList.toggle("no-outline", !$("outline").checked));
-  $("photo").addEventListener("click", (event) => { if (event.target === $("photo")) $("photo").close(); });
-  document.addEventListener("click", (event) => {  // a photo's number in a table opens it
-    const link = event.target.closest("a.to-photo");
-    const id = link && Number(link.hash.slice("#photo-".length));
+  $("image").addEventListener("click", (event) => { if (event.target === $("image")) $("image").close(); });
+  document.addEventListener("click", (event) => {  // an image's number in a table opens it
+    const link = event.target.closest("a.to-image");
+    const id = link && Number(link.hash.slice("#image-".length));
     if (link && byId.has(id)) { event.preventDefault(); open(id); }
   });
   opacity();
   update();
-  const asked = /^#photo-(\d+)$/.exec(location.hash);
-  if (asked) open(Number(asked[1]));
+  const wanted = /^#image-(\d+)$/.exec(location.hash);
+  if (wanted) open(Number(wanted[1]));
 }

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from ala.contracts.maps import Maps
-from ala.data.store import Store
+from ala.data.image_cache import ImageCache
 from ala.metrics.curves import Curves
 from ala.report.gallery import gallery_seed
 from ala.report.html import choice, pictures
@@ -42,34 +42,36 @@ class Explained:
     curves: dict[int, list[list[int]]]
 
 
-def data(run: Run, maps: Path, scores: Path, store: Store, kinds: dict[int, str], room: int) -> dict[str, Any] | None:
+def data(
+    run: Run, maps: Path, scores: Path, cache: ImageCache, kinds: dict[int, str], room: int
+) -> dict[str, Any] | None:
     """What the page's gallery is drawn from, in at most about `room` bytes of JSON; None where the main model's own
     map was not made.
 
     Where not all images fit, they are taken in the order of :func:`ala.report.html.choice.order`.
 
     Raises:
-        UserError: a file of maps or curves is broken, or the scores name images that are not in `store`.
+        UserError: a file of maps or curves is broken, or the scores name images that are not in `image_cache`.
     """
     seed = gallery_seed(run)
     if seed is None:
         return None
-    wanted = _wanted(run, seed, store)
+    wanted = _wanted(run, seed, cache)
     explained = list(_explained(run, maps, scores, seed, set(wanted)))
     taken: list[dict[str, Any]] = []
     used = 0
     for image in wanted:
-        photo = _photo(image, store, explained, run.settings.active.data.mask_threshold)
+        entry = _image(image, cache, explained, run.settings.active.data.mask_threshold)
         if image in kinds:
-            photo["kind"] = kinds[image]
-        used += len(json.dumps(photo, separators=(",", ":"))) + 1
+            entry["kind"] = kinds[image]
+        used += len(json.dumps(entry, separators=(",", ":"))) + 1
         if used > room:
             break
-        taken.append(photo)
+        taken.append(entry)
     return {
         "seed": seed,
-        "total": len(store),
-        "classes": [name.split(".", 1)[-1].replace("_", " ") for name in store.names],
+        "total": len(cache),
+        "classes": [name.split(".", 1)[-1].replace("_", " ") for name in cache.names],
         "methods": [
             {
                 "row": each.row.name,
@@ -83,7 +85,7 @@ def data(run: Run, maps: Path, scores: Path, store: Store, kinds: dict[int, str]
         "scores": [name for name, *_ in SCORES],
         "share": share(run.settings).round(4).tolist(),
         "colours": pictures.colours(),
-        "photos": sorted(taken, key=lambda photo: photo["id"]),
+        "images": sorted(taken, key=lambda entry: entry["id"]),
     }
 
 
@@ -92,9 +94,9 @@ def kinds(top: pd.DataFrame, rho: float) -> dict[int, str]:
     return dict(zip(top["image_id"].astype(int), top[f"kind_{rho:g}"], strict=True))
 
 
-def _wanted(run: Run, seed: int, store: Store) -> list[int]:
+def _wanted(run: Run, seed: int, cache: ImageCache) -> list[int]:
     assert run.main is not None
-    labels = dict(zip(store.image_ids.tolist(), store.labels.tolist(), strict=True))
+    labels = dict(zip(cache.image_ids.tolist(), cache.labels.tolist(), strict=True))
     score = {int(str(image)): float(value) for image, value in run.of(run.main, "miou")[seed].items()}
     return choice.order(labels, score, set(run.of(run.main, "insertion")[seed].index))
 
@@ -136,13 +138,13 @@ def _curves(path: Path) -> dict[int, list[list[int]]]:
     return {int(image): [part[place].tolist() for part in both] for place, image in enumerate(curves.image_ids)}
 
 
-def _photo(image: int, store: Store, explained: Iterable[Explained], threshold: int) -> dict[str, Any]:
-    where = store.rows_of([image])
+def _image(image: int, cache: ImageCache, explained: Iterable[Explained], threshold: int) -> dict[str, Any]:
+    where = cache.indices_of([image])
     return {
         "id": image,
-        "label": int(store.labels[where[0]]),
-        "photo": pictures.photo(np.asarray(store.images[where[0]])),
-        "mask": pictures.mask(store.foreground(where, threshold)[0]),
+        "label": int(cache.labels[where[0]]),
+        "image": pictures.image(np.asarray(cache.images[where[0]])),
+        "mask": pictures.mask(cache.foreground(where, threshold)[0]),
         "scores": {each.row.name: each.scores[image] for each in explained if image in each.scores},
         "maps": {each.row.name: each.maps[image] for each in explained if image in each.maps},
         "curves": {each.row.name: each.curves[image] for each in explained if image in each.curves},

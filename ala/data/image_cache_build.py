@@ -1,4 +1,4 @@
-"""Build the image cache of :mod:`ala.data.store`: decode and resize each image once (METHODS 1.5).
+"""Build the image cache of :mod:`ala.data.image_cache`: decode and resize each image once (METHODS 1.5).
 
 At CUB's size that takes minutes and writes gigabytes, so the arrays are filled where they lie, on the disk of the
 result. A run that is killed begins again.
@@ -15,9 +15,9 @@ from PIL import Image
 
 from ala.config import Profile
 from ala.data.decode import Reading, reduced
+from ala.data.image_cache import IMAGE_CACHE_VERSION
 from ala.data.index import Entry, Index, such
 from ala.data.parallel import each
-from ala.data.store import STORE_VERSION
 from ala.utils.disk import need_room, reserve
 from ala.utils.errors import UserError
 from ala.utils.files import atomic_folder
@@ -35,15 +35,15 @@ def required(settings: Profile) -> dict[int, set[str]]:
     return wanted
 
 
-def build_store(folder: Path, index: Index, splits: dict[str, pd.DataFrame], size: int, reading: Reading) -> None:
-    """Build an image cache by :func:`fill_store`; `folder` (e.g. `data/store/384`) is replaced as a whole.
+def build_image_cache(folder: Path, index: Index, splits: dict[str, pd.DataFrame], size: int, reading: Reading) -> None:
+    """Build an image cache by :func:`fill_image_cache`; `folder` (e.g. `data/image_cache/384`) is replaced as a whole.
 
     Raises:
         UserError: an image or mask does not decode, or the disk is too small.
     """
     check_room(folder, {size: set(splits)}, splits)
     with atomic_folder(folder) as temporary:
-        fill_store(temporary, index, splits, size, reading)
+        fill_image_cache(temporary, index, splits, size, reading)
 
 
 def check_room(folder: Path, wanted: dict[int, set[str]], splits: dict[str, pd.DataFrame]) -> None:
@@ -53,12 +53,12 @@ def check_room(folder: Path, wanted: dict[int, set[str]], splits: dict[str, pd.D
         UserError: it has not.
     """
     counts = {size: sum(len(splits[name]) for name in names) for size, names in sorted(wanted.items())}
-    parts = [f"{count:,} photos at {size} x {size}" for size, count in counts.items()]
+    parts = [f"{count:,} images at {size} x {size}" for size, count in counts.items()]
     need = sum(int(count * size * size * 4 * 1.01) for size, count in counts.items())
-    need_room(folder, need, f"a store of {' and '.join(parts)}")
+    need_room(folder, need, f"an image cache of {' and '.join(parts)}")
 
 
-def fill_store(
+def fill_image_cache(
     folder: Path,
     index: Index,
     splits: dict[str, pd.DataFrame],
@@ -71,7 +71,7 @@ def fill_store(
     annotators times 255 and are resized by nearest neighbour.
 
     Args:
-        folder: for this side length alone; `store.json` is written last.
+        folder: for this image size alone; `image_cache.json` is written last.
         reading: how images and masks are read.
 
     Raises:
@@ -81,12 +81,12 @@ def fill_store(
     for name, frame in splits.items():
         _fill_split(folder, index, name, frame.sort_values("image_id", ignore_index=True), size, reading)
     about = {
-        "version": STORE_VERSION, "size": size, "names": index.names,
+        "version": IMAGE_CACHE_VERSION, "size": size, "names": index.names,
         "splits": {name: len(frame) for name, frame in splits.items()},
         "unmasked": {name: [one.image_id for one in _entries(index, frame) if one.mask is None]
                      for name, frame in splits.items()},
     }  # fmt: skip
-    (folder / "store.json").write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
+    (folder / "image_cache.json").write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
 
 
 def _entries(index: Index, frame: pd.DataFrame) -> list[Entry]:
@@ -112,9 +112,9 @@ def _fill_split(folder: Path, index: Index, name: str, frame: pd.DataFrame, size
         file = index.image_file(entries[row])
         try:
             with Image.open(file) as opened:
-                photo = reading.oriented(opened)
-                boxes[row] *= np.array([size / photo.width, size / photo.height] * 2)
-                images[row] = np.asarray(photo.convert("RGB").resize((size, size), Image.Resampling.BILINEAR))
+                image = reading.oriented(opened)
+                boxes[row] *= np.array([size / image.width, size / image.height] * 2)
+                images[row] = np.asarray(image.convert("RGB").resize((size, size), Image.Resampling.BILINEAR))
             mask_file = index.mask_file(entries[row])
             if mask_file is None:
                 return

@@ -37,7 +37,7 @@ def bounded() -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
 
 
-def told(call: Callable[[], T], names: object) -> T | None:
+def reported(call: Callable[[], T], names: object) -> T | None:
     """What `call` returns, or None where it raises a UserError that is a sentence and names `names`.
 
     Any other exception passes and fails the test.

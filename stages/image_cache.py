@@ -1,4 +1,4 @@
-"""Stage `store`: photos and masks decoded once, at every size that a later stage reads."""
+"""Stage `image_cache`: images and masks decoded once, at every size that a later stage reads."""
 
 from __future__ import annotations
 
@@ -15,30 +15,30 @@ from ala.utils.files import atomic_folder
 Params = Annotated[Path, typer.Option(help="The settings; the profile they name is used.")]
 Dataset = Annotated[Path, typer.Option(help="The data set that the stage `data` wrote.")]
 Splits = Annotated[Path, typer.Option(help="The splits that the stage `split` wrote.")]
-Out = Annotated[Path, typer.Option(help="One folder per side length, e.g. data/store/384.")]
+Out = Annotated[Path, typer.Option(help="One folder per image size, e.g. data/image_cache/384.")]
 
 
 def main(
     params: Params = Path("params.yaml"),
     dataset: Dataset = Path("data/dataset"),
     splits: Splits = Path("data/splits"),
-    out: Out = Path("data/store"),
+    out: Out = Path("data/image_cache"),
 ) -> None:
-    """Decode and resize photos and masks into memory-mapped uint8 arrays, so that no later stage decodes again.
+    """Decode and resize images and masks into memory-mapped uint8 arrays, so that no later stage decodes again.
 
     Reads the sizes from the active profile (data.input_size, train.augment.resize, fcam.input_size, fcam.resize), how
     images are read (data.mask_threshold, object_levels, background_levels, orientation), the data set and the splits.
     Builds only the splits that are read at a size.
 
-    Writes OUT/SIZE/SPLIT-{images,masks,ids,labels,boxes}.npy and OUT/SIZE/store.json.
+    Writes OUT/SIZE/SPLIT-{images,masks,ids,labels,boxes}.npy and OUT/SIZE/image_cache.json.
 
-    Example: python -m stages.store --out data/store
+    Example: python -m stages.image_cache --out data/image_cache
     """
     with reported():
         from ala.data.decode import Reading
+        from ala.data.image_cache_build import check_room, fill_image_cache, required
         from ala.data.index import read_index
         from ala.data.split import read_splits
-        from ala.data.store_build import check_room, fill_store, required
 
         settings = load(params).active
         reading, index, frames = Reading.of(settings.data), read_index(dataset), read_splits(splits)
@@ -47,7 +47,7 @@ def main(
         with atomic_folder(out) as temporary:
             for size, names in sorted(wanted.items()):
                 start, folder = time.perf_counter(), temporary / str(size)
-                fill_store(folder, index, {name: frames[name] for name in sorted(names)}, size, reading)
+                fill_image_cache(folder, index, {name: frames[name] for name in sorted(names)}, size, reading)
                 megabytes = sum(file.stat().st_size for file in folder.iterdir()) / 1e6
                 print(f"{out / str(size)}: {', '.join(sorted(names))}, {megabytes:,.0f} MB in "
                       f"{time.perf_counter() - start:.1f} s")  # fmt: skip
