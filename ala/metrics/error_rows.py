@@ -62,7 +62,7 @@ def error_rows(
         if not np.allclose(found["iou"], scores[f"iou_{rule}"], atol=1e-9):
             raise UserError(
                 f"the maps of {maps.method}, seed {seed}, give another IoU ({rule}) than their scores tell;"
-                f" run `dvc repro evaluate@{seed}` again"
+                f" run `dvc repro edge@{seed}` again"
             )
         head = {"rule": rule, "seed": seed, "image_id": cache.image_ids, "label": cache.labels}
         parts.append(pd.DataFrame({**head, **found, **flagged})[ERROR_COLUMNS])

@@ -173,7 +173,7 @@ def test_error_rows_hold_what_the_parts_say(val: ImageCache, test: ImageCache, s
 
 def test_scores_of_other_maps_are_refused(val: ImageCache, test: ImageCache, scored: Scored) -> None:
     other = table(scored).assign(iou_fixed=table(scored)["iou_fixed"] + 0.01)
-    with pytest.raises(UserError, match=r"seed 3, give another IoU \(fixed\).*dvc repro evaluate@3"):
+    with pytest.raises(UserError, match=r"seed 3, give another IoU \(fixed\).*dvc repro edge@3"):
         error_rows(make_maps(test), test, 127, other, scored.summary["tau_val"], 3)
     with pytest.raises(UserError, match="of other images than the image cache"):
         error_rows(make_maps(test), test, 127, table(scored)[1:], scored.summary["tau_val"], 3)
