@@ -18,7 +18,8 @@ class Classifier(Protocol):
     """Normalised images `(B, 3, S, S)` to class probabilities `(B, K)`, each row summing to 1.
 
     `preprocessing` says what "normalised" and S mean for this model. Implementations are in eval mode, give each image
-    a prediction that does not depend on the rest of the batch, and keep no gradient.
+    a prediction that does not depend on the rest of the batch, and can be differentiated: whether a gradient is kept is
+    the caller's choice.
 
     The loops that call models check this once each: :func:`require_eval` before the first forward pass,
     :func:`require_predictions` after it.
