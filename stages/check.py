@@ -12,7 +12,7 @@ from ala.utils.errors import reported
 from ala.utils.files import write_text
 
 Params = Annotated[Path, typer.Option(help="The settings.")]
-Out = Annotated[Path, typer.Option(help="A line that is always the same; the stage `data` waits for it.")]
+Out = Annotated[Path, typer.Option(help="A line that is always the same, and the digest of a layout of your own.")]
 
 
 def main(params: Params = Path("params.yaml"), out: Out = Path("data/inputs/checked")) -> None:
@@ -26,17 +26,9 @@ def main(params: Params = Path("params.yaml"), out: Out = Path("data/inputs/chec
     Example: python -m stages.check
     """
     with reported():
-        from ala.config import inputs
-        from ala.data.archives import present
-        from ala.registry import find
-        from ala.utils import repository
+        from ala.pipeline.check import check
 
-        settings = load(params)
-        find("layouts", settings.active.data.layout)
-        if inputs.check(settings) == "archives":
-            present(settings.active.data.downloads or [], settings.inputs.path("data") or Path())
-        repository.check(Path())
-        write_text(out, "checked\n")
+        write_text(out, "checked\n" + check(load(params)))
 
 
 if __name__ == "__main__":

@@ -9,16 +9,15 @@ import typer
 
 from ala.config import load
 from ala.utils.errors import reported
-from ala.utils.files import write_json
+from stages import options
 
-Params = Annotated[Path, typer.Option(help="The settings; the profile they name is used.")]
 Out = Annotated[Path, typer.Option(help="The data set: index.csv, classes.csv, images/, masks/.")]
 Metrics = Annotated[Path, typer.Option(help="Numbers of images and classes, box areas, grey levels of the masks.")]
 Downloads = Annotated[Path, typer.Option(help="Archives are looked for here first, and kept (source: download).")]
 
 
 def main(
-    params: Params = Path("params.yaml"),
+    params: options.Params = options.PARAMS,
     out: Out = Path("data/dataset"),
     metrics: Metrics = Path("data/metrics.json"),
     downloads: Downloads = Path("downloads"),
@@ -35,11 +34,9 @@ def main(
     Example: python -m stages.data --out data/dataset
     """
     with reported():
-        from ala.data.prepare import prepare
+        from ala.pipeline.data import data
 
-        settings = load(params)
-        facts = prepare(settings.active.data, out, settings.inputs.path("data"), downloads)
-        write_json(metrics, facts.metrics())
+        facts = data(load(params), out, metrics, downloads)
         left_out = f", {len(facts.excluded):,} left out (data.exclude)" if facts.excluded else ""
         print(f"{facts.images:,} images of {facts.classes} classes in {out}{left_out}")
 

@@ -2,40 +2,23 @@
 
 from __future__ import annotations
 
-from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from ala.config import load
 from ala.utils.errors import reported
+from stages import options
 
-Seed = Annotated[
-    int, typer.Option(min=0, help="Seed of initial weights, order of images, augmentation and drawn seeds.")
-]
-Params = Annotated[Path, typer.Option(help="The settings; the profile they name is used.")]
-ImageCacheFolder = Annotated[Path, typer.Option(help="Images by image size, from the stage `image_cache`.")]
 Out = Annotated[Path, typer.Option(help="The model is written to seed-SEED in this folder.")]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 ...")]
-
-#: A change of any of these restarts an unfinished training.
-CODE = [
-    "ala.explainers.fcam",
-    "ala.training.loop",
-    "ala.encoders.weights",
-    "ala.data.image_cache",
-    "ala.contracts",
-    "ala.utils.seeds",
-]
 
 
 def main(
-    seed: Seed,
-    params: Params = Path("params.yaml"),
-    image_cache: ImageCacheFolder = Path("data/image_cache"),
+    seed: options.Seed,
+    params: options.Params = options.PARAMS,
+    images: options.Images = options.IMAGES,
     out: Out = Path("models/fcam"),
-    device: Device = "auto",
+    device: options.Device = options.DEVICE,
 ) -> None:
     """Train F-CAM: a classifier, then, over its frozen features, a decoder that tells object from background.
 
@@ -48,31 +31,12 @@ def main(
     Example: python -m stages.fcam --seed 0
     """
     with reported():
-        from ala.config.inputs import fcam_file
-        from ala.contracts.compute import used
-        from ala.data.image_cache import ImageCache
-        from ala.explainers.fcam import save_fcam, train_fcam
-        from ala.utils.checkpoint import Checkpoint
-        from ala.utils.device import resolve
+        from ala.pipeline.fcam import fcam
 
-        whole = load(params)
-        settings = whole.active.fcam
-        given = fcam_file(settings, whole.inputs.path("fcam"))
-        train = ImageCache.open(image_cache / str(settings.resize or settings.input_size), "train")
-        val = ImageCache.open(image_cache / str(settings.input_size), "val")
-        target = resolve(device)
-        made_with = {part: used(target, "fp32", getattr(settings, part).batch) for part in ("classifier", "decoder")}
-        decides = {"fcam": settings.model_dump(mode="json"), "seed": seed, "timm": version("timm"),
-                   "device": str(target), "used": made_with}  # fmt: skip
-        inputs = [image_cache / str(settings.resize or settings.input_size), image_cache / str(settings.input_size)]
-        inputs += [given] if given is not None else []
-        checkpoint = Checkpoint.of(f"fcam/seed-{seed}", decides, inputs, CODE)
-        trained = train_fcam(train, val, settings, seed, target, checkpoint, given)
-        folder = out / f"seed-{seed}"
-        save_fcam(folder, trained, made_with)
-        kept = trained.about["classifier"]
-        print(f"{folder}: classifier of epoch {kept['epoch']} with val accuracy {kept['val_accuracy']:.3f};"
-              f" decoder after {settings.decoder.epochs} epochs")  # fmt: skip
+        context = options.context(params, seed, device, images)
+        kept = fcam(context, out)["classifier"]
+        print(f"{out / f'seed-{seed}'}: classifier of epoch {kept['epoch']} with val accuracy"
+              f" {kept['val_accuracy']:.3f}; decoder after {context.profile.fcam.decoder.epochs} epochs")  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -9,14 +9,14 @@ import typer
 
 from ala.config import load
 from ala.utils.errors import reported
+from stages import options
 
-Params = Annotated[Path, typer.Option(help="The settings; the profile they name is used.")]
 Dataset = Annotated[Path, typer.Option(help="The data set that the stage `data` wrote; only its index is read.")]
 Out = Annotated[Path, typer.Option(help="train.csv, val.csv, test.csv and summary.json (counts and sha256).")]
 
 
 def main(
-    params: Params = Path("params.yaml"),
+    params: options.Params = options.PARAMS,
     dataset: Dataset = Path("data/dataset"),
     out: Out = Path("data/splits"),
 ) -> None:
@@ -32,16 +32,9 @@ def main(
     Example: python -m stages.split --dataset data/dataset --out data/splits
     """
     with reported():
-        from ala.data.image_cache import check_subset
-        from ala.data.index import read_index
-        from ala.data.split import split, write_splits
+        from ala.pipeline.split import split
 
-        active = load(params).active
-        data, metrics, index = active.data, active.metrics, read_index(dataset)
-        parts = split(index, data.split_seed, data.train_per_class, data.at_most, data.test_per_class)
-        for name, per_class in (("val", metrics.val_images_per_class), ("test", metrics.images_per_class)):
-            check_subset(parts[name]["label"].to_numpy(), index.names, name, per_class)
-        summary = write_splits(out, parts)
+        summary = split(load(params), dataset, out)
         print(" / ".join(f"{name} {summary[name]['photos']:,}" for name in ("train", "val", "test")))
 
 

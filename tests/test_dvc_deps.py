@@ -15,22 +15,28 @@ NO_NUMBERS = {
     "ala/utils/files.py", "ala/utils/finite.py", "ala/utils/fitting.py",
     "ala/pipeline", "ala/utils/ledger.py", "ala/utils/process.py",
     "ala/utils/progress.py", "ala/utils/repository.py", "ala/utils/threads.py",
-    "ala/utils/torchvision_import.py",
+    "ala/utils/torchvision_import.py", "stages/options.py",
 }  # fmt: skip
 
 #: What a command that several stages share reaches only for the others.
+FCAM = "ala/explainers/fcam"  # a context can load F-CAM's model, too
+PRETRAINING = ["ala/data/birdlets", "ala/training/loop.py"]  # which only `encoder` does
+SCORING = ["ala/perturbation", "ala/metrics"]  # who trains reads the masks of validation images by ala/metrics/iou.py
+STEMS = ["ala/data/index.py", "ala/data/split.py"]  # names of files, for maps of other programs
 NOT_USED: dict[str, list[str]] = {
     "check": ["ala/data/archives.py", "ala/data/download.py"],  # looks whether archives are there, opens none
-    # ala.encoders reaches the drawings and the loop to pre-train, which only `encoder` does
-    "train": ["ala/data/birdlets", "ala/training/loop.py"],
-    "train_abn": ["ala/data/birdlets", "ala/training/loop.py"],
-    "extend": ["ala/data/birdlets", "ala/training/loop.py"],
-    "layers": ["ala/data/birdlets", "ala/training/loop.py"],
-    "edge": ["ala/data/birdlets", "ala/training/loop.py"],
+    "foreign": ["ala"],  # a hash of a folder
+    "train": [*PRETRAINING, *SCORING, FCAM],
+    "train_abn": [*PRETRAINING, *SCORING, FCAM],
+    "fcam": ["ala/data/birdlets", "ala/encoders", "ala/model", *SCORING],  # a context can load ALA's models, too
+    "extend": [*PRETRAINING, *STEMS, FCAM],
+    "layers": [*PRETRAINING, *STEMS, FCAM],
+    "edge": [*PRETRAINING, *STEMS, FCAM],
     "report": ["ala/perturbation"],  # metrics measure with it; the report reads their numbers
     "score": ["ala"],  # what decides about a cell's numbers is in its file below cells/
 }
 STAGES = dvc_stages()
+PIPELINE = Path("ala/pipeline")  # makes no numbers, but calls what does
 
 
 def covered(file: Path, deps: list[str]) -> bool:
@@ -38,13 +44,14 @@ def covered(file: Path, deps: list[str]) -> bool:
 
 
 def reachable(entry: Path, stop: set[str]) -> set[Path]:
-    """All project files that `entry` can import, not looking behind what makes no numbers."""
+    """All project files that `entry` can import, not behind what makes no numbers (but behind the pipeline)."""
     found, todo = set(), [entry]
     while todo:
         for file in imported_files(todo.pop()):
-            if file not in found and not covered(file, sorted(stop)):
+            if file not in found and (PIPELINE in file.parents or not covered(file, sorted(stop))):
                 found.add(file)
                 todo.append(file)
+    found = {file for file in found if PIPELINE not in file.parents}
     return {file for file in found if (ROOT / file).read_text().count("\n") > 3}  # an empty __init__ makes no numbers
 
 

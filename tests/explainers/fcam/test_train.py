@@ -236,12 +236,12 @@ def test_the_stage_writes_a_model_or_one_sentence(
     params = tmp_path / "params.yaml"
     params.write_text(yaml.safe_dump(raw))
     write_image_cache(tmp_path / "image_cache" / "48", small)
-    main(seed=0, params=params, image_cache=tmp_path / "image_cache", out=tmp_path / "models", device="cpu")
+    main(seed=0, params=params, images=tmp_path / "image_cache", out=tmp_path / "models", device="cpu")
     assert load_fcam(tmp_path / "models" / "seed-0").preprocessing.size == 48
     assert "val accuracy" in capsys.readouterr().out
 
     with pytest.raises(SystemExit) as caught:
-        main(seed=1, params=params, image_cache=tmp_path / "nowhere", out=tmp_path / "models", device="cpu")
+        main(seed=1, params=params, images=tmp_path / "nowhere", out=tmp_path / "models", device="cpu")
     assert caught.value.code == 2
     assert "does not exist" in capsys.readouterr().err
     assert not (tmp_path / "models" / "seed-1").exists()
