@@ -11,11 +11,16 @@ import importlib
 import inspect
 import pkgutil
 import sys
+from collections.abc import Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from ala.utils.errors import UserError, reason
+
+#: Where params.yaml names each kind, for messages.
+SETTINGS = {"explainers": "methods", "metrics": "metrics", "layouts": "data.layout", "executors": "executor.kind"}
 
 #: Kind: the package in which its files lie, and the method by which a class of that kind is known.
 KINDS = {
@@ -26,28 +31,43 @@ KINDS = {
 }
 
 
-def find(kind: str, name: str) -> Any:
+def find(kind: str, name: str, also: Sequence[str] = ()) -> Any:
     """The class that `name` means.
 
     Args:
         kind: a key of :data:`KINDS`.
         name: of a file, such as `rise`, or `package.module:Class`, which is imported from the current folder or from
             wherever Python finds it.
+        also: names that mean something else, for the message where there is no such file.
 
     Raises:
         UserError: there is no such file, module or class, or the class lacks the method of its kind.
     """
     package, method = KINDS[kind]
+    setting = SETTINGS[kind]
     if ":" in name:
         module_name, _, class_name = name.partition(":")
-        found = getattr(_imported(kind, module_name), class_name, None)
+        if "/" in module_name:
+            dotted = module_name.removesuffix(".py").strip("/").replace("/", ".")
+            raise UserError(f"{setting}: {name!r} names a file; write '{dotted}:{class_name}'")
+        module = _imported(setting, module_name)
+        found = getattr(module, class_name, None)
         if not inspect.isclass(found) or not hasattr(found, method):
-            raise UserError(f"{kind}: {name!r} names no class with a method `{method}`; write package.module:Class")
+            known = [f"{module_name}:{one.__name__}" for one in _classes(module, method)]
+            raise UserError(
+                f"{setting}: {name!r} names no class with a method `{method}`; write"
+                f" {' or '.join(known) or 'package.module:Class'}"
+            )
         return found
     module_name = f"{package}.{name.replace('-', '_')}"
     if (not name.isidentifier() and not name.replace("-", "_").isidentifier()) or not _is_file(module_name):
+        known = [*also, *names(kind)]
+        near = [repr(one) for one in get_close_matches(name, known, 1)]
+        if name.rpartition(".")[2][:1].isupper():
+            near = [repr(":".join(name.rsplit(".", 1)))]
         raise UserError(
-            f"{kind}: {name!r} does not exist; choose one of {', '.join(names(kind))}, or write package.module:Class"
+            f"{setting}: {name!r} does not exist{f'; did you mean {near[0]}?' if near else ';'} choose one of"
+            f" {', '.join(known)}, or write package.module:Class"
         )
     module = importlib.import_module(module_name)
     classes = _classes(module, method)
@@ -101,10 +121,12 @@ def _source_has(module_name: str, method: str) -> bool:
     )
 
 
-def _imported(kind: str, module_name: str) -> ModuleType:
+def _imported(setting: str, module_name: str) -> ModuleType:
     if "" not in sys.path:  # a console script does not look into the current folder by itself
         sys.path.insert(0, "")
     try:
         return importlib.import_module(module_name)
     except Exception as error:
-        raise UserError(f"{kind}: {module_name} cannot be imported ({reason(error)}); correct it or the name") from None
+        raise UserError(
+            f"{setting}: {module_name} cannot be imported ({reason(error)}); correct it or the name"
+        ) from None

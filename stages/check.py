@@ -18,8 +18,9 @@ Out = Annotated[Path, typer.Option(help="A line that is always the same, and the
 def main(params: Params = Path("params.yaml"), out: Out = Path("data/inputs/checked")) -> None:
     """Find out in a second what the run would find out late, or DVC would say in words of its own.
 
-    Reads all settings; looks at the files that inputs.data, inputs.encoder and inputs.fcam name, as far as the active
-    profile reads them; asks Git whether it may be used here, which DVC needs at the end of a run.
+    Reads all settings; looks for every explainer, metric and layout that they name, and at the files that inputs.data,
+    inputs.encoder and inputs.fcam name, as far as the active profile reads them; asks Git whether it may be used here,
+    which DVC needs at the end of a run.
 
     Writes OUT, or, if anything is wrong, one sentence and nothing else (exit code 2).
 

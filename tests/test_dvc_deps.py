@@ -24,7 +24,7 @@ PRETRAINING = ["ala/data/birdlets", "ala/training/loop.py"]  # which only `encod
 SCORING = ["ala/perturbation", "ala/metrics"]  # who trains reads the masks of validation images by ala/metrics/iou.py
 STEMS = ["ala/data/index.py", "ala/data/split.py"]  # names of files, for maps of other programs
 NOT_USED: dict[str, list[str]] = {
-    "check": ["ala/data/archives.py", "ala/data/download.py"],  # looks whether archives are there, opens none
+    "check": ["ala/contracts", "ala/data/archives.py", "ala/data/download.py"],  # looks whether things are there
     "foreign": ["ala"],  # a hash of a folder
     "train": [*PRETRAINING, *SCORING, FCAM],
     "train_abn": [*PRETRAINING, *SCORING, FCAM],

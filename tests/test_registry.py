@@ -27,7 +27,11 @@ def test_a_class_of_the_users_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert registry.find("explainers", "mine:A").__module__ == "mine"
     for name, message in (
         ("mine:B", "names no class with a method `explain`"),
+        ("mine:B", "methods: 'mine:B' .*; write mine:A"),
         ("nothing.here:A", "cannot be imported"),
+        ("mine/sub.py:A", "names a file; write 'mine.sub:A'"),
+        ("mine.A", "did you mean 'mine:A'?"),
+        ("ries", "did you mean 'rise'?"),
     ):
         with pytest.raises(UserError, match=message):
             registry.find("explainers", name)
@@ -38,7 +42,7 @@ def test_a_class_of_the_users_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 def test_an_unknown_name_is_reported_with_what_there_is() -> None:
     for name in ("smoothgrad", "../rise", "", "rise.py"):
-        with pytest.raises(UserError, match=r"does not exist; choose one of .*rise"):
+        with pytest.raises(UserError, match=r"does not exist.* choose one of .*rise"):
             registry.find("explainers", name)
 
 

@@ -23,12 +23,13 @@ class Explainer(Protocol):
     the images' files) as well.
     """
 
-    label: str  # in tables and figures
+    label: str  # in tables and figures; default: the name
     explains: Literal["main", "own", "nothing"]  # the main model, the trained model of its own name, no model
     images: Literal["all", "subset"]  # every image, or images_per_class of each class, where a map costs seconds
     calibrated: bool  # values are probabilities: fixed thresholds apply as they are
     binary: bool  # values are 0 or 1 and are the prediction themselves
-    baseline: bool  # a map that others must beat: grey, not ranked; as a rule what explains no model
+    class_agnostic: bool  # it knows no target class, and its `targets` are -1
+    baseline: bool  # a map that others must beat: grey, not ranked; default: what explains no model
     shared: bool  # one map for every image: explain returns (1, h, w)
 
     def explain(self, images: Tensor, targets: Tensor) -> Tensor:

@@ -115,8 +115,8 @@ def _adaptive(
     active = np.arange(count)
     for start in range(0, len(masks), block):
         shown = masks.render(start, min(len(masks), start + block), device)  # (m, S, S)
-        frames = Masked(images[active], shown)
-        scores = target_scores(classifier, targets[active], frames, batch, device, f"adaptive RISE, mask {start:,}")
+        perturbed = Masked(images[active], shown)
+        scores = target_scores(classifier, targets[active], perturbed, batch, device, f"adaptive RISE, mask {start:,}")
         weights, flat = torch.as_tensor(scores, device=device), shown.flatten(1)  # (a, m), (m, S * S)
         for half in (0, 1):
             halves[half, active] += weights[:, half::2] @ flat[half::2]

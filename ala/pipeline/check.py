@@ -8,12 +8,13 @@ from ala.config import inputs
 from ala.config.schema import Settings
 from ala.data.archives import present
 from ala.pipeline.code import digest
+from ala.pipeline.methods import of_cell
 from ala.registry import find
 from ala.utils import repository
 
 
 def check(settings: Settings, project: Path = Path()) -> str:
-    """Look at the files that `inputs` names, as far as the active profile reads them, and at the Git repository.
+    """Look for every method and metric, the files that `inputs` names (as far as they are read), and Git's repository.
 
     Returns:
         What the stage `data` depends on beside its own files: the digest of a layout of the user's own, else nothing.
@@ -21,6 +22,10 @@ def check(settings: Settings, project: Path = Path()) -> str:
     Raises:
         UserError: one of them is missing or cannot be used.
     """
+    for name in settings.metrics:
+        find("metrics", name)
+    for cell in settings.methods:
+        of_cell(cell, settings)
     layout = find("layouts", settings.active.data.layout)
     if inputs.check(settings) == "archives":
         present(settings.active.data.downloads or [], settings.inputs.path("data") or Path())

@@ -24,6 +24,7 @@ from ala.utils.errors import UserError
 #: Images of a shard where an explainer does not say otherwise (`shard`); a multiple of 16 keeps lanes whole.
 IMAGES = 64
 SUBSET_IMAGES = 16  # of explainers that take seconds for an image
+EXPLAIN_TAKES = ("self", "images", "targets", "ids", "boxes", "stems")
 
 
 def explain(context: Context, method: Method, split: str) -> Maps:
@@ -80,12 +81,20 @@ def explain_shard(context: Context, method: Method, split: str, index: np.ndarra
     if accepted(explainer.explain, stems=None):
         more["stems"] = _stems(context, split, images.image_ids[index])
     found = explainer.explain(pixels, torch.as_tensor(targets, device=context.device), **more)
+    if not isinstance(found, torch.Tensor):
+        raise UserError(f"methods: {method.name} gave a {type(found).__name__}; an explainer returns a torch.Tensor")
     importance = found.detach().float().cpu().numpy()
     wanted = 1 if trait(method.explainer, "shared") else len(index)
     if importance.ndim != 3 or len(importance) != wanted:
         raise UserError(
             f"methods: {method.name} gave maps of shape {tuple(importance.shape)} for {len(index)} images; an explainer"
             f" returns ({wanted}, h, w)"
+        )
+    bad = np.flatnonzero(~np.isfinite(importance).all(axis=(1, 2)))
+    if len(bad):
+        raise UserError(
+            f"methods: {method.name} gave {len(bad)} maps with NaN or infinity, the first of {split} image"
+            f" {images.image_ids[index][bad[0]]}; correct its `explain`"
         )
     return {"importance": importance, "targets": targets.astype(np.int64)}
 
@@ -156,8 +165,17 @@ def _open(context: Context, method: Method) -> tuple[Any, Any]:
     missing = [one.name for one in needed if one.default is one.empty and one.name not in known]
     if missing:
         raise UserError(
-            f"methods: {method.name} needs the settings {', '.join(missing)}; write explainers: {{{method.name}:"
-            f" {{{missing[0]}: ...}}}} in profiles.{context.settings.profile} of params.yaml"
+            f'methods: {method.name} needs the settings {", ".join(missing)}; write "{method.name}":'
+            f" {{{', '.join(f'{name}: ...' for name in missing)}}} into explainers of"
+            f" profiles.{context.settings.profile} in params.yaml"
+        )
+    needed = inspect.signature(method.explainer.explain).parameters.values()
+    unknown = [one.name for one in needed if one.default is one.empty and one.name not in EXPLAIN_TAKES
+               and one.kind in (one.POSITIONAL_OR_KEYWORD, one.KEYWORD_ONLY)]  # fmt: skip
+    if unknown:
+        raise UserError(
+            f"methods: explain of {method.name} takes {unknown[0]!r}; it may take images, targets, and by name"
+            f" {', '.join(EXPLAIN_TAKES[3:])}"
         )
     return method.explainer(**known), classifier
 

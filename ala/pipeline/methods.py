@@ -89,7 +89,7 @@ def resolve(name: str, settings: Settings) -> Method:
     if name in settings.foreign:
         return Method(name, Foreign, None, settings.main_variant, {"folder": settings.foreign[name]})
     base, _, on = name.partition("-on-")
-    explainer = registry.find("explainers", base)
+    explainer = registry.find("explainers", base, also=["ala", *settings.ablations, "abn", *settings.foreign])
     explains = trait(explainer, "explains")
     model: str | None
     if on:

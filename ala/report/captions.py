@@ -164,7 +164,7 @@ def chosen_on_masks(run: Run) -> str:
     profile = f"profile `{run.settings.profile}`"
     if parts:
         said = f"these settings of {profile} were chosen, though: {'; '.join(parts)}"
-        said += f"; for {', '.join(none)} none." if none else "."
+        said += f"; none is declared for {', '.join(none)}." if none else "."
     else:
         said = f"no setting of {profile} was chosen, either."
     return (

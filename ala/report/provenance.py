@@ -23,7 +23,7 @@ PACKAGES = (
 )  # fmt: skip
 #: Whatever can change a number. The commit is the last one that touched these: a commit that adds only the report
 #: made from them cannot name itself, and need not.
-SOURCES = ("ala", "stages", "*.yaml", "requirements")
+SOURCES = ("ala", "plugins", "stages", "*.yaml", "requirements")
 LOCK = Path("requirements/lock.txt")
 _SHOWN = 12  # hexadecimal digits, enough to tell files apart
 

@@ -100,10 +100,11 @@ def _check_maps(case: _Case) -> Tensor:
     inputs = {"images": case.images, "targets": targets, "ids": case.ids, "boxes": case.boxes}
     with unchanged(f"explain of {case.name}", inputs, {"classifier": case.classifier, "model": case.model}):
         known = accepted(explainer.explain, ids=case.ids, boxes=case.boxes)
-        maps = explainer.explain(case.images, targets, **known)
+        maps = _explained(case, explainer, targets, known)
     wanted = 1 if trait(case.kind, "shared") else len(everything)
     check = f"maps of {case.name}"
     require(isinstance(maps, Tensor), check, f"they are a {type(maps).__name__}; return a torch.Tensor")
+    require(not maps.requires_grad, check, "they carry a gradient; return them detached")
     require(
         maps.ndim == 3 and len(maps) == wanted and min(maps.shape) > 0,
         check, f"their shape is {tuple(maps.shape)} for {len(everything)} images; return ({wanted}, h, w)",
@@ -117,6 +118,20 @@ def _check_maps(case: _Case) -> Tensor:
         between = maps[(maps != 0) & (maps != 1)]
         require(not len(between), check, f"binary means 0 or 1, they hold {float(between[:1].sum()):g}")
     return maps.detach()
+
+
+def _explained(case: _Case, explainer: Any, targets: Tensor, known: dict[str, Any]) -> Any:
+    """What `explain` returns; where it looks into a model that it was not given, a sentence tells how to give one."""
+    try:
+        return explainer.explain(case.images, targets, **known)
+    except AttributeError as error:
+        if not isinstance(case.model, toys.RandomClassifier) or "model" not in accepted(case.kind, model=None):
+            raise
+        raise AssertionError(
+            f"maps of {case.name}: it takes `model`, and the check's own has no such part ({error}); give a trained"
+            " one: check_explainer(CLASS, classifier=model, model=model, images=images) with model ="
+            " ala.load_model(FOLDER, ENCODER) and images at its size"
+        ) from None
 
 
 def _check_determinism(case: _Case, maps: Tensor) -> None:

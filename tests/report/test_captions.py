@@ -52,7 +52,7 @@ def test_they_are_named_below_the_main_table_everywhere(built):
     for path in ("`fcam.crf.weight`", "`ala.single_layer`", "`abn.layer`", "`edge.kappas`"):
         assert path in note
     assert "F-CAM: `fcam.crf.weight`, `fcam.seeds.erode` (a few values, two seeds)" in note
-    assert "; for RISE, my method none." in note
+    assert "; none is declared for RISE, my method." in note
     assert note in main_table(built.run)
     assert note in (built.out / "report.md").read_text()
     assert note in (built.out / "tables/main.md").read_text()
@@ -64,7 +64,7 @@ def test_a_profile_without_any_says_so(run_of):
     assert "no setting of profile `mini` was chosen, either." in captions.chosen_on_masks(none)
     one = Chosen(methods=["rise"], settings=["rise.p1"], how="two values, one seed")
     said = captions.chosen_on_masks(of_profile(run_of(), chosen_on_masks=[one]))
-    assert "RISE: `rise.p1` (two values, one seed); for ALA, F-CAM, ABN none." in said
+    assert "RISE: `rise.p1` (two values, one seed); none is declared for ALA, F-CAM, ABN." in said
 
 
 def with_train(run, **changes):

@@ -179,14 +179,14 @@ def test_collapsed_maps_are_reported(project: Path, monkeypatch: pytest.MonkeyPa
 def test_failures_are_one_sentence_and_write_nothing(project: Path) -> None:
     result = toys.run(stages.score, project, "--methods", "smoothgrad")
     assert result.exit_code == 2
-    assert "error: explainers: 'smoothgrad' does not exist; choose one of" in result.output
+    assert "error: methods: 'smoothgrad' does not exist; choose one of ala, i, ii, iii, iv, abn," in result.output
     result = toys.run(stages.score, project, "--methods", "no.such_module:Thing")
     assert result.exit_code == 2
     assert "no.such_module cannot be imported" in result.output
     params = yaml.safe_load((project / "params.yaml").read_text())
     for settings, message in (
         ({"n_masks": 9, "limit": 1}, "methods: adaptive-rise takes no setting 'limit'; remove it from params.yaml"),
-        ({"n_masks": 9}, "methods: adaptive-rise needs the settings p1, bound, block; write explainers: {adaptive-ri"),
+        ({"n_masks": 9}, 'methods: adaptive-rise needs the settings p1, bound, block; write "adaptive-rise": {p1: '),
     ):
         params["profiles"]["mini"]["explainers"] = {"adaptive-rise": settings}
         (project / "params.yaml").write_text(yaml.safe_dump(params))

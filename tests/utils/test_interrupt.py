@@ -11,7 +11,9 @@ from ala.utils.errors import reported
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_the_command_in_words(number, capfd):
+def test_a_signal_ends_the_command_in_words(number, capfd, request):
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores SIGINT
+    request.addfinalizer(lambda: signal.signal(signal.SIGINT, before))
     with pytest.raises(SystemExit) as stop, reported():  # noqa: PT012 - the signal comes in the middle
         os.kill(os.getpid(), number)
         pytest.fail("went on")

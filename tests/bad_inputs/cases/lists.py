@@ -129,7 +129,7 @@ CASES = [
          "mark some of its images for testing"),
     Case("a damaged index", "split", _edit("data/dataset/index.csv", "2,train", "2,trian"), "data/dataset/index.csv",
          "'trian'", "delete data/dataset and run `dvc repro data`"),
-    Case("a layout that does not exist", "data", lambda w: w.set("data.layout", "cubb"), "layouts: 'cubb'",
+    Case("a layout that does not exist", "data", lambda w: w.set("data.layout", "cubb"), "data.layout: 'cubb'",
          "does not exist", "choose one of cub, folder, or write package.module:Class"),
     Case("a folder of classes whose test images nothing names", "data",
          lambda w: w.set("data.layout", "folder"), "photos", "does not say which images are for testing",

@@ -117,7 +117,7 @@ CASES = [
          "git commit -m 'Start'"),
     Case("a variant that does not exist", "train --variant full --seed 0", lambda w: None, "variant", "'full'",
          "choose one of"),
-    Case("a method that does not exist", "score --methods gradcam --seed 0", lambda w: None, "explainers", "'gradcam'",
+    Case("a method that does not exist", "score --methods gradcam --seed 0", lambda w: None, "methods", "'gradcam'",
          "choose one of"),
     Case("a device that does not exist", "encoder --device cuda:7", lambda w: None, "device", "'cuda:7'",
          "use --device auto or --device cpu"),

@@ -117,10 +117,13 @@ def test_the_stages_read_it(world: World) -> None:
     [
         ("birdwatch.layout:Broken", "data.layout birdwatch.layout:Broken fails on"),
         ("birdwatch.layout:Empty", "data.layout birdwatch.layout:Empty returns list, expected ala.data.index.Index"),
-        ("birdwatch.layout:Idle", "layouts: 'birdwatch.layout:Idle' names no class with a method `read`"),
+        ("birdwatch.layout:Idle", "data.layout: 'birdwatch.layout:Idle' names no class with a method `read`"),
         ("birdwatch.layout:Unmasked", "of validation or test has no mask to score maps by; add it (6 such files)"),
-        ("birdwatch.nothing:Table", "layouts: birdwatch.nothing cannot be imported"),
-        ("cubb", "layouts: 'cubb' does not exist; choose one of cub, folder, or write package.module:Class"),
+        ("birdwatch.nothing:Table", "data.layout: birdwatch.nothing cannot be imported"),
+        (
+            "cubb",
+            "data.layout: 'cubb' does not exist; did you mean 'cub'? choose one of cub, folder, or write",
+        ),
     ],
 )
 def test_what_is_wrong_with_it_is_one_sentence(world: World, layout: str, message: str) -> None:
