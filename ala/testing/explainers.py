@@ -25,7 +25,8 @@ def check_explainer(
 
     Args:
         explainer: the class; it is constructed as the pipeline does, by the names of its parameters.
-        classifier: normalised images `(B, 3, S, S)` to probabilities `(B, K)`; default: a small random network.
+        classifier: normalised images `(B, 3, S, S)` to probabilities `(B, K)`; default: a small random network, for an
+            explainer that takes `model` a Vision Transformer with an `encoder`, but without an adapter.
         model: what the explainer's parameter `model` gets; default: the classifier.
         images: normalised, `(B, 3, S, S)` with B at least 2; default: random patches at 32 x 32 pixels.
         settings: keyword arguments of its constructor, as its block in params.yaml would give.
@@ -33,7 +34,9 @@ def check_explainer(
     Raises:
         AssertionError: it breaks the contract; the message says which check, and what was found.
     """
-    classifier = classifier if classifier is not None else toys.RandomClassifier()
+    if classifier is None:
+        looks_inside = "model" in accepted(explainer, model=None)
+        classifier = model or (toys.RandomTransformer() if looks_inside else toys.RandomClassifier())
     images = images if images is not None else toys.RandomClassifier.preprocessing.normalise(toys.pixels())
     case = _Case(explainer, classifier, model if model is not None else classifier, images, settings)
     _check_traits(case)
@@ -125,7 +128,9 @@ def _explained(case: _Case, explainer: Any, targets: Tensor, known: dict[str, An
     try:
         return explainer.explain(case.images, targets, **known)
     except AttributeError as error:
-        if not isinstance(case.model, toys.RandomClassifier) or "model" not in accepted(case.kind, model=None):
+        if not isinstance(case.model, toys.RandomClassifier | toys.RandomTransformer) or "model" not in accepted(
+            case.kind, model=None
+        ):
             raise
         raise AssertionError(
             f"maps of {case.name}: it takes `model`, and the check's own has no such part ({error}); give a trained"

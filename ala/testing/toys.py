@@ -48,6 +48,48 @@ class RandomClassifier(nn.Module):
         return self.features(images).mean(dim=1).sigmoid()
 
 
+class RandomTransformer(nn.Module):
+    """The same with a Vision Transformer of two blocks as `encoder`, for explainers that look into a model."""
+
+    preprocessing = RandomClassifier.preprocessing
+
+    def __init__(self, seed: int = 0) -> None:
+        super().__init__()
+        import ala.utils.torchvision_import  # noqa: F401  (before timm)
+
+        # isort: split
+        from timm.models.vision_transformer import VisionTransformer
+
+        from ala.encoders.encoder import Encoder
+
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(derive(seed, "random transformer"))
+            network = VisionTransformer(
+                img_size=SIZE, patch_size=SIZE // GRID, embed_dim=16, depth=2, num_heads=2, num_classes=0,
+                global_pool="avg",
+            )  # fmt: skip
+            for parameter in network.parameters():
+                if parameter.ndim > 1:
+                    nn.init.normal_(parameter, std=0.4)  # so that attention is far from uniform
+            self.head = nn.Linear(16, CLASSES)
+            nn.init.normal_(self.head.weight, std=2)
+        self.encoder = Encoder(network, nn.Identity(), {"name": "toy"}, self.preprocessing, GRID)
+        self.requires_grad_(False)
+        self.eval()
+
+    def logits(self, images: Tensor) -> Tensor:
+        """Logits `(B, K)` of the mean patch token."""
+        last = self.encoder.last_feature
+        return self.head(self.encoder.features(images, [last])[last].mean(dim=(2, 3)))
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.logits(images).softmax(dim=1)
+
+    def explain(self, images: Tensor) -> Tensor:
+        """Map `(B, 8, 8)` in [0, 1]."""
+        return self.encoder.features(images, [1])[1].mean(dim=1).sigmoid()
+
+
 def pixels(count: int = len(IDS), size: int = SIZE, seed: int = 0) -> Tensor:
     """Images uint8 `(count, 3, size, size)`: random patches, since constant or purely noisy images hide mistakes."""
     generator = torch_generator(seed, "testing", "images")
