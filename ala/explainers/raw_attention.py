@@ -14,7 +14,7 @@ class RawAttention:
     """Mean over heads of the attention weights of the last block that the prediction runs through.
 
     The row is the class token's where the prediction is made from it, else the mean over the patches' rows
-    (METHODS 12).
+    (METHODS 9).
     """
 
     label = "raw attention"
