@@ -25,30 +25,37 @@ def blocks_of(model: Any, name: str) -> list[nn.Module]:
         name: of the explainer, for the error.
 
     Raises:
-        UserError: the encoder is no Vision Transformer whose attention can be read.
+        UserError: the encoder is no Vision Transformer whose attention can be read, or no block is run through.
     """
-    encoder = getattr(model.encoder, "encoder", model.encoder)  # within LoRA
-    blocks = encoder.blocks
+    encoder = _encoder(model)
+    blocks = getattr(encoder, "blocks", None)
     if blocks is None or not all(hasattr(getattr(block, "attn", None), "attn_drop") for block in blocks):
+        what = encoder.description["name"] if encoder is not None else "the explained model"
         raise UserError(
-            f"methods: {name} reads the attention of a Vision Transformer, which {encoder.description['name']} has not;"
-            " take it out of `methods`, or choose another encoder"
+            f"methods: {name} reads the attention of a Vision Transformer, which {what} has not; take it out of"
+            " `methods`, or choose another encoder"
         )
     adapter = getattr(model, "adapter", None)
     last = max(adapter.features(True)) if adapter is not None else len(blocks)
+    if not last:
+        raise UserError(f"methods: {name} needs a model that reads a block's result; this one reads feature 0 alone")
     return list(blocks[:last])
+
+
+def _encoder(model: Any) -> Any:
+    """The encoder of a model, within LoRA the one that has the update; None where there is none."""
+    encoder = getattr(model, "encoder", None)
+    return getattr(encoder, "encoder", encoder)
 
 
 def prefix_of(model: Any) -> int:
     """The number of class and register tokens in front of the patches."""
-    encoder = getattr(model.encoder, "encoder", model.encoder)
-    return int(encoder.network.num_prefix_tokens)
+    return int(_encoder(model).network.num_prefix_tokens)
 
 
 def reads_class_token(model: Any) -> bool:
     """Whether the prediction is made from the class token alone: of a bare encoder that pools by it."""
-    encoder = getattr(model.encoder, "encoder", model.encoder)
-    return getattr(model, "adapter", None) is None and encoder.network.global_pool == "token"
+    return getattr(model, "adapter", None) is None and _encoder(model).network.global_pool == "token"
 
 
 @contextmanager
@@ -59,18 +66,13 @@ def attention_weights(blocks: list[nn.Module]) -> Iterator[list[Tensor]]:
     """
     found: list[Tensor] = []
 
-    def keep(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
-        output = _begun(output)
-        found.append(output)
-        return output
-
     with ExitStack() as stack:
         for block in blocks:
             attention: Any = block.attn
             fused = attention.fused_attn
             attention.fused_attn = False
             stack.callback(setattr, attention, "fused_attn", fused)
-            handle = attention.attn_drop.register_forward_hook(keep)
+            handle = attention.attn_drop.register_forward_hook(_keeper(found))
             stack.callback(handle.remove)
         yield found
 
@@ -80,14 +82,9 @@ def token_outputs(blocks: list[nn.Module]) -> Iterator[list[Tensor]]:
     """Collect the tokens `(B, n, C)` that each block gives in forward passes within; autograd can follow."""
     found: list[Tensor] = []
 
-    def keep(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
-        output = _begun(output)
-        found.append(output)
-        return output
-
     with ExitStack() as stack:
         for block in blocks:
-            stack.callback(block.register_forward_hook(keep).remove)
+            stack.callback(block.register_forward_hook(_keeper(found)).remove)
         yield found
 
 
@@ -113,6 +110,16 @@ def attention_parts(block: Any) -> Iterator[list[Tensor]]:
     finally:
         for handle in handles:
             handle.remove()
+
+
+def _keeper(found: list[Tensor]) -> Callable[..., Tensor]:
+    """A forward hook that adds a module's result to `found`."""
+
+    def keep(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
+        found.append(_begun(output))
+        return found[-1]
+
+    return keep
 
 
 def _begun(output: Tensor) -> Tensor:

@@ -239,3 +239,15 @@ def test_a_network_without_attention_is_refused(model: ZeroShotModel) -> None:
 
     with pytest.raises(UserError, match=r"raw-attention reads the attention of .*, which timm:resnet10t has"):
         RawAttention(Model())
+
+
+def test_models_that_run_through_no_attention_are_refused(model: ZeroShotModel) -> None:
+    class ReadsTheFirstFeature(nn.Module):
+        def features(self, attention: bool) -> list[int]:
+            return [0]
+
+    model.adapter = ReadsTheFirstFeature()
+    with pytest.raises(UserError, match="grad-cam needs a model that reads a block's result; this one reads feature 0"):
+        GradCam(model)
+    with pytest.raises(UserError, match="which the explained model has not"):
+        GradCam(nn.Linear(1, 1))
